@@ -1,0 +1,91 @@
+# `make demo` and `make test` work in a fresh clone: all they need goes into .venv, nothing else is touched.
+# Override: PYTHON (the interpreter that .venv is made from), JOBS (test processes), TDPCHECK_KERNEL (a Linux source tree).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+JOBS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+KERNEL_TARBALL := /usr/src/linux-source-6.1.tar.xz
+
+# Whatever else is activated or on the path of the caller must not leak into .venv.
+unexport PYTHONPATH VIRTUAL_ENV
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+export PIP_NO_INPUT := 1
+export DEBIAN_FRONTEND := noninteractive
+
+# `as_root COMMAND`: run it if we may do so without asking anyone.
+define AS_ROOT
+as_root() { if [ "$$(id -u)" = 0 ]; then "$$@"; else sudo -n "$$@"; fi; }; \
+can_apt() { command -v apt-get >/dev/null && { [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }; }
+endef
+
+.PHONY: help setup tree demo test fast check lint types arrows docs clean
+
+help: ## say what there is to make
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+
+setup: $(VENV)/.installed-dev ## put the project and its tools into .venv
+
+demo: $(VENV)/.installed ## show a race being found and its fix being proved
+	@$(BIN)/python -m tdpcheck.cli.demo
+
+test: setup tree ## run every test, quick ones first
+	@$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not kernel and not bench"
+	@$(BIN)/python -m pytest -n $(JOBS) -m "(slow or kernel) and not bench" || [ $$? = 5 ] # 5: none of these yet
+
+fast: setup ## run the quick tests
+	@$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not kernel and not bench"
+
+check: lint types arrows docs ## lint, format, types, arrows between rooms, documentation (-k: all of them, whatever fails)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+	$(BIN)/mypy tests
+
+arrows: setup
+	$(BIN)/lint-imports --no-logo
+
+docs: setup
+	$(if $(wildcard tests/test_docs.py),$(BIN)/python -m pytest -q tests/test_docs.py)
+
+tree: ## fetch the Linux source that some tests read (Debian only)
+	@$(AS_ROOT); \
+	if [ -n "$${TDPCHECK_KERNEL:-}" ] || [ -e $(KERNEL_TARBALL) ]; then exit 0; fi; \
+	echo "Installing linux-source-6.1, which some tests read ..."; \
+	if can_apt && as_root apt-get update -qq >/dev/null && as_root apt-get install -y -qq --no-install-recommends linux-source-6.1 >/dev/null \
+	   && [ -e $(KERNEL_TARBALL) ]; then exit 0; fi; \
+	echo "NOT RUN: the tests on a real kernel; linux-source-6.1 could not be installed. Set TDPCHECK_KERNEL to a Linux 6.1 source tree." >&2
+
+clean: ## remove what building and testing left behind, .venv too
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "tdpcheck needs Python 3.11 or newer, and $(PYTHON) is none: say make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(AS_ROOT); \
+	if ! $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null && can_apt; then \
+	  { as_root apt-get update -qq && as_root apt-get install -y -qq python3-venv; } >/dev/null || true; \
+	fi; \
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) cannot make virtual environments: install the package python3-venv, then run make again." >&2; exit 1; }
+	@echo "Setting up $(VENV) (once; a minute or two) ..."
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/pyvenv.cfg
+	@$(BIN)/python -m pip install -qq --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/pyvenv.cfg
+	@$(BIN)/python -m pip install -qq --editable '.[dev]'
+	@touch $(VENV)/.installed $@

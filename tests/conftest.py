@@ -1,0 +1,38 @@
+"""What all tests share: the Linux source tree that some of them read, and how property-based tests behave."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+DEBIAN_KERNEL = Path("/usr/src/linux-source-6.1.tar.xz")
+
+# A slow machine is no fault of the code, and a check must say the same twice.
+settings.register_profile("tdpcheck", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("tdpcheck")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that read a kernel tree, so that nobody can forget to."""
+    for item in items:
+        if "kernel_tree" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.kernel)
+
+
+@pytest.fixture(scope="session")
+def kernel_tree() -> Path:
+    """Return the Linux source to read: the directory or tarball in TDPCHECK_KERNEL, else Debian's linux-source-6.1."""
+    chosen = os.environ.get("TDPCHECK_KERNEL")
+    tree = Path(chosen) if chosen else DEBIAN_KERNEL
+    if tree.exists():
+        return tree
+    if chosen:
+        pytest.fail(f"TDPCHECK_KERNEL names {chosen}, which does not exist: point it at a Linux source tree, or unset it")
+    reason = f"no Linux source tree: {DEBIAN_KERNEL} is not there; run `make tree` on Debian 12, or set TDPCHECK_KERNEL"
+    if os.environ.get("TDPCHECK_REQUIRE_KERNEL") == "1":
+        pytest.fail(f"{reason} (TDPCHECK_REQUIRE_KERNEL=1 makes this a failure)")
+    pytest.skip(reason)

@@ -1,0 +1,27 @@
+"""The examples in docstrings run: a newcomer copies them first."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+from pathlib import Path
+
+import pytest
+
+import tdpcheck.core
+
+ROOT = Path(tdpcheck.core.__file__).parent.parent
+ROOMS = ("core", "kernelc", "model", "properties", "checker", "counterexamples", "museum", "cli")
+WITH_EXAMPLES = sorted(
+    path.relative_to(ROOT) for room in ROOMS for path in (ROOT / room).rglob("*.py") if ">>> " in path.read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=str)
+def test_the_examples_in_docstrings_run(path: Path) -> None:
+    """Each module whose docstrings show an interpreter session is run as a user would."""
+    name = ".".join(("tdpcheck", *path.with_suffix("").parts)).removesuffix(".__init__")
+    result = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+
+    assert result.attempted > 0
+    assert 0 == result.failed
