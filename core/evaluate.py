@@ -1,0 +1,431 @@
+"""Terms on plain values, without a solver: what replay, exploration and certificate checks stand on.
+
+A term is translated once into Python source over a flat tuple of plain values and compiled. The translation speaks of
+*ungrounded* terms (a quantifier is a loop, an application is a look-up), so it does not share the grounder's mistakes;
+grounded terms work, too, because a cell's name is known.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+import z3
+
+from .errors import ModelError
+from .ground import Cell, cells_of
+from .sorts import Geometry, Kind, Rigid, Sort, StateVar, Truth, Word, element_index
+from .system import Action, Param, TransitionSystem, Update
+
+State = tuple[int, ...]
+"""One value per cell, in the order of `Layout.cells`; truth values are 0 and 1."""
+
+
+class Layout:
+    """Where each cell of a system stands in a flat state."""
+
+    def __init__(self, system: TransitionSystem, geometry: Geometry) -> None:
+        self.system = system
+        self.geometry = geometry
+        self.cells: tuple[Cell, ...] = tuple(c for v in system.state for c in cells_of(v, geometry))
+        self.offset: dict[str, int] = {}
+        for i, cell in enumerate(self.cells):
+            self.offset.setdefault(cell.var.name, i)
+
+    @cached_property
+    def position(self) -> dict[str, int]:
+        """The place of each cell, by its name."""
+        return {cell.name: i for i, cell in enumerate(self.cells)}
+
+    def strides(self, var: StateVar) -> tuple[int, ...]:
+        """How far apart neighbouring indices of `var` stand, per parameter."""
+        sizes = [self.geometry.size(s) for s in var.params]
+        return tuple(_product(sizes[i + 1 :]) for i in range(len(sizes)))
+
+    def value(self, state: State, var: StateVar | str, *index: int) -> int:
+        """The value of one cell of a state."""
+        found = self.system.by_name[var] if isinstance(var, str) else var
+        return state[self.offset[found.name] + sum(i * s for i, s in zip(index, self.strides(found), strict=True))]
+
+
+def _product(numbers: Sequence[int]) -> int:
+    result = 1
+    for n in numbers:
+        result *= n
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """An action at plain argument values, compiled: try it on a state."""
+
+    action: Action
+    arguments: tuple[int, ...]
+    guard: Callable[[State], bool]
+    apply: Callable[[State], State]
+
+
+class Evaluator:
+    """Evaluates the terms and actions of one system at one geometry on flat states."""
+
+    def __init__(self, system: TransitionSystem, geometry: Geometry) -> None:
+        self.system = system
+        self.geometry = geometry
+        self.layout = Layout(system, geometry)
+        self._guards: dict[str, Callable[..., bool]] = {}
+        self._steps: dict[str, Callable[..., State]] = {}
+
+    def compile(self, term: z3.ExprRef, params: Sequence[Param] = ()) -> Callable[..., Any]:
+        """A function from a state, and one plain value per parameter, to the value of `term`."""
+        writer = _Writer(self, params)
+        result = writer.expression(term)
+        return writer.function([f"return {result}"])
+
+    def holds(self, term: z3.BoolRef, state: State) -> bool:
+        """Whether a closed term is true in `state`."""
+        return bool(self._closed(term)(state))
+
+    def _closed(self, term: z3.ExprRef) -> Callable[[State], int]:
+        key = term.get_id()
+        if key not in self._compiled:
+            self._compiled[key] = (term, self.compile(term))
+        return self._compiled[key][1]
+
+    @cached_property
+    def _compiled(self) -> dict[int, tuple[z3.ExprRef, Callable[[State], int]]]:
+        return {}
+
+    def enabled(self, action: Action, arguments: Sequence[int], state: State) -> bool:
+        """Whether the guard of `action` holds at these argument values."""
+        if action.name not in self._guards:
+            self._guards[action.name] = self.compile(action.guard, action.params)
+        return bool(self._guards[action.name](state, *arguments))
+
+    def after(self, action: Action, arguments: Sequence[int], state: State) -> State:
+        """The state after `action`; says nothing about whether it may fire."""
+        if action.name not in self._steps:
+            self._steps[action.name] = self._step(action)
+        return self._steps[action.name](state, *arguments)
+
+    def _step(self, action: Action) -> Callable[..., State]:
+        writer = _Writer(self, action.params)
+        body = ["n = list(s)"]
+        for update in action.updates:
+            body += writer.update(update)
+        return writer.function([*body, "return tuple(n)"])
+
+    def moves(self) -> Iterator[Move]:
+        """Every action at every tuple of argument values."""
+        for action in self.system.actions:
+            guard = self.compile(action.guard, action.params)
+            step = self._step(action)
+            for arguments in itertools.product(*(range(self.geometry.size(p.kind)) for p in action.params)):
+                yield Move(action, arguments, _bind(guard, arguments), _bind(step, arguments))
+
+    def initial(self, limit: int = 100_000) -> Iterator[State]:
+        """The initial states; cells without an initial value take every value.
+
+        Raises:
+            ModelError: there are more than `limit` combinations to try.
+        """
+        choices = [range(self.geometry.size(cell.var.kind)) for cell in self._free]
+        if _product([len(c) for c in choices]) > limit:
+            raise ModelError(f"{len(self._free)} cells of {self.system.name} start with any value: more than {limit} initial states")
+        for values in itertools.product(*choices):
+            state = self.first(dict(zip((c.name for c in self._free), values, strict=True)))
+            if self.is_initial(state):
+                yield state
+
+    def random_initial(self, rng: random.Random, attempts: int = 1_000) -> State:
+        """An initial state drawn at random: each cell without an initial value gets any value.
+
+        Raises:
+            ModelError: no draw satisfied the system's constraint.
+        """
+        for _ in range(attempts):
+            state = self.first({cell.name: rng.randrange(self.geometry.size(cell.var.kind)) for cell in self._free})
+            if self.is_initial(state):
+                return state
+        raise ModelError(f"none of {attempts} random states of {self.system.name} is an initial state; its constraint may be unsatisfiable")
+
+    def start(self, values: Mapping[str, int]) -> State:
+        """A flat state from values by cell name; what is not named is 0."""
+        return tuple(int(values.get(cell.name, 0)) for cell in self.layout.cells)
+
+    def first(self, values: Mapping[str, int]) -> State:
+        """The state in which the named cells have these values, and the rest its initial value, or 0 where any will do."""
+        state = self.start(values)
+        for _ in range(len(self.system.init) + 1):  # an initial value may speak of another variable's initial value
+            settled = self._after_init(state)
+            if settled == state:
+                break
+            state = settled
+        return tuple(values.get(cell.name, value) for cell, value in zip(self.layout.cells, state, strict=True))
+
+    def fits(self, state: State) -> bool:
+        """Whether `state` has one value for each cell, and each value exists at this geometry."""
+        sizes = self._sizes
+        return len(state) == len(sizes) and all(0 <= value < size for value, size in zip(state, sizes, strict=True))
+
+    @cached_property
+    def _sizes(self) -> tuple[int, ...]:
+        return tuple(self.geometry.size(cell.var.kind) for cell in self.layout.cells)
+
+    def is_initial(self, state: State) -> bool:
+        """Whether `state` satisfies the initial condition, and names only elements that exist."""
+        return self.fits(state) and self._after_init(state) == state and bool(self._closed(self.system.constraint)(state))
+
+    @cached_property
+    def _after_init(self) -> Callable[[State], State]:
+        writer = _Writer(self, ())
+        body = ["n = list(s)"]
+        for update in self.system.init:
+            body += writer.update(update)
+        return writer.function([*body, "return tuple(n)"])
+
+    @cached_property
+    def _free(self) -> list[Cell]:
+        """The cells that may start with any value."""
+        fixed = {u.var.name for u in self.system.init}
+        return [c for c in self.layout.cells if c.var.name not in fixed]
+
+
+def _bind(function: Callable[..., Any], arguments: tuple[int, ...]) -> Callable[[State], Any]:
+    return lambda state: function(state, *arguments)
+
+
+class _Writer:
+    """Writes the Python source of one function: a term becomes an expression, shared closed subterms become assignments."""
+
+    def __init__(self, evaluator: Evaluator, params: Sequence[Param]) -> None:
+        self._layout = evaluator.layout
+        self._geometry = evaluator.geometry
+        self._system = evaluator.system
+        self._names = {p.const.get_id(): f"p{i}" for i, p in enumerate(params)}
+        self._params = tuple(params)
+        self._consts = [p.const for p in params]
+        self._lines: list[str] = []
+        self._shared: dict[int, str] = {}
+        self._kept: list[z3.ExprRef] = []
+        self._scope: dict[str, Any] = {}
+        self._fresh = itertools.count()
+
+    def function(self, body: Sequence[str]) -> Callable[..., Any]:
+        """The compiled function whose lines were written so far, followed by `body`."""
+        head = ", ".join(["s", *(f"p{i}" for i in range(len(self._params)))])
+        text = "\n    ".join([f"def f({head}):", *self._lines, *body])
+        exec(compile(text, f"<term of {self._system.name}>", "exec"), self._scope)
+        return self._scope["f"]  # type: ignore[no-any-return]
+
+    def update(self, update: Update) -> list[str]:
+        """Lines that write `n`, the list of values after, from `s`."""
+        loops, depth = [], 1
+        strides = self._layout.strides(update.var)
+        place = [str(self._layout.offset[update.var.name])]
+        fresh = [s.const(f"{s.name}:u{next(self._fresh)}") for s in update.var.params]
+        bound = {}
+        for const, sort, stride in zip(fresh, update.var.params, strides, strict=True):
+            name = f"i{next(self._fresh)}"
+            bound[const.get_id()] = name
+            loops.append("    " * (depth - 1) + f"for {name} in range({self._geometry.size(sort)}):")
+            place.append(f"{name}*{stride}")
+            depth += 1
+        self._kept += fresh
+        value = z3.substitute(update.value, *zip(update.variables, fresh, strict=True)) if fresh else update.value
+        where = "+".join(place)
+        # Unchanged elsewhere is the common case: test the condition first, and leave `n` alone where it fails.
+        if z3.is_app_of(value, z3.Z3_OP_ITE) and value.arg(2).eq(update.var(*fresh)):
+            condition = self.expression(value.arg(0), bound)
+            loops.append("    " * (depth - 1) + f"if {condition}:")
+            depth += 1
+            value = value.arg(1)
+        text = self.expression(value, bound)
+        if isinstance(update.var.kind, Truth):
+            text = {"True": "1", "False": "0"}.get(text, f"(1 if {text} else 0)")
+        loops.append("    " * (depth - 1) + f"n[{where}] = {text}")
+        return loops
+
+    def expression(self, term: z3.ExprRef, bound: Mapping[int, str] | None = None) -> str:
+        """`term` as a Python expression; `bound` names the loop variables in scope."""
+        bound = bound or {}
+        key = term.get_id()
+        if key in bound:
+            return bound[key]
+        if key in self._names:
+            return self._names[key]
+        if key in self._shared:
+            return self._shared[key]
+        text = self._write(term, bound)
+        if len(text) > 40 and not self._mentions(term, bound):
+            name = f"v{next(self._fresh)}"
+            self._lines.append(f"{name} = {text}")
+            self._kept.append(term)
+            self._shared[key] = name
+            return name
+        return text
+
+    def _mentions(self, term: z3.ExprRef, bound: Mapping[int, str]) -> bool:
+        if not bound:
+            return False
+        todo, seen = [term], set()
+        while todo:
+            node = todo.pop()
+            if node.get_id() in bound:
+                return True
+            if node.get_id() not in seen:
+                seen.add(node.get_id())
+                todo += [node.body()] if z3.is_quantifier(node) else node.children()
+        return False
+
+    def _write(self, term: z3.ExprRef, bound: Mapping[int, str]) -> str:
+        if z3.is_quantifier(term):
+            return self._quantifier(term, bound)
+        if not z3.is_app(term):
+            raise ModelError(f"cannot evaluate {term}: a bound variable outside its quantifier")
+        decl = term.decl()
+        if decl.kind() == z3.Z3_OP_UNINTERPRETED:
+            return self._application(term, decl.name(), bound)
+        if z3.is_bv_value(term):
+            return str(term.as_long())
+        parts = [self.expression(child, bound) for child in term.children()]
+        return _operator(term, parts)
+
+    def _quantifier(self, term: z3.QuantifierRef, bound: Mapping[int, str]) -> str:
+        inner, loops, fresh = dict(bound), [], []
+        for i in range(term.num_vars()):
+            sort = term.var_sort(i)
+            kind: Kind = Truth() if isinstance(sort, z3.BoolSortRef) else self._system.sort_by_name[sort.name()]
+            name = f"q{next(self._fresh)}"
+            const = kind.const(f"{sort}:{name}")
+            fresh.append(const)
+            inner[const.get_id()] = name
+            loops.append(f"for {name} in range({self._geometry.size(kind)})")
+        self._kept += fresh
+        body = self.expression(z3.substitute_vars(term.body(), *reversed(fresh)), inner)
+        return f"{'all' if term.is_forall() else 'any'}({body} {' '.join(loops)})"
+
+    def _application(self, term: z3.ExprRef, name: str, bound: Mapping[int, str]) -> str:
+        index = element_index(term)
+        if index is not None:
+            return str(index)
+        parts = [self.expression(child, bound) for child in term.children()]
+        if name in self._system.by_name:
+            var = self._system.by_name[name]
+            if len(parts) != len(var.params):
+                raise ModelError(f"{name} takes {len(var.params)} arguments, got {len(parts)}")
+            places = [str(self._layout.offset[name])]
+            places += [f"({p})*{stride}" if stride != 1 else f"({p})" for p, stride in zip(parts, self._layout.strides(var), strict=True)]
+            return f"s[{'+'.join(places)}]"
+        if name in self._system.rigid_by_name:
+            rigid = self._system.rigid_by_name[name]
+            self._scope[f"R_{rigid.name}"] = _memo(rigid, self._geometry)
+            return f"R_{rigid.name}({', '.join(parts)})"
+        if term.num_args() == 0 and name in self._layout.position:
+            return f"s[{self._layout.position[name]}]"  # a cell of a grounded term
+        raise ModelError(f"{name} is neither a state variable, a rigid function nor a parameter here")
+
+
+def _memo(rigid: Rigid, geometry: Geometry) -> Callable[..., int | bool]:
+    @cache
+    def look_up(*arguments: int) -> int | bool:
+        return rigid.meaning(geometry, arguments)
+
+    return look_up
+
+
+def _operator(term: z3.ExprRef, parts: list[str]) -> str:
+    """An interpreted operator of Z3 on plain integers, unsigned unless it says otherwise."""
+    width = term.size() if z3.is_bv(term) else 0
+    mask = (1 << width) - 1
+    first = term.arg(0) if parts else None
+    operand = first.size() if first is not None and z3.is_bv(first) else 0
+
+    def signed(text: str) -> str:
+        return f"(({text}) - ((({text}) >> {operand - 1}) << {operand}))"
+
+    match term.decl().kind():
+        case z3.Z3_OP_TRUE:
+            return "True"
+        case z3.Z3_OP_FALSE:
+            return "False"
+        case z3.Z3_OP_AND:
+            return "(" + " and ".join(parts or ["True"]) + ")"
+        case z3.Z3_OP_OR:
+            return "(" + " or ".join(parts or ["False"]) + ")"
+        case z3.Z3_OP_NOT:
+            return f"(not {parts[0]})"
+        case z3.Z3_OP_IMPLIES:
+            return f"((not {parts[0]}) or {parts[1]})"
+        case z3.Z3_OP_ITE:
+            return f"({parts[1]} if {parts[0]} else {parts[2]})"
+        case z3.Z3_OP_EQ:
+            # Truth values may come as 0/1 from a state and as False/True from an operator: these compare equal in Python.
+            return f"({parts[0]} == {parts[1]})"
+        case z3.Z3_OP_DISTINCT:
+            return "(" + " and ".join([f"{a} != {b}" for a, b in itertools.combinations(parts, 2)] or ["True"]) + ")"
+        case z3.Z3_OP_XOR:
+            return f"(({' + '.join(f'bool({p})' for p in parts)}) % 2 == 1)"
+        case z3.Z3_OP_BADD:
+            return f"(({' + '.join(parts)}) & {mask})"
+        case z3.Z3_OP_BSUB:
+            return f"(({' - '.join(parts)}) & {mask})"
+        case z3.Z3_OP_BMUL:
+            return f"(({' * '.join(parts)}) & {mask})"
+        case z3.Z3_OP_BUDIV | z3.Z3_OP_BUDIV_I:
+            return f"(({parts[0]}) // ({parts[1]}) if {parts[1]} else {mask})"
+        case z3.Z3_OP_BUREM | z3.Z3_OP_BUREM_I:
+            return f"(({parts[0]}) % ({parts[1]}) if {parts[1]} else {parts[0]})"
+        case z3.Z3_OP_BNEG:
+            return f"((-{parts[0]}) & {mask})"
+        case z3.Z3_OP_BNOT:
+            return f"((~{parts[0]}) & {mask})"
+        case z3.Z3_OP_BAND:
+            return "(" + " & ".join(parts) + ")"
+        case z3.Z3_OP_BOR:
+            return "(" + " | ".join(parts) + ")"
+        case z3.Z3_OP_BXOR:
+            return "(" + " ^ ".join(parts) + ")"
+        case z3.Z3_OP_BSHL:
+            return f"((({parts[0]}) << min({parts[1]}, {width})) & {mask})"
+        case z3.Z3_OP_BLSHR:
+            return f"(({parts[0]}) >> ({parts[1]}))"
+        case z3.Z3_OP_BASHR:
+            return f"(({signed(parts[0])} >> ({parts[1]})) & {mask})"
+        case z3.Z3_OP_ULT:
+            return f"({parts[0]} < {parts[1]})"
+        case z3.Z3_OP_ULEQ:
+            return f"({parts[0]} <= {parts[1]})"
+        case z3.Z3_OP_UGT:
+            return f"({parts[0]} > {parts[1]})"
+        case z3.Z3_OP_UGEQ:
+            return f"({parts[0]} >= {parts[1]})"
+        case z3.Z3_OP_SLT:
+            return f"({signed(parts[0])} < {signed(parts[1])})"
+        case z3.Z3_OP_SLEQ:
+            return f"({signed(parts[0])} <= {signed(parts[1])})"
+        case z3.Z3_OP_SGT:
+            return f"({signed(parts[0])} > {signed(parts[1])})"
+        case z3.Z3_OP_SGEQ:
+            return f"({signed(parts[0])} >= {signed(parts[1])})"
+        case z3.Z3_OP_EXTRACT:
+            high, low = term.params()
+            return f"((({parts[0]}) >> {low}) & {(1 << (high - low + 1)) - 1})"
+        case z3.Z3_OP_ZERO_EXT:
+            return parts[0]
+        case z3.Z3_OP_SIGN_EXT:
+            return f"({signed(parts[0])} & {mask})"
+        case z3.Z3_OP_CONCAT:
+            text, total = parts[0], 0
+            for part, child in zip(parts[1:], term.children()[1:], strict=True):
+                total = child.size()
+                text = f"((({text}) << {total}) | {part})"
+            return text
+        case _:
+            raise ModelError(f"the evaluator does not know the operator {term.decl().name()} in {term}")
+
+
+__all__ = ["Evaluator", "Layout", "Move", "Sort", "State", "Word"]

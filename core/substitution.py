@@ -1,0 +1,44 @@
+"""Substitution of constants without the checks that make up most of `z3.substitute`: it is called a hundred thousand times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import z3
+from z3 import z3core
+from z3.z3 import _to_expr_ref
+from z3.z3types import Ast
+
+
+class Substitution:
+    """Replaces constants by terms of the same sort; the caller vouches for the sorts."""
+
+    def __init__(self, pairs: Mapping[z3.ExprRef, z3.ExprRef]) -> None:
+        self._kept = list(pairs.items())  # the arrays below hold no references of their own
+        self._size = len(self._kept)
+        self._from = (Ast * self._size)(*(a.as_ast() for a, _ in self._kept))
+        self._to = (Ast * self._size)(*(b.as_ast() for _, b in self._kept))
+
+    def __call__(self, term: z3.ExprRef) -> z3.ExprRef:
+        if not self._size:
+            return term
+        context = term.ctx
+        return _to_expr_ref(z3core.Z3_substitute(context.ref(), term.as_ast(), self._size, self._from, self._to), context)
+
+
+def constants_in(term: z3.ExprRef) -> frozenset[int]:
+    """The identities of the uninterpreted constants that occur in `term`."""
+    found, seen, todo = set(), set(), [term]
+    while todo:
+        node = todo.pop()
+        key = node.get_id()
+        if key in seen:
+            continue
+        seen.add(key)
+        if z3.is_quantifier(node):
+            todo.append(node.body())
+        elif z3.is_app(node):
+            if node.num_args() == 0 and node.decl().kind() == z3.Z3_OP_UNINTERPRETED:
+                found.add(key)
+            todo += node.children()
+    return frozenset(found)
