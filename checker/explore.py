@@ -1,0 +1,151 @@
+"""Explicit breadth-first exploration by plain evaluation: exact counts, shortest runs, and an opinion that shares nothing with a solver."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ..core.evaluate import Evaluator, Move, State
+from ..core.sorts import Geometry
+from ..core.system import Property, TransitionSystem
+from ..core.trace import Trace, run
+from ..core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
+from .moves import Moves
+
+ENGINE = "explore"
+
+
+@dataclass
+class Stats:
+    """What an exploration counted.
+
+    Args:
+        states: distinct reachable states met.
+        transitions: pairs of an expanded state and a move enabled in it.
+        depth: the greatest distance from an initial state met: the diameter, if `complete`.
+        fired: how often each action was enabled.
+        dead_ends: expanded states without an enabled move.
+        complete: nothing was left to expand.
+    """
+
+    states: int = 0
+    transitions: int = 0
+    depth: int = -1
+    fired: Counter[str] = field(default_factory=Counter)
+    dead_ends: int = 0
+    complete: bool = False
+
+
+@dataclass(frozen=True)
+class Explored:
+    """A verdict, and what was counted."""
+
+    verdict: Verdict
+    stats: Stats
+
+
+Parents = dict[State, tuple[State, Move] | None]
+
+
+def explore(
+    system: TransitionSystem,
+    geometry: Geometry,
+    prop: Property,
+    *,
+    max_states: int | None = None,
+    timeout: float | None = None,
+) -> Explored:
+    """Visit the reachable states, nearest first, until one violates `prop` or none is left.
+
+    Returns:
+        Violated with a shortest run; Proved, at this geometry only, when every state was visited; HoldsUpTo the depth that
+        was fully visited when `max_states` or `timeout` (seconds) stopped it.
+    """
+    started = time.monotonic()
+    search = _Breadth(Evaluator(system, geometry), max_states, None if timeout is None else started + timeout)
+    holds = search.evaluator.compile(prop.holds)
+    done = -1
+    try:
+        for layer in search.layers():
+            for state in layer:
+                if not holds(state):
+                    return Explored(Violated(search.run_to(state), ENGINE, True, time.monotonic() - started), search.stats)
+            done = search.stats.depth
+    except KeyboardInterrupt:
+        search.stopped = "interrupted"
+    seconds = time.monotonic() - started
+    if search.stats.complete:
+        return Explored(Proved(str(geometry) or "its only size", (), 0, ENGINE, seconds), search.stats)
+    verdict: Verdict = HoldsUpTo(done, ENGINE, seconds=seconds) if done >= 0 else Unknown(search.stopped, ENGINE, seconds=seconds)
+    return Explored(verdict, search.stats)
+
+
+def reachable(system: TransitionSystem, geometry: Geometry, *, max_states: int | None = None) -> tuple[dict[State, int], Stats]:
+    """Every reachable state with its distance from the initial states, and what was counted."""
+    search = _Breadth(Evaluator(system, geometry), max_states, None)
+    found = {state: search.stats.depth for layer in search.layers() for state in layer}
+    return found, search.stats
+
+
+class _Breadth:
+    """Breadth-first search that remembers how it came to each state."""
+
+    def __init__(self, evaluator: Evaluator, max_states: int | None, deadline: float | None) -> None:
+        self.evaluator = evaluator
+        self.stats = Stats(fired=Counter({a.name: 0 for a in evaluator.system.actions}))
+        self.stopped = ""
+        self._moves = Moves(evaluator)
+        self._parents: Parents = {}
+        self._max_states = max_states
+        self._deadline = deadline
+
+    def layers(self) -> Iterator[list[State]]:
+        """The new states at each depth, for as long as there are any and the limits allow."""
+        layer = list(dict.fromkeys(self.evaluator.initial()))
+        self._parents.update(dict.fromkeys(layer))
+        while layer:
+            self.stats.states += len(layer)
+            self.stats.depth += 1
+            yield layer
+            following = self._after(layer)
+            if following is None:
+                return
+            layer = following
+        self.stats.complete = True
+
+    def _after(self, layer: list[State]) -> list[State] | None:
+        parents, fired, enabled = self._parents, self.stats.fired, self._moves.enabled
+        following: list[State] = []
+        for number, state in enumerate(layer):
+            if number % 64 == 0 and self._exhausted():
+                return None
+            moves = enabled(state)
+            if not moves:
+                self.stats.dead_ends += 1
+            self.stats.transitions += len(moves)
+            for move in moves:
+                fired[move.action.name] += 1
+                after = move.apply(state)
+                if after not in parents:
+                    parents[after] = (state, move)
+                    following.append(after)
+        return following
+
+    def _exhausted(self) -> bool:
+        if self._max_states is not None and len(self._parents) > self._max_states:
+            self.stopped = f"more than {self._max_states} states"
+        elif self._deadline is not None and time.monotonic() > self._deadline:
+            self.stopped = "the time is up"
+        return bool(self.stopped)
+
+    def run_to(self, state: State) -> Trace:
+        """The run by which the search came to `state`."""
+        schedule = []
+        step = self._parents[state]
+        while step is not None:
+            state, move = step
+            schedule.append((move.action, move.arguments))
+            step = self._parents[state]
+        return run(self.evaluator, state, schedule[::-1])

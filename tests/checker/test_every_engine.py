@@ -1,0 +1,167 @@
+"""Every engine runs on every toy, and none contradicts another."""
+
+from __future__ import annotations
+
+import pytest
+
+from tdpcheck.checker.bmc import bmc, reach
+from tdpcheck.checker.explore import explore, reachable
+from tdpcheck.checker.induction import EVERY_SIZE, prove
+from tdpcheck.checker.unroller import check_total
+from tdpcheck.checker.walk import walk
+from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.ground import ground
+from tdpcheck.core.trace import replays
+from tdpcheck.core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
+from tdpcheck.tests.random_systems import GEOMETRY, random_property, random_system
+from tdpcheck.tests.toys import TOYS, Toy
+
+every_toy = pytest.mark.parametrize("toy", TOYS, ids=lambda toy: toy.name)
+DEPTH = 13
+
+
+@every_toy
+def test_a_toy_has_as_many_reachable_states_as_ever(toy: Toy) -> None:
+    """A changed count is news."""
+    states, stats = reachable(toy.system, toy.geometry)
+
+    assert (toy.states, toy.diameter) == (len(states), max(states.values())) == (stats.states, stats.depth)
+    assert stats.complete
+
+
+@every_toy
+def test_exploration_answers_for_its_size(toy: Toy) -> None:
+    """All states were seen, or the nearest bad one."""
+    verdict = explore(toy.system, toy.geometry, toy.prop).verdict
+
+    match verdict:
+        case Violated():
+            assert (toy.violated, True) == (verdict.depth, verdict.shortest)
+            assert replays(verdict.trace, toy.prop)
+        case _:
+            assert toy.violated is None
+            assert isinstance(verdict, Proved)
+            assert verdict.sizes == (str(toy.geometry) or "its only size")
+
+
+@every_toy
+def test_bounded_model_checking_finds_the_same_and_claims_no_more(toy: Toy) -> None:
+    """A property that holds is HoldsUpTo, never Proved."""
+    verdict = bmc((toy.system, toy.geometry), toy.prop, DEPTH)
+
+    match verdict:
+        case Violated():
+            assert (toy.violated, True) == (verdict.depth, verdict.shortest)
+            assert replays(verdict.trace, toy.prop)
+        case _:
+            assert toy.violated is None
+            assert isinstance(verdict, HoldsUpTo)
+            assert DEPTH == verdict.depth
+
+
+@every_toy
+def test_random_walks_find_the_violation_or_say_that_they_know_nothing(toy: Toy) -> None:
+    """A walk that meets nothing is Unknown: neither a proof nor a bound."""
+    verdict = walk(toy.system, toy.geometry, toy.prop, walks=400, timeout=None).verdict
+
+    match verdict:
+        case Violated():
+            assert toy.violated is not None
+            assert toy.violated <= verdict.depth
+            assert verdict.shortest is None
+            assert replays(verdict.trace, toy.prop)
+        case _:
+            assert toy.violated is None
+            assert isinstance(verdict, Unknown)
+            assert -1 == verdict.depth
+
+
+@every_toy
+def test_the_lemmas_prove_it_at_every_size_or_name_what_breaks(toy: Toy) -> None:
+    """A broken lemma is a counterexample to induction, not a violation."""
+    verdict = prove(toy.system, toy.prop)
+
+    match toy.proof:
+        case "proved":
+            assert isinstance(verdict, Proved)
+            assert EVERY_SIZE == verdict.sizes
+        case "not parametric":
+            assert isinstance(verdict, Unknown)
+            assert "not parametric: count" in verdict.reason
+        case pairs:
+            assert isinstance(verdict, HoldsUpTo)
+            assert (0, pairs) == (verdict.depth, verdict.broken_lemmas)
+
+
+@pytest.mark.parametrize("toy", [toy for toy in TOYS if toy.proof == "proved"], ids=lambda toy: toy.name)
+def test_the_lemmas_hold_in_every_reachable_state_of_a_proved_toy(toy: Toy) -> None:
+    """An unsound proof rule would show here: lemmas are checked one by one on states that no solver chose."""
+    evaluator = Evaluator(toy.system, toy.geometry)
+    states, _ = reachable(toy.system, toy.geometry)
+
+    assert [] == [(lemma.name, s) for lemma in toy.prop.lemmas for s in states if not evaluator.holds(lemma.holds, s)]
+
+
+@every_toy
+def test_a_toy_is_total(toy: Toy) -> None:
+    """Every state has a successor, and no step leads out of the geometry."""
+    assert () == check_total(ground(toy.system, toy.geometry))
+
+
+@every_toy
+def test_the_premise_is_reached_where_exploration_reaches_it(toy: Toy) -> None:
+    """Bounded search and enumeration agree on the nearest state of interest, or that there is none."""
+    evaluator = Evaluator(toy.system, toy.geometry)
+    states, _ = reachable(toy.system, toy.geometry)
+    nearest = min((depth for state, depth in states.items() if evaluator.holds(toy.prop.premise, state)), default=None)
+
+    found = reach((toy.system, toy.geometry), {"premise": toy.prop.premise}, DEPTH)["premise"]
+
+    assert nearest == found.depth
+    assert (nearest is not None) == bool(found.shortest)
+    assert DEPTH == found.refuted or nearest == found.refuted + 1
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_exploration_and_bounded_model_checking_agree_on_random_systems(seed: int) -> None:
+    """One uses no solver and no grounding, the other both: on systems nobody chose they must say the same."""
+    system = random_system(seed)
+    prop = random_property(seed, system)
+    explored = explore(system, GEOMETRY, prop).verdict
+    bounded = bmc((system, GEOMETRY), prop, 6)
+
+    match explored:
+        case Violated(depth=depth) if depth <= 6:
+            assert isinstance(bounded, Violated)
+            assert (depth, True) == (bounded.depth, bounded.shortest)
+        case Proved() | Violated():
+            assert isinstance(bounded, HoldsUpTo)
+            assert 6 == bounded.depth
+        case _:
+            pytest.fail(f"exploration of a small system ended with {explored}")
+
+
+def test_the_random_systems_are_worth_comparing() -> None:
+    """If all of them held, or failed at once, agreement would say nothing."""
+    systems = [random_system(seed) for seed in range(100)]
+    verdicts = [explore(s, GEOMETRY, random_property(seed, s)).verdict for seed, s in enumerate(systems)]
+    depths = [v.depth for v in verdicts if isinstance(v, Violated)]
+
+    assert 15 <= sum(isinstance(v, Proved) for v in verdicts)
+    assert 30 <= sum(depth >= 1 for depth in depths)
+    assert 3 <= max(depths)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_they_agree_where_nothing_tells_elements_apart(seed: int) -> None:
+    """There the solver sees only runs that use elements in order: no depth may be lost by that."""
+    system = random_system(seed, alike=True)
+    prop = random_property(seed, system, alike=True)
+    explored = explore(system, GEOMETRY, prop).verdict
+    bounded = bmc((system, GEOMETRY), prop, 6)
+
+    assert _depth_within(explored, 6) == _depth_within(bounded, 6)
+
+
+def _depth_within(verdict: Verdict, depth: int) -> int | None:
+    return verdict.depth if isinstance(verdict, Violated) and verdict.depth <= depth else None
