@@ -1,0 +1,1 @@
+"""Kernel C to atomic steps: text to functions, to a control-flow graph, to steps; knows `core`, and nothing about KVM."""

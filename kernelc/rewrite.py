@@ -1,0 +1,76 @@
+"""Substitution and constant folding in one pass, aware that the elements of an enumeration differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import z3
+
+from ..core.ground import fold, negation
+from ..core.sorts import element_index
+
+
+class Rewriter:
+    """Replaces terms and folds what becomes constant. Keeps what it has seen.
+
+    Args:
+        replacements: pairs of a term and what takes its place; of equal terms the last one counts.
+    """
+
+    def __init__(self, replacements: Iterable[tuple[z3.ExprRef, z3.ExprRef]] = ()) -> None:
+        # Z3 gives the identity of a term that died to the next one, so the terms are kept beside their images.
+        self._kept = tuple(replacements)
+        self._replacements = {term.get_id(): image for term, image in self._kept}
+        self._seen: dict[int, tuple[z3.ExprRef, z3.ExprRef]] = {}
+
+    def __call__(self, term: z3.ExprRef) -> z3.ExprRef:
+        key = term.get_id()
+        if key in self._replacements:
+            return self._replacements[key]
+        if key not in self._seen:
+            self._seen[key] = (term, self._rewrite(term))
+        return self._seen[key][1]
+
+    def _rewrite(self, term: z3.ExprRef) -> z3.ExprRef:
+        if z3.is_quantifier(term):
+            found = [(t, self._replacements[t.get_id()]) for t in subterms(term) if t.get_id() in self._replacements]
+            return z3.substitute(term, *found) if found else term
+        if not z3.is_app(term) or term.num_args() == 0:
+            return term
+        children = [self(child) for child in term.children()]
+        if term.decl().kind() == z3.Z3_OP_UNINTERPRETED:
+            unchanged = all(a.get_id() == b.get_id() for a, b in zip(children, term.children(), strict=True))
+            return term if unchanged else term.decl()(*children)
+        return fold(term, children)
+
+
+def subterms(term: z3.ExprRef) -> list[z3.ExprRef]:
+    """All distinct subterms, bodies of quantifiers included."""
+    found: dict[int, z3.ExprRef] = {}
+    todo = [term]
+    while todo:
+        node = todo.pop()
+        if node.get_id() not in found:
+            found[node.get_id()] = node
+            todo += [node.body()] if z3.is_quantifier(node) else node.children()
+    return list(found.values())
+
+
+def constant_index(term: z3.ExprRef) -> int | None:
+    """The number behind a constant term of an index sort, a word or a truth value, or None."""
+    if z3.is_true(term) or z3.is_false(term):
+        return int(z3.is_true(term))
+    if z3.is_bv_value(term):
+        return int(term.as_long())
+    return element_index(term)
+
+
+def conjuncts(term: z3.BoolRef) -> list[z3.BoolRef]:
+    """The terms that must all hold for `term` to hold, as far as that can be read off it."""
+    if z3.is_and(term):
+        return [part for child in term.children() for part in conjuncts(child)]
+    if z3.is_not(term) and z3.is_or(term.arg(0)):
+        return [part for child in term.arg(0).children() for part in conjuncts(negation(child))]
+    if z3.is_not(term) and z3.is_not(term.arg(0)):
+        return conjuncts(term.arg(0).arg(0))
+    return [term]
