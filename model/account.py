@@ -1,0 +1,440 @@
+"""What became of each line of a change: reached, unreachable, erased by abstraction, or outside what is modelled.
+
+A patch that the model does not contain must not be waved through. So each line that the patch adds is looked for in the models
+with it, each line that it removes in the models without it, and a line that no statement of a compiled thread comes from is
+said to be outside. Lines that say nothing (blank, comments, braces, prototypes, `#include`) do not count.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal, TypeVar
+
+import z3
+
+from ..core.system import Action, TransitionSystem
+from ..kernelc import ast
+from ..kernelc.patch import ChangedLine
+from ..kernelc.steps import Software
+from ..kernelc.tokens import Directive, lex
+
+Fate = Literal["reached", "unreachable", "undecided", "erased", "outside"]
+MODELLED: tuple[Fate, ...] = ("reached", "unreachable")
+"""With only these, the verdict speaks of the whole change."""
+
+_SAYS_NOTHING = frozenset("{};")
+_ORDER = frozenset({"READ_ONCE", "WRITE_ONCE", "rcu_dereference", "rcu_assign_pointer", "volatile", "smp_load_acquire", "smp_store_release"})
+"""Words that order memory accesses: the model is sequentially consistent, so it cannot tell their absence from their presence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accounted:
+    """A changed line, what became of it, and why one may say so."""
+
+    line: ChangedLine
+    fate: Fate
+    why: str
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One built model and what was seen of it.
+
+    Args:
+        functions: the parsed kernel C that it was made from.
+        fired: names of actions that fired in some run.
+        excluded: for actions that did not, how deep a solver has excluded that they can.
+    """
+
+    scenario: str
+    software: Software
+    functions: Mapping[str, ast.Function]
+    fired: frozenset[str] = frozenset()
+    excluded: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Side:
+    """The code without the change, or with it: its files, and the models that were made from them."""
+
+    files: Mapping[str, str]
+    ran: Sequence[Ran]
+
+
+def account(changed: Iterable[ChangedLine], before: Side, after: Side) -> tuple[Accounted, ...]:
+    """Say of each changed line that means something what became of it: added ones in `after`, removed ones in `before`."""
+    lines = tuple(changed)
+    sides = {"added": _Side(after), "removed": _Side(before)}
+    unordered = _only_order(lines)
+    found = []
+    for line in lines:
+        side = sides[line.kind]
+        if not side.counts(line.file, line.line):
+            continue
+        if line in unordered:
+            found.append(Accounted(line, "erased", "it changes how memory accesses are ordered, and the model is sequentially consistent"))
+        else:
+            found.append(Accounted(line, *side.fate(line.file, line.line)))
+    return tuple(found)
+
+
+def unmodelled(accounted: Iterable[Accounted]) -> tuple[Accounted, ...]:
+    """The lines on account of which nothing good can be said of the change."""
+    return tuple(a for a in accounted if a.fate not in MODELLED)
+
+
+def passes(software: Software, file: str, line: int) -> tuple[str, ...]:
+    """The actions that execute something of that line."""
+    found = []
+    for name, step in software.steps.items():
+        nodes = software.graphs[step.role].nodes
+        if any(nodes[n].at.line == line and nodes[n].at.file == file for n in step.nodes):
+            found.append(name)
+    return tuple(found)
+
+
+def unfired(changed: Iterable[ChangedLine], side: Side, kind: Literal["added", "removed"]) -> dict[int, tuple[tuple[str, ...], ...]]:
+    """For each model (by its place in `side.ran`) groups of actions: if one of a group can fire, a changed line is reached.
+
+    Only lines that nothing reached yet are asked for.
+    """
+    helper = _Side(side)
+    wanted: dict[int, dict[tuple[str, ...], None]] = {}
+    for line in changed:
+        if line.kind != kind or not helper.counts(line.file, line.line) or helper.fate(line.file, line.line)[0] != "undecided":
+            continue
+        for number, ran in enumerate(side.ran):
+            names = tuple(n for n in helper.actions(ran, line.file, line.line) if n not in ran.excluded)
+            if names:
+                wanted.setdefault(number, {})[names] = None
+    return {number: tuple(groups) for number, groups in wanted.items()}
+
+
+def can_fire(actions: Iterable[Action]) -> z3.BoolRef:
+    """Some of these actions may fire: a closed term."""
+    parts = [z3.Exists([p.const for p in a.params], a.guard) if a.params else a.guard for a in actions]
+    return z3.Or(parts)
+
+
+def same_behaviour(left: TransitionSystem, right: TransitionSystem) -> bool:
+    """Whether two systems are the same up to names of actions and lines: their actions are equal one by one."""
+    if len(left.actions) != len(right.actions) or left.state != right.state or len(left.init) != len(right.init):
+        return False
+    if any(v.kind != w.kind for v, w in zip(left.state, right.state, strict=True) if v.name != "pc"):
+        return False
+    if [len(s.elements) for s in left.sorts] != [len(s.elements) for s in right.sorts]:
+        return False
+    inits = ((a.value, b.value) for a, b in zip(left.init, right.init, strict=True))
+    if not all(a.eq(b) for a, b in inits):
+        return False
+    return all(_same_action(a, b) for a, b in zip(left.actions, right.actions, strict=True))
+
+
+def _same_action(a: Action, b: Action) -> bool:
+    if a.params != b.params or a.actor != b.actor or not a.guard.eq(b.guard) or len(a.updates) != len(b.updates):
+        return False
+    pairs = zip(a.updates, b.updates, strict=True)
+    return all(u.var.name == v.var.name and u.value.eq(v.value) for u, v in pairs)
+
+
+# Marks
+
+
+def mark(functions: Mapping[str, ast.Function], touched: Mapping[str, Iterable[int]]) -> dict[str, ast.Function]:
+    """The functions, with an empty loop before each statement of those that have touched lines (by file).
+
+    It does nothing and leaves a node in the graph, so that a line without an operation of its own (a jump, a call that is inlined)
+    can be seen to be passed.
+    """
+    lines = {file: sorted(set(numbers)) for file, numbers in touched.items()}
+
+    def is_touched(function: ast.Function) -> bool:
+        own = lines.get(function.at.file, ())
+        return any(function.at.line <= n <= function.last_line for n in own)
+
+    return {n: replace(f, body=_marked_block(f.body)) if is_touched(f) else f for n, f in functions.items()}
+
+
+def _mark(at: ast.Location) -> ast.Stmt:
+    return ast.While(ast.IntLiteral(0, at), ast.Block((), at), False, at)
+
+
+def _marked_block(block: ast.Block) -> ast.Block:
+    return ast.Block(tuple(s for inner in block.statements for s in (_mark(inner.at), _marked(inner))), block.at)
+
+
+def _marked(statement: ast.Stmt) -> ast.Stmt:
+    """The statement, with marks before the statements inside it."""
+    match statement:
+        case ast.Block():
+            return _marked_block(statement)
+        case ast.If(then=then, otherwise=otherwise):
+            return replace(statement, then=_body(then), otherwise=None if otherwise is None else _body(otherwise))
+        case ast.While(body=body) | ast.For(body=body):
+            return replace(statement, body=_body(body))
+        case ast.Label(statement=inner):
+            return replace(statement, statement=_body(inner))
+        case _:
+            return statement
+
+
+def _body(statement: ast.Stmt) -> ast.Block:
+    if isinstance(statement, ast.Block):
+        return _marked_block(statement)
+    return ast.Block((_mark(statement.at), _marked(statement)), statement.at)
+
+
+# Lines
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """Something at file level that is no function: a struct, a directive, a declaration."""
+
+    kind: Literal["struct", "define", "silent", "other"]
+    first: int
+    last: int
+    name: str
+
+
+class _File:
+    """One file as lines of words."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.words: dict[int, list[str]] = {}
+        self._directives: list[_Item] = []
+        self._tokens: list[tuple[int, str]] = []
+        for item in lex(text.replace("\r\n", "\n"), name):
+            if isinstance(item, Directive):
+                self._directive(item)
+                continue
+            self.words.setdefault(item.line, []).append(item.text)
+            self._tokens.append((item.line, item.text))
+
+    def _directive(self, item: Directive) -> None:
+        for line in range(item.line, item.last_line + 1):
+            self.words.setdefault(line, []).append("#")
+        for token in item.rest:
+            self.words.setdefault(token.line, []).append(token.text)
+        called = len(item.rest) > 1 and item.rest[1].text == "("
+        name = item.rest[0].text if item.rest else ""
+        known = item.word == "define" and called and "for_each" in name
+        kind: Literal["define", "silent", "other"] = "define" if known else "silent" if item.word == "include" else "other"
+        self._directives.append(_Item(kind, item.line, item.last_line, name))
+
+    def item(self, line: int, functions: Sequence[ast.Function]) -> _Item:
+        """What stands at file level at that line."""
+        found = next((i for i in (*self._directives, *self._declarations(functions)) if i.first <= line <= i.last), None)
+        return found or _Item("other", line, line, "")
+
+    def _declarations(self, functions: Sequence[ast.Function]) -> Iterator[_Item]:
+        inside = [(f.at.line, f.last_line) for f in functions]
+        words: list[tuple[int, str]] = []
+        depth = 0
+        for line, text in self._tokens:
+            if any(first <= line <= last for first, last in inside):
+                words = []
+                continue
+            words.append((line, text))
+            depth += (text == "{") - (text == "}")
+            if text == ";" and depth == 0:
+                yield _declaration(words)
+                words = []
+
+
+def _declaration(words: Sequence[tuple[int, str]]) -> _Item:
+    texts = [text for _, text in words]
+    first, last = words[0][0], words[-1][0]
+    if texts[0] == "struct" and len(texts) > 2 and texts[2] == "{":
+        return _Item("struct", first, last, texts[1])
+    says_nothing = "(" in texts and "=" not in texts and "{" not in texts
+    return _Item("silent" if says_nothing else "other", first, last, "")
+
+
+class _Side:
+    """A side with its files read."""
+
+    def __init__(self, side: Side) -> None:
+        self._side = side
+        self._files: dict[str, _File] = {}
+
+    def file(self, name: str) -> _File:
+        if name not in self._files:
+            self._files[name] = _File(name, self._side.files.get(name, ""))
+        return self._files[name]
+
+    @cached_property
+    def functions(self) -> dict[str, list[ast.Function]]:
+        """All functions that some model was made from, by file."""
+        found: dict[str, list[ast.Function]] = {}
+        for ran in self._side.ran:
+            for function in ran.functions.values():
+                known = found.setdefault(function.at.file, [])
+                if not any(f.name == function.name for f in known):
+                    known.append(function)
+        return found
+
+    def counts(self, file: str, line: int) -> bool:
+        """Whether a line says anything."""
+        words = self.file(file).words.get(line, [])
+        if not [w for w in words if w not in _SAYS_NOTHING]:
+            return False
+        return self.function(file, line) is not None or self._item(file, line).kind != "silent"
+
+    def _item(self, file: str, line: int) -> _Item:
+        return self.file(file).item(line, self.functions.get(file, []))
+
+    def function(self, file: str, line: int) -> ast.Function | None:
+        return next((f for f in self.functions.get(file, []) if f.at.line <= line <= f.last_line), None)
+
+    def fate(self, file: str, line: int) -> tuple[Fate, str]:
+        """What became of one line of this side."""
+        function = self.function(file, line)
+        if function is not None:
+            return self._in_function(function, line)
+        item = self._item(file, line)
+        if item.kind == "struct":
+            return self._of_words(self._fields(file, item, line), f"struct {item.name}", member=True)
+        if item.kind == "define":
+            return self._of_words([item.name], f"macro {item.name}", member=False)
+        return "outside", "it is outside of every function; only functions, structs and loop macros are modelled"
+
+    def _in_function(self, function: ast.Function, line: int) -> tuple[Fate, str]:
+        name, file = function.name, function.at.file
+        inlining = [r for r in self._side.ran if _made_from(r, function)]
+        if not inlining:
+            return "outside", f"no selected scenario calls {name}()"
+        for ran in inlining:
+            for graph in ran.software.graphs.values():
+                for at, reason in graph.erased:
+                    if at.file == file and at.line in (line, self._statement(function, line)):
+                        return "erased", reason
+        excluded: list[int] = []
+        undecided: list[str] = []
+        for ran in inlining:
+            actions = self.actions(ran, file, line)
+            if any(a in ran.fired for a in actions):
+                return "reached", f"a run of {ran.scenario} executes it"
+            excluded += [ran.excluded[a] for a in actions if a in ran.excluded]
+            undecided += [ran.scenario for a in actions if a not in ran.excluded]
+        if undecided:
+            return "undecided", f"nothing reached it in {', '.join(dict.fromkeys(undecided))}, and nothing excludes that something can"
+        if excluded:
+            return "unreachable", f"no run of at most {min(excluded)} steps comes to it"
+        return "unreachable", f"{name}() is called, and no path through it comes to this line in the selected scenarios"
+
+    def actions(self, ran: Ran, file: str, line: int) -> tuple[str, ...]:
+        """The actions of a model that pass a line: something that stands at it, else the statement that it belongs to."""
+        function = self.function(file, line)
+        if function is None or not _made_from(ran, function):
+            return ()
+        if line < _first_line(function):
+            entered = {n.number for g in ran.software.graphs.values() for n in g.nodes if n.at.function == function.name}
+            return tuple(n for n, s in ran.software.steps.items() if entered & _of_role(ran, s.role, function.name, s.nodes))
+        return passes(ran.software, file, line) or passes(ran.software, file, self._statement(function, line))
+
+    def _statement(self, function: ast.Function, line: int) -> int:
+        """The line at which the statement begins that `line` belongs to; for a lone `else`, the statement after it."""
+        starts = sorted({at.line for at in _starts(function.body)} | {function.at.line})
+        words = [w for w in self.file(function.at.file).words.get(line, []) if w not in _SAYS_NOTHING]
+        place = bisect_right(starts, line)
+        if words in (["else"], ["do"]) and place < len(starts):
+            return starts[place]
+        return starts[max(place - 1, 0)]
+
+    # What is not in a function counts by its use
+
+    def _fields(self, file: str, item: _Item, line: int) -> list[str]:
+        words = self.file(file).words.get(line, [])
+        names = [words[i - 1] for i, w in enumerate(words) if w in (";", ",", "[") and i]
+        return [n for n in names if n.isidentifier()] if line > item.first and names else []
+
+    def _of_words(self, names: Sequence[str], what: str, *, member: bool) -> tuple[Fate, str]:
+        """The best fate of the lines that use one of these names; without a name, of the whole thing."""
+        fates = {}
+        for file, functions in self.functions.items():
+            words = self.file(file).words
+            for function in functions:
+                for line in range(function.at.line, function.last_line + 1):
+                    if _uses(words.get(line, []), names, member):
+                        fate, why = self._in_function(function, line)
+                        fates[fate] = f"{file}:{line} uses it: {why}"
+        for fate in ("reached", "undecided", "unreachable", "erased"):
+            if fate in fates:
+                return fate, fates[fate]
+        return "outside", f"no modelled function uses this part of {what}"
+
+
+def _uses(words: Sequence[str], names: Sequence[str], member: bool) -> bool:
+    return any(w in names and (not member or (i and words[i - 1] in (".", "->"))) for i, w in enumerate(words))
+
+
+def _made_from(ran: Ran, function: ast.Function) -> bool:
+    """Whether a model contains this very function: inlined, and not overridden by another file's."""
+    used = any(function.name in graph.inlined for graph in ran.software.graphs.values())
+    return used and function.name in ran.functions and ran.functions[function.name].at.file == function.at.file
+
+
+def _of_role(ran: Ran, role: str, function: str, nodes: Iterable[int]) -> set[int]:
+    own = ran.software.graphs[role].nodes
+    return {n for n in nodes if own[n].at.function == function}
+
+
+def _first_line(function: ast.Function) -> int:
+    """The line of the first statement: what stands before is the head."""
+    return min((at.line for at in _starts(function.body) if at.line > function.at.line), default=function.last_line)
+
+
+def _starts(statement: ast.Stmt) -> Iterator[ast.Location]:
+    """Where the statements inside begin."""
+    match statement:
+        case ast.Block(statements=statements):
+            for inner in statements:
+                yield inner.at
+                yield from _starts(inner)
+        case ast.If(then=then, otherwise=otherwise):
+            for branch in (then, otherwise) if otherwise is not None else (then,):
+                yield from _inner(branch)
+        case ast.While(body=body) | ast.For(body=body):
+            yield from _inner(body)
+        case ast.Label(statement=inner):
+            yield from _inner(inner)
+        case _:
+            return
+
+
+def _inner(statement: ast.Stmt) -> Iterator[ast.Location]:
+    if not isinstance(statement, ast.Block):
+        yield statement.at
+    yield from _starts(statement)
+
+
+_T = TypeVar("_T")
+
+
+def _only_order(changed: Sequence[ChangedLine]) -> set[ChangedLine]:
+    """Lines that differ from one that the change takes away, or puts in, only in words that order memory accesses."""
+    by_core: dict[tuple[str, tuple[str, ...]], list[tuple[ChangedLine, tuple[str, ...]]]] = {}
+    for line in changed:
+        words = tuple(t.text for t in _line_tokens(line.text))
+        core = tuple(w for w in words if w not in _ORDER and w not in "(),=")
+        by_core.setdefault((line.file, core), []).append((line, words))
+    found = set()
+    for group in by_core.values():
+        kinds = Counter(line.kind for line, _ in group)
+        if len(kinds) == 2 and len({tuple(sorted(w for w in words if w in _ORDER)) for _, words in group}) > 1:
+            found |= {line for line, _ in group}
+    # A line that is nothing but such words, as a barrier's would be, is for the library to erase or refuse.
+    return found
+
+
+def _line_tokens(text: str) -> list[object]:
+    try:
+        return [t for t in lex(text, "line") if not isinstance(t, Directive)]
+    except Exception:  # part of a comment that spans lines
+        return []

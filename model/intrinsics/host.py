@@ -1,0 +1,183 @@
+"""What KVM asks of the host's memory management, and what the host does around its MMU notifiers."""
+
+from __future__ import annotations
+
+import z3
+
+from ...core.sorts import BOOL, StateVar
+from ...core.system import Param, Update, set_at, set_where
+from ...kernelc.library import BOOLEAN, VOID, Effect, Intrinsic, Meaning, Ref, Value, boolean, scalar
+from ..machine import ghosts, host
+from ..machine.sorts import FRAME, GFN, between, g, region_of, root
+from .types import GFN_T, HUGE_PFN_T, KVM, LEVEL_T, LEVELS, PFN_T
+
+TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
+
+
+def _snapshot(t: z3.ExprRef, kvm: Value) -> Effect:
+    return Effect(updates=(set_at(host.seq_stale, (t,), FALSE),), label="reads mmu_invalidate_seq")
+
+
+def _resolve(t: z3.ExprRef, gfn: Value) -> tuple[Effect, ...]:
+    """hva_to_pfn(): the frame that backs the gfn; the host finds one if there is none."""
+    a, frame = gfn.term, Param("frame", FRAME)
+    fresh = set_at(ghosts.pfn_stale, (t, a), FALSE)
+    return (
+        Effect(value=scalar(PFN_T, host.host_frame(a)), guard=host.host_mapped(a), updates=(fresh,), label="resolves the pfn"),
+        Effect(
+            value=scalar(PFN_T, frame.const),
+            guard=z3.And(z3.Not(host.host_mapped(a)), host.frame_free(frame.const)),
+            choices=(frame,),
+            updates=(
+                fresh,
+                set_at(host.host_mapped, (a,), TRUE),
+                set_at(host.host_frame, (a,), frame.const),
+                set_at(host.frame_free, (frame.const,), FALSE),
+            ),
+            label="host gives frame {frame}",
+        ),
+    )
+
+
+def _retry(t: z3.ExprRef, kvm: Value, gfn: Value) -> Value:
+    return boolean(z3.Or(host.in_window(gfn.term), host.seq_stale(t)))
+
+
+def _begin(window: StateVar) -> Meaning:
+    def meaning(t: z3.ExprRef, kvm: Value, start: Value, last: Value) -> Effect:
+        xs = window.variables()
+        return Effect(
+            updates=(
+                set_where(window, xs, z3.And(xs[0] == t, between(xs[1], start.term, last.term)), TRUE),
+                Update(ghosts.promised, (root, g), z3.And(ghosts.promised(root, g), z3.Not(between(g, start.term, last.term)))),
+            )
+        )
+
+    return meaning
+
+
+def _end(var: StateVar) -> Meaning:
+    def meaning(t: z3.ExprRef, kvm: Value) -> Effect:
+        xs, ys = var.variables(), ghosts.pfn_stale.variables()
+        return Effect(
+            updates=(
+                set_where(var, xs, xs[0] == t, FALSE),
+                Update(host.seq_stale, host.seq_stale.variables(), TRUE),
+                set_where(ghosts.pfn_stale, ys, var(t, ys[1]), TRUE),
+            )
+        )
+
+    return meaning
+
+
+def _region_bounds(t: z3.ExprRef, gfn: Value, first: Value, last: Value) -> Effect:
+    """The first and the last gfn of a region. Named, not computed: their order is all that is known of gfns."""
+    low, high = Param("first", GFN), Param("last", GFN)
+    ends = z3.ForAll([g], (region_of(g) == region_of(gfn.term)) == between(g, low.const, high.const))
+    return Effect(choices=(low, high), guard=ends, refs=(scalar(GFN_T, low.const), scalar(GFN_T, high.const)))
+
+
+def _release(t: z3.ExprRef, start: Value, last: Value) -> Effect:
+    covered = between(g, start.term, last.term)
+    return Effect(updates=host.release(host.touches(covered), covered), label="host unmaps, frees the frames")
+
+
+def _split_host(t: z3.ExprRef, gfn: Value) -> Effect:
+    return Effect(updates=(set_at(host.host_huge, (region_of(gfn.term),), FALSE),), label="host splits its huge page")
+
+
+def _level(t: z3.ExprRef, kvm: Value, gfn: Value) -> Value:
+    return scalar(LEVEL_T, z3.If(host.host_huge(region_of(gfn.term)), LEVELS.element("PG_LEVEL_2M"), LEVELS.element("PG_LEVEL_4K")))
+
+
+def _folio(t: z3.ExprRef, gfn: Value) -> Value:
+    return scalar(HUGE_PFN_T, host.host_block(region_of(gfn.term)))
+
+
+def _zap_begin(t: z3.ExprRef, start: Value, last: Value) -> Effect:
+    xs = host.zap_window.variables()
+    covered = between(g, start.term, last.term)
+    return Effect(
+        updates=(
+            set_where(host.zap_window, xs, z3.And(xs[0] == t, between(xs[1], start.term, last.term)), TRUE),
+            Update(ghosts.promised, (root, g), z3.And(ghosts.promised(root, g), z3.Not(covered))),
+        )
+    )
+
+
+def _zap_end(t: z3.ExprRef) -> Effect:
+    xs = host.zap_window.variables()
+    return Effect(updates=(set_where(host.zap_window, xs, xs[0] == t, FALSE),))
+
+
+INTRINSICS = (
+    Intrinsic(
+        "mmu_invalidate_seq_read", (KVM,), VOID, _snapshot, reads=("seq",), doc="fault->mmu_seq = kvm->mmu_invalidate_seq; smp_rmb()"
+    ),
+    Intrinsic(
+        "hva_to_pfn",
+        (GFN_T,),
+        PFN_T,
+        _resolve,
+        reads=("host",),
+        writes=("host",),
+        doc="get_user_pages(); sleeps; takes the gfn, a gfn stands for its hva",
+    ),
+    Intrinsic(
+        "mmu_invalidate_retry",
+        (KVM, GFN_T),
+        BOOLEAN,
+        _retry,
+        reads=("seq", "window"),
+        doc="mmu_invalidate_retry_hva(), include/linux/kvm_host.h",
+    ),
+    Intrinsic(
+        "mmu_invalidate_in_progress_add",
+        (KVM, GFN_T, GFN_T),
+        VOID,
+        _begin(host.window),
+        writes=("window",),
+        doc="kvm_mmu_invalidate_begin()",
+    ),
+    Intrinsic("mmu_invalidate_in_progress_sub", (KVM,), VOID, _end(host.window), writes=("window", "seq"), doc="kvm_mmu_invalidate_end()"),
+    Intrinsic(
+        "mmu_invalidate_nested_add",
+        (KVM, GFN_T, GFN_T),
+        VOID,
+        _begin(host.inner_window),
+        writes=("window",),
+        doc="the same, of a nested invalidation",
+    ),
+    Intrinsic(
+        "mmu_invalidate_nested_sub",
+        (KVM,),
+        VOID,
+        _end(host.inner_window),
+        writes=("window", "seq"),
+        doc="the same, of a nested invalidation",
+    ),
+    Intrinsic(
+        "gfn_region_bounds",
+        (GFN_T, Ref(GFN_T), Ref(GFN_T)),
+        VOID,
+        _region_bounds,
+        "local",
+        reads=("const",),
+        doc="haddr & HPAGE_PMD_MASK and its end",
+    ),
+    Intrinsic("host_unmap_and_free", (GFN_T, GFN_T), VOID, _release, writes=("host",), doc="the primary MMU's PTEs go, then the pages"),
+    Intrinsic("host_split_huge_page", (GFN_T,), VOID, _split_host, writes=("host",), doc="__split_huge_pmd()"),
+    Intrinsic("kvm_mmu_max_mapping_level", (KVM, GFN_T), LEVEL_T, _level, reads=("host",), doc="host_pfn_mapping_level(), mmu.c"),
+    Intrinsic(
+        "kvm_slot_dirty_track_enabled",
+        (KVM,),
+        BOOLEAN,
+        lambda t, kvm: Effect(value=boolean(z3.Bool("dirty_log")), choices=(Param("dirty_log", BOOL),)),
+        "local",
+        reads=("own",),
+        doc="dirty logging may be on or off at each fault; it forces 4 KiB mappings, kvm_mmu_hugepage_adjust(), mmu.c",
+    ),
+    Intrinsic("gfn_to_folio", (GFN_T,), HUGE_PFN_T, _folio, reads=("host",), doc="the huge page behind a huge mapping: the aligned pfn"),
+    Intrinsic("zap_begin", (GFN_T, GFN_T), VOID, _zap_begin, "right", doc="ghost: these gfns are being unmapped on purpose"),
+    Intrinsic("zap_end", (), VOID, _zap_end, "left", doc="ghost: they were"),
+)

@@ -1,0 +1,278 @@
+"""SPTEs in memory: reading, writing, exchanging and freezing them, with the ghosts that every write moves along.
+
+A write is one step even where the kernel's is an xchg or a cmpxchg: the entry changes at one instant. What the write means for
+the arguments (who owes a flush, what has been promised, was the pfn stale) is computed here, once, from the state before and after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import z3
+
+from ...core.sorts import Sort, StateVar
+from ...core.system import Param, Update, set_at, set_where, substitute_updates
+from ...kernelc.library import BOOLEAN, VOID, Effect, Intrinsic, Ref, Value, boolean, record
+from ..machine import ghosts, host, iommu, tables
+from ..machine.sorts import BLOCK, FRAME, PT, REGION, ROOT, SLOT, g, i, part, region_of, slot_of
+from ..machine.tables import (
+    FROZEN,
+    LEAF,
+    NONE,
+    TABLE,
+    pmd_block,
+    pmd_kind,
+    pmd_pt,
+    pmd_writable,
+    pt_region,
+    pt_root,
+    pt_state,
+    pte_frame,
+    pte_kind,
+    pte_writable,
+    root_invalid,
+)
+from .types import GFN_T, PAGE, PTEP, SPTE, choose, table_page
+
+TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
+
+
+def read(pointer: Value) -> Value:
+    """The entry that `pointer` points to, now."""
+    lower, at, below = pointer["lower"], (pointer["root"], pointer["region"]), (pointer["pt"], pointer["slot"])
+    upper_entry = record(
+        SPTE, kind=pmd_kind(*at), writable=z3.And(pmd_kind(*at) == LEAF, pmd_writable(*at)), frame=FRAME.element(0),
+        block=_if_kind(pmd_kind(*at) == LEAF, pmd_block(*at), BLOCK), pt=_if_kind(pmd_kind(*at) == TABLE, pmd_pt(*at), PT),
+    )  # fmt: skip
+    lower_entry = record(
+        SPTE, kind=pte_kind(*below), writable=z3.And(pte_kind(*below) == LEAF, pte_writable(*below)),
+        frame=_if_kind(pte_kind(*below) == LEAF, pte_frame(*below), FRAME), block=BLOCK.element(0), pt=PT.element(0),
+    )  # fmt: skip
+    return choose(lower, lower_entry, upper_entry)
+
+
+def _if_kind(condition: z3.BoolRef, value: z3.ExprRef, sort: Sort) -> z3.ExprRef:
+    return z3.If(condition, value, sort.element(0))
+
+
+def write(t: z3.ExprRef, pointer: Value, new: Value) -> tuple[Update, ...]:
+    """Store `new` where `pointer` points, and move the ghosts along."""
+    lower = pointer["lower"]
+    upper = z3.Not(lower)
+
+    def store(var: StateVar, here: bool, value: z3.ExprRef) -> Update:
+        xs = var.variables()
+        at = (pointer["pt"], pointer["slot"]) if here else (pointer["root"], pointer["region"])
+        return set_where(var, xs, z3.And(lower if here else upper, xs[0] == at[0], xs[1] == at[1]), value)
+
+    stores = (
+        store(pmd_kind, False, new["kind"]),
+        store(pmd_writable, False, new["writable"]),
+        store(pmd_block, False, new["block"]),
+        store(pmd_pt, False, new["pt"]),
+        store(pte_kind, True, new["kind"]),
+        store(pte_writable, True, new["writable"]),
+        store(pte_frame, True, new["frame"]),
+        # sp->gfn and sp->parent are set before the page is published; here at the same instant.
+        set_where(pt_root, pt_root.variables(), z3.And(upper, new["kind"] == TABLE, pt_root.variables()[0] == new["pt"]), pointer["root"]),
+        set_where(
+            pt_region, pt_region.variables(), z3.And(upper, new["kind"] == TABLE, pt_region.variables()[0] == new["pt"]), pointer["region"]
+        ),
+        set_where(
+            pt_state, pt_state.variables(), z3.And(upper, new["kind"] == TABLE, pt_state.variables()[0] == new["pt"]), tables.PT_LINKED
+        ),
+    )
+    return (*stores, *_ghost_updates(t, pointer, new, stores))
+
+
+def _ghost_updates(t: z3.ExprRef, pointer: Value, new: Value, stores: Sequence[Update]) -> tuple[Update, ...]:
+    old = read(pointer)
+    table = z3.If(pointer["lower"], pt_root(pointer["pt"]), pointer["root"])
+    region = z3.If(pointer["lower"], pt_region(pointer["pt"]), pointer["region"])
+
+    def covers(gfn: z3.ExprRef) -> z3.BoolRef:
+        return z3.And(region_of(gfn) == region, z3.Implies(pointer["lower"], slot_of(gfn) == pointer["slot"]))
+
+    def after(term: z3.ExprRef) -> z3.ExprRef:
+        return substitute_updates(term, stores)
+
+    x = g
+    frame_before = tables.walk_frame(table, x)
+    # The old translation is gone or another one took its place: whoever did it owes a flush. An invalid root owes none: a vCPU
+    # that loads another root flushes then (elision E2), and an exported root is never invalid.
+    lost = z3.And(covers(x), tables.walks(table, x), z3.Not(after(tables.same_walk(table, x, frame_before))), z3.Not(root_invalid(table)))
+    # A page of leaves that all stay the same may be replaced without a flush only where no walker still holds the page itself.
+    unlinked = z3.And(
+        z3.Not(pointer["lower"]), old["kind"] == TABLE, z3.Or(new["kind"] != TABLE, new["pt"] != old["pt"]), z3.Not(root_invalid(table))
+    )
+    io = z3.Exists([i], iommu.active(i))
+    installed = z3.And(new["kind"] == LEAF, old["kind"] != LEAF, old["kind"] != TABLE)
+    stale = z3.Exists([x], z3.And(covers(x), z3.Or(ghosts.pfn_stale(t, x), host.in_window(x))))
+    promised = ghosts.promised.variables()
+    kept = z3.Or(ghosts.promised(*promised), after(tables.walks(*promised)))
+    split = z3.And(z3.Not(pointer["lower"]), old["kind"] == LEAF, new["kind"] == TABLE)
+    recovered = z3.And(z3.Not(pointer["lower"]), old["kind"] == TABLE, new["kind"] == LEAF)
+    present = z3.Or(new["kind"] == LEAF, new["kind"] == TABLE)
+    was_present = z3.Or(old["kind"] == LEAF, old["kind"] == TABLE)
+    return (
+        set_where(ghosts.owes_cpu, (t_of := ghosts.owes_cpu.variables()), z3.And(t_of[0] == t, _at(lost, x, t_of[1])), TRUE),
+        set_where(ghosts.owes_io, (t_of := ghosts.owes_io.variables()), z3.And(t_of[0] == t, io, _at(lost, x, t_of[1])), TRUE),
+        set_where(ghosts.owes_cpu_pt, ghosts.owes_cpu_pt.variables(), z3.And(ghosts.owes_cpu_pt.variables()[0] == t, unlinked), TRUE),
+        set_where(ghosts.owes_io_pt, ghosts.owes_io_pt.variables(), z3.And(ghosts.owes_io_pt.variables()[0] == t, unlinked, io), TRUE),
+        Update(ghosts.promised, promised, z3.And(kept, z3.Not(host.being_unmapped(promised[1])))),
+        _sticky(ghosts.stale_install, z3.And(installed, stale)),
+        _sticky(ghosts.dead_install, z3.And(present, z3.Not(was_present), root_invalid(table))),
+        _sticky(ghosts.zapped, z3.And(was_present, z3.Not(present))),
+        _sticky(ghosts.split_done, split),
+        _sticky(ghosts.recovered, recovered),
+        _sticky(ghosts.pt_unlinked, z3.And(z3.Not(pointer["lower"]), old["kind"] == TABLE, new["kind"] != TABLE)),
+    )
+
+
+def _at(term: z3.BoolRef, variable: z3.ExprRef, value: z3.ExprRef) -> z3.BoolRef:
+    return z3.substitute(term, (variable, value))
+
+
+def _sticky(var: StateVar, condition: z3.BoolRef) -> Update:
+    return Update(var, (), z3.Or(var(), condition))
+
+
+def _read(t: z3.ExprRef, pointer: Value) -> Value:
+    return read(pointer)
+
+
+def _write(t: z3.ExprRef, pointer: Value, new: Value) -> Effect:
+    return Effect(updates=write(t, pointer, new))
+
+
+def _xchg(t: z3.ExprRef, pointer: Value, new: Value) -> Effect:
+    return Effect(value=read(pointer), updates=write(t, pointer, new))
+
+
+def _cmpxchg(t: z3.ExprRef, pointer: Value, old: Value, new: Value) -> tuple[Effect, ...]:
+    """try_cmpxchg64(): on failure the old value is refreshed and nothing else happens."""
+    current = read(pointer)
+    assert SPTE.equal is not None
+    same = SPTE.equal(current, old)
+    return (
+        Effect(value=boolean(TRUE), guard=same, updates=write(t, pointer, new), refs=(None,)),
+        Effect(value=boolean(FALSE), guard=z3.Not(same), refs=(current,)),
+    )
+
+
+def _allocate(t: z3.ExprRef) -> tuple[Effect, ...]:
+    pt = Param("pt", PT)
+    a, xs = pt.const, pte_kind.variables()
+    got = Effect(
+        value=table_page(a),
+        guard=pt_state(a) == tables.PT_FREE,
+        choices=(pt,),
+        updates=(set_at(pt_state, (a,), tables.PT_PRIVATE), set_where(pte_kind, xs, xs[0] == a, NONE)),
+        label="allocates table page {pt}",
+    )
+    return (got, Effect(value=Value(PAGE, dict(PAGE.literals[0])), label="no memory"))
+
+
+def _free_private(t: z3.ExprRef, page: Value) -> Effect:
+    return Effect(
+        updates=(
+            set_where(pt_state, pt_state.variables(), z3.And(z3.Not(page["null"]), pt_state.variables()[0] == page["pt"]), tables.PT_FREE),
+        )
+    )
+
+
+def _fill_split(t: z3.ExprRef, page: Value, huge: Value) -> Effect:
+    """make_huge_page_split_spte() for every slot of a page that nobody can reach yet."""
+    xs = pte_kind.variables()
+    here = xs[0] == page["pt"]
+    return Effect(
+        updates=(
+            set_where(pte_kind, xs, here, LEAF),
+            set_where(pte_writable, xs, here, huge["writable"]),
+            set_where(pte_frame, xs, here, part(huge["block"], xs[1])),
+        )
+    )
+
+
+def _unlink(t: z3.ExprRef, page: Value) -> Effect:
+    xs = pt_state.variables()
+    return Effect(updates=(set_where(pt_state, xs, xs[0] == page["pt"], tables.PT_UNLINKED),))
+
+
+def _freeze_children(t: z3.ExprRef, page: Value) -> Effect:
+    """handle_removed_pt(): every child entry becomes REMOVED_SPTE, in one step.
+
+    The kernel does it entry by entry; the page is unlinked by then, each competing cmpxchg concerns one entry, and so finds itself
+    before or after this step just as it would before or after that entry's turn.
+    """
+    xs = pte_kind.variables()
+    return Effect(updates=(set_where(pte_kind, xs, xs[0] == page["pt"], FROZEN),), label="freezes the entries of the unlinked table")
+
+
+def _call_rcu(t: z3.ExprRef, page: Value) -> Effect:
+    xs, ys = pt_state.variables(), tables.rcu_waits.variables()
+    return Effect(
+        updates=(
+            set_where(pt_state, xs, xs[0] == page["pt"], tables.PT_RCU),
+            set_where(tables.rcu_waits, ys, ys[0] == page["pt"], tables.rcu_reader(ys[1])),
+        )
+    )
+
+
+def _huge_from_child(t: z3.ExprRef, child: Value, gfn: Value) -> tuple[Effect, ...]:
+    """make_huge_spte(): the huge page of which the child maps a part; if there is none, the kernel would compute some address."""
+    block = Param("block", BLOCK)
+    fits = part(block.const, slot_of(gfn.term)) == child["frame"]
+    other = BLOCK.const("other_block")
+    made = record(SPTE, kind=LEAF, writable=child["writable"], frame=FRAME.element(0), block=block.const, pt=PT.element(0))
+    none_fits = z3.Not(z3.Exists([other], part(other, slot_of(gfn.term)) == child["frame"]))
+    return (Effect(value=made, choices=(block,), guard=z3.Or(fits, none_fits)),)
+
+
+def _root_sptep(t: z3.ExprRef, page: Value, gfn: Value) -> Value:
+    return record(PTEP, lower=FALSE, root=page["root"], region=region_of(gfn.term), pt=PT.element(0), slot=SLOT.element(0))
+
+
+def _pt_sptep(t: z3.ExprRef, spte: Value, gfn: Value) -> Value:
+    return record(PTEP, lower=TRUE, root=ROOT.element(0), region=REGION.element(0), pt=spte["pt"], slot=slot_of(gfn.term))
+
+
+INTRINSICS = (
+    Intrinsic("kvm_tdp_mmu_read_spte", (PTEP,), SPTE, _read, reads=("spte",), doc="READ_ONCE() of an entry; tdp_iter.h"),
+    Intrinsic(
+        "kvm_tdp_mmu_write_spte", (PTEP, SPTE), VOID, _write, reads=("spte",), writes=("spte",), doc="xchg() or WRITE_ONCE(); tdp_iter.h"
+    ),
+    Intrinsic("kvm_tdp_mmu_write_spte_atomic", (PTEP, SPTE), SPTE, _xchg, reads=("spte",), writes=("spte",), doc="xchg(); tdp_iter.h"),
+    Intrinsic(
+        "try_cmpxchg64", (PTEP, Ref(SPTE), SPTE), BOOLEAN, _cmpxchg, reads=("spte",), writes=("spte",), doc="compare and exchange an entry"
+    ),
+    Intrinsic(
+        "tdp_mmu_alloc_sp",
+        (),
+        PAGE,
+        _allocate,
+        "right",
+        writes=("pool",),
+        doc="from the vCPU's cache: any free page; NULL where the geometry has too few",
+    ),
+    Intrinsic("tdp_mmu_alloc_sp_for_split", (), PAGE, _allocate, "right", writes=("pool",), doc="may fail"),
+    Intrinsic("tdp_mmu_free_sp", (PAGE,), VOID, _free_private, "left", writes=("pool",), doc="of a page that was never linked"),
+    Intrinsic(
+        "tdp_mmu_init_split_sp", (PAGE, SPTE), VOID, _fill_split, "right", writes=("pool",), doc="fills a private page from a huge SPTE"
+    ),
+    Intrinsic("tdp_mmu_unlink_sp", (PAGE,), VOID, _unlink, "left", writes=("pool",), doc="takes the page off the lists"),
+    Intrinsic(
+        "tdp_mmu_freeze_children", (PAGE,), VOID, _freeze_children, reads=("spte",), writes=("spte",), doc="the loop of handle_removed_pt()"
+    ),
+    Intrinsic("call_rcu_free_sp", (PAGE,), VOID, _call_rcu, writes=("pool",), doc="call_rcu(&sp->rcu_head, tdp_mmu_free_sp_rcu_callback)"),
+    Intrinsic("make_huge_spte", (SPTE, GFN_T), SPTE, _huge_from_child, "local", reads=("const",), doc="spte.c, 6.13"),
+    Intrinsic("tdp_root_sptep", (PAGE, GFN_T), PTEP, _root_sptep, "local", doc="the level-2 entry of a gfn"),
+    Intrinsic(
+        "tdp_pt_sptep",
+        (SPTE, GFN_T),
+        PTEP,
+        _pt_sptep,
+        "local",
+        doc="the level-1 entry of a gfn in the table that a non-leaf SPTE points to",
+    ),
+)

@@ -1,0 +1,111 @@
+"""Locks, RCU read sides, assertions and plain nondeterminism."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import z3
+
+from ...core.sorts import BOOL
+from ...core.system import Param, set_at, set_where
+from ...kernelc.library import BOOLEAN, VOID, Check, Effect, Handle, Intrinsic, Value, boolean
+from ..machine.locks import LOCK, held, mmu_reader, mmu_writer
+from ..machine.sorts import u
+from ..machine.tables import rcu_reader, rcu_waits
+
+TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
+MMU_LOCK = Handle("mmu_lock")
+MUTEXES = tuple(Handle(name) for name in LOCK.elements)
+
+
+def _write_lock(t: z3.ExprRef, lock: Value) -> Effect:
+    return Effect(guard=z3.ForAll([u], z3.And(z3.Not(mmu_writer(u)), z3.Not(mmu_reader(u)))), updates=(set_at(mmu_writer, (t,), TRUE),))
+
+
+def _read_lock(t: z3.ExprRef, lock: Value) -> Effect:
+    return Effect(guard=z3.ForAll([u], z3.Not(mmu_writer(u))), updates=(set_at(mmu_reader, (t,), TRUE),))
+
+
+def _held_write(t: z3.ExprRef, lock: Value) -> Effect:
+    return Effect(checks=(Check("lockdep_assert_held_write", mmu_writer(t)),))
+
+
+def _held_read(t: z3.ExprRef, lock: Value) -> Effect:
+    return Effect(checks=(Check("lockdep_assert_held_read", mmu_reader(t)),))
+
+
+def _held(t: z3.ExprRef, lock: Value) -> Effect:
+    return Effect(checks=(Check("lockdep_assert_held", z3.Or(mmu_reader(t), mmu_writer(t))),))
+
+
+def _rcu_unlock(t: z3.ExprRef) -> Effect:
+    xs = rcu_waits.variables()
+    return Effect(updates=(set_at(rcu_reader, (t,), FALSE), set_where(rcu_waits, xs, xs[1] == t, FALSE)))
+
+
+def _warn(label: str) -> Callable[..., Effect]:
+    def meaning(t: z3.ExprRef, condition: Value) -> Effect:
+        return Effect(value=condition, checks=(Check(label, z3.Not(condition.term)),))
+
+    return meaning
+
+
+def _maybe(t: z3.ExprRef) -> Effect:
+    return Effect(value=boolean(z3.Bool("yes")), choices=(Param("yes", BOOL),))
+
+
+def _assume(t: z3.ExprRef, condition: Value) -> Effect:
+    return Effect(guard=condition.term)
+
+
+def _mutex(lock: Handle) -> tuple[Intrinsic, ...]:
+    element = LOCK.element(lock.name)
+    free = z3.ForAll([u], z3.Not(held(element, u)))
+
+    def take(t: z3.ExprRef, _: Value) -> Effect:
+        return Effect(guard=free, updates=(set_at(held, (element, t), TRUE),))
+
+    def drop(t: z3.ExprRef, _: Value) -> Effect:
+        return Effect(updates=(set_at(held, (element, t), FALSE),))
+
+    name = lock.name
+    return (
+        Intrinsic(f"lock_{name}", (lock,), VOID, take, "right", acquires=(f"{name}:write",), doc=f"takes {name}"),
+        Intrinsic(f"unlock_{name}", (lock,), VOID, drop, "left", releases=(f"{name}:write",), doc=f"releases {name}"),
+    )
+
+
+INTRINSICS = (
+    Intrinsic("write_lock", (MMU_LOCK,), VOID, _write_lock, "right", acquires=("mmu_lock:write",), doc="write_lock(&kvm->mmu_lock)"),
+    Intrinsic(
+        "write_unlock",
+        (MMU_LOCK,),
+        VOID,
+        lambda t, lock: Effect(updates=(set_at(mmu_writer, (t,), FALSE),)),
+        "left",
+        releases=("mmu_lock:write",),
+    ),
+    Intrinsic("read_lock", (MMU_LOCK,), VOID, _read_lock, "right", acquires=("mmu_lock:read",), doc="read_lock(&kvm->mmu_lock)"),
+    Intrinsic(
+        "read_unlock",
+        (MMU_LOCK,),
+        VOID,
+        lambda t, lock: Effect(updates=(set_at(mmu_reader, (t,), FALSE),)),
+        "left",
+        releases=("mmu_lock:read",),
+    ),
+    Intrinsic("lockdep_assert_held_write", (MMU_LOCK,), VOID, _held_write, "local", reads=("own",)),
+    Intrinsic("lockdep_assert_held_read", (MMU_LOCK,), VOID, _held_read, "local", reads=("own",)),
+    Intrinsic("lockdep_assert_held", (MMU_LOCK,), VOID, _held, "local", reads=("own",)),
+    Intrinsic("rcu_read_lock", (), VOID, lambda t: Effect(updates=(set_at(rcu_reader, (t,), TRUE),)), "right", doc="one bit per thread"),
+    Intrinsic("rcu_read_unlock", (), VOID, _rcu_unlock, "left", doc="grace periods no longer wait for this thread"),
+    *(
+        Intrinsic(name, (BOOLEAN,), BOOLEAN, _warn(name), "local", reads=("own",))
+        for name in ("WARN_ON", "WARN_ON_ONCE", "BUG_ON", "KVM_BUG_ON")
+    ),
+    Intrinsic(
+        "need_resched", (), BOOLEAN, _maybe, "local", reads=("own",), doc="contention or a due reschedule: either, at every yield point"
+    ),
+    Intrinsic("assume", (BOOLEAN,), VOID, _assume, "local", reads=("own",), doc="restricts the open arguments of an entry function"),
+    *(intrinsic for lock in MUTEXES for intrinsic in _mutex(lock)),
+)

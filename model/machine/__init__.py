@@ -1,0 +1,1 @@
+"""Hardware and host, one part a file: frames, host memory management, caches, walks, invalidation, devices, RCU and locks."""

@@ -1,0 +1,45 @@
+"""Ghost state: what no machine keeps, and what an argument about it needs. Nothing in the model branches on a ghost."""
+
+from __future__ import annotations
+
+import z3
+
+from ...core.system import Update, bool_var
+from ...kernelc.cfg import THREADS
+from .sorts import GFN, ROOT, g, root
+from .tables import walks
+
+owes_cpu = bool_var("owes_cpu", THREADS, GFN, doc="this thread changed what the gfn translates to and has not flushed the CPUs since")
+owes_io = bool_var("owes_io", THREADS, GFN, doc="the same for the IOMMUs")
+owes_cpu_pt = bool_var("owes_cpu_pt", THREADS, doc="this thread unlinked a table page and has not flushed the CPUs since")
+owes_io_pt = bool_var("owes_io_pt", THREADS, doc="the same for the IOMMUs")
+promised = bool_var("promised", ROOT, GFN, doc="a walk for the gfn has succeeded, and nobody has begun to unmap it since")
+pfn_stale = bool_var("pfn_stale", THREADS, GFN, doc="an invalidation that covers the gfn has ended since this thread resolved its pfn")
+stale_install = bool_var(
+    "stale_install", doc="an SPTE was installed from a pfn resolved before an overlapping invalidation ended; stays so"
+)
+dead_install = bool_var("dead_install", doc="a present SPTE was installed in an invalid root; stays so")
+zapped = bool_var("zapped", doc="some present entry was taken away; stays so")
+split_done = bool_var("split_done", doc="a huge leaf was replaced by a table of the same translations; stays so")
+recovered = bool_var("recovered", doc="a table was replaced by a huge leaf of the same translations; stays so")
+refused = bool_var("refused", doc="a request to share or to register was refused; stays so")
+fast_zapped = bool_var("fast_zapped", doc="a fast zap ran; stays so")
+pt_unlinked = bool_var("pt_unlinked", doc="a table page was unlinked; stays so")
+
+STATE = (
+    owes_cpu, owes_io, owes_cpu_pt, owes_io_pt, promised, pfn_stale, stale_install, dead_install,
+    zapped, split_done, recovered, refused, fast_zapped, pt_unlinked,
+)  # fmt: skip
+
+
+def initial(mapped: bool) -> list[Update]:
+    """Nobody owes anything; what is mapped at the start is promised."""
+    return [
+        *(Update(var, var.variables(), z3.BoolVal(False)) for var in STATE if var is not promised),
+        Update(promised, (root, g), z3.BoolVal(mapped)),
+    ]
+
+
+def promise_after(table: z3.ExprRef, gfn: z3.ExprRef) -> z3.BoolRef:
+    """Said of the state after a write: a walk that succeeds becomes a promise."""
+    return z3.Or(promised(table, gfn), walks(table, gfn))

@@ -1,0 +1,23 @@
+"""Locks: mmu_lock as a reader-writer lock without a counter, and the mutexes and spinlocks that the flows take."""
+
+from __future__ import annotations
+
+import z3
+
+from ...core.sorts import Sort
+from ...core.system import Update, bool_var
+from ...kernelc.cfg import THREADS
+
+LOCK = Sort("Lock", ("slots_lock", "exported_tdplist_lock", "mn_invalidate_lock", "dev_list_lock"))
+
+mmu_writer = bool_var("mmu_writer", THREADS, doc="holds mmu_lock for writing")
+mmu_reader = bool_var("mmu_reader", THREADS, doc="holds mmu_lock for reading")
+held = bool_var("held", LOCK, THREADS, doc="holds this mutex or spinlock")
+
+STATE = (mmu_writer, mmu_reader, held)
+SORTS = (LOCK,)
+
+
+def initial() -> list[Update]:
+    """Nobody holds anything."""
+    return [Update(var, var.variables(), z3.BoolVal(False)) for var in STATE]

@@ -1,0 +1,154 @@
+"""Scenarios: like litmus tests, each has a name, a sentence of story, threads, a size, and the expected verdict of each property."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from ..core.errors import InputError
+
+Expected = Literal["holds", "violated"]
+Size = Annotated[int, msgspec.Meta(ge=1, le=64)]
+
+
+class Sizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The geometry: how many of each. `frames` counts those of the blocks, too; 0 means one more than they have."""
+
+    regions: Size = 1
+    slots: Annotated[int, msgspec.Meta(ge=2, le=64)] = 2
+    blocks: Size = 1
+    frames: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
+    pts: Size = 2
+    roots: Size = 1
+    vcpus: Size = 1
+    iommus: Size = 1
+    devices: Size = 1
+
+
+class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the machine does and in what state it begins.
+
+    `cpu` says whether vCPUs run guest code and fill TLBs. `coherent` is whether the IOMMU enforces snooping for the devices; "any"
+    leaves it open for each.
+    """
+
+    cpu: bool = False
+    iommu: bool = True
+    coherent: bool | Literal["any"] = True
+
+
+class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The state in which a scenario begins: the tables, the host's mapping, and whether the table is shared already."""
+
+    tables: Literal["nothing", "huge", "pages", "tables"] = "nothing"
+    host: Literal["unmapped", "pages", "huge"] = "pages"
+    exported: tuple[int, ...] = (0,)
+    attached: bool = True
+
+
+class Thread(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A thread: its role's name, the function at which it enters, the arguments that are not left open, and how many of it."""
+
+    role: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]*$")]
+    entry: str
+    args: dict[str, int | bool] = {}
+    count: Annotated[int, msgspec.Meta(ge=1, le=8)] = 1
+
+
+class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One question.
+
+    `goals` names what must be reachable for the answers to mean anything, besides the end of every thread; `expect` has the verdict
+    of each property that is asked here; `stuck` names roles that need not reach their end.
+    """
+
+    name: str
+    story: str
+    thread: tuple[Thread, ...]
+    expect: dict[str, Expected]
+    design: str = "shared"
+    geometry: Sizes = Sizes()
+    hardware: Hardware = Hardware()
+    start: Start = Start()
+    goals: tuple[str, ...] = ()
+    stuck: tuple[str, ...] = ()
+    depth: Annotated[int, msgspec.Meta(ge=1, le=200)] | None = None
+    why: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        sizes, start = self.geometry, self.start
+        if not self.thread:
+            raise ValueError("no [[thread]]: name at least one")
+        if not self.expect:
+            raise ValueError("[expect] is empty: say what each property should answer")
+        roles = [t.role for t in self.thread]
+        if len(set(roles)) != len(roles):
+            raise ValueError(f"role {next(r for r in roles if roles.count(r) > 1)!r} stands twice; use `count` or another role name")
+        need_blocks = sizes.regions if "huge" in (start.tables, start.host) else 1
+        if sizes.blocks < need_blocks:
+            raise ValueError(
+                f"impossible geometry: {sizes.regions} regions mapped huge need {need_blocks} blocks, geometry.blocks is {sizes.blocks}"
+            )
+        if start.host != "unmapped" and self.frames < sizes.regions * sizes.slots:
+            raise ValueError(f"impossible geometry: {sizes.regions * sizes.slots} mapped gfns need as many frames, there are {self.frames}")
+        if self.frames < sizes.blocks * sizes.slots:
+            raise ValueError(
+                f"impossible geometry: {sizes.blocks} blocks have {sizes.blocks * sizes.slots} frames, geometry.frames is {self.frames}"
+            )
+        if start.tables in ("pages", "tables") and sizes.pts < sizes.roots * sizes.regions:
+            raise ValueError(
+                f"impossible geometry: start.tables = {start.tables!r} needs {sizes.roots * sizes.regions} table pages, "
+                f"geometry.pts is {sizes.pts}"
+            )
+        if start.tables in ("huge", "pages") and start.host == "unmapped":
+            raise ValueError(f"start.tables = {start.tables!r} maps what start.host = 'unmapped' does not back")
+        if start.tables == "huge" and start.host != "huge":
+            raise ValueError("start.tables = 'huge' needs start.host = 'huge': KVM maps no larger than the host")
+        for number in start.exported:
+            if not 0 <= number < sizes.roots:
+                raise ValueError(f"start.exported names root {number}; geometry.roots is {sizes.roots}")
+
+    @property
+    def frames(self) -> int:
+        """How many host frames there are."""
+        return self.geometry.frames or max(self.geometry.blocks, self.geometry.regions) * self.geometry.slots + 1
+
+
+def read_scenario(text: str, where: str) -> Scenario:
+    """A scenario from TOML.
+
+    Raises:
+        InputError: not TOML, an unknown or missing key, a value outside its range, a geometry that cannot be.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{where}: not a TOML file: {error}") from error
+    if not raw:
+        raise InputError(f"{where}: the scenario is empty; it needs name, story, [[thread]] and [expect]")
+    return convert_scenario(raw, where)
+
+
+def convert_scenario(raw: Mapping[str, object], where: str) -> Scenario:
+    """A scenario from the values of a TOML document; same errors as `read_scenario`."""
+    try:
+        return msgspec.convert(raw, Scenario)
+    except (msgspec.ValidationError, ValueError) as error:
+        known = ", ".join(Scenario.__struct_fields__)
+        raise InputError(f"{where}: {error}. A scenario has: {known}; see docs/scenarios.md") from error
+
+
+def shipped_scenarios() -> dict[str, Scenario]:
+    """All scenarios that come with the tool, by name, in the order of their names."""
+    folder = Path(__file__).parent / "scenarios"
+    found = {}
+    for path in sorted(folder.glob("*.toml")):
+        scenario = read_scenario(path.read_text(), path.name)
+        if scenario.name != path.stem:
+            raise InputError(f"{path.name}: its name is {scenario.name!r}; file and name must agree")
+        found[scenario.name] = scenario
+    return found

@@ -1,0 +1,226 @@
+"""Puts a transition system together from a scenario: kernel C for the threads, the machine around them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import z3
+
+from ..core.errors import InputError
+from ..core.sorts import Geometry, Sort
+from ..core.system import Source, TransitionSystem, Update
+from ..kernelc import ast
+from ..kernelc.library import BOOLEAN, Handle, Library, Value
+from ..kernelc.lower import lower
+from ..kernelc.parse import parse
+from ..kernelc.steps import Software, compile_threads
+from .intrinsics import LIBRARY, types
+from .machine import cpu, cursors, devices, ghosts, host, iommu, locks, rcu, sorts, tables
+from .scenario import Scenario, Thread
+
+KERNEL = Path(__file__).parent / "kernel"
+
+
+@dataclass(frozen=True)
+class KernelSource:
+    """The C text of a design: file names to text, later files overriding the functions of earlier ones."""
+
+    design: str
+    files: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """A short hash of the text."""
+        joined = "\0".join(f"{name}\0{text}" for name, text in self.files.items())
+        return hashlib.sha256(joined.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Code:
+    """Parsed kernel C: its functions and structs, and which of them came from a real kernel tree."""
+
+    functions: Mapping[str, ast.Function]
+    structs: Mapping[str, ast.Struct]
+    broken: Mapping[str, Exception]
+    library: Library = LIBRARY
+    lifted: tuple[str, ...] = ()
+    kernel: str = "shipped"
+    digest: str = ""
+    arguments: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A scenario as a transition system at its geometry, with what a report needs to know of its making."""
+
+    scenario: Scenario
+    system: TransitionSystem
+    geometry: Geometry
+    software: Software
+    digest: str
+    kernel: str
+    lifted: tuple[str, ...]
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The role of each thread, by thread number."""
+        return tuple(t.role for t in self.scenario.thread for _ in range(t.count))
+
+    def finished(self, role: str) -> z3.BoolRef:
+        """Some thread of `role` has come to the end of its entry function."""
+        t = sorts.t
+        return z3.Exists([t], self.software.pc(t) == self.software.at(f"{role}:done"))
+
+
+def designs() -> tuple[str, ...]:
+    """The names of the shipped designs."""
+    return ("shared", *sorted(p.name for p in KERNEL.iterdir() if p.is_dir() and not p.name.startswith("_")))
+
+
+def shipped_source(design: str) -> KernelSource:
+    """The shipped kernel C of a design: the shared one, overridden by what stands in the design's own folder.
+
+    Raises:
+        InputError: there is no such design.
+    """
+    if design not in designs():
+        raise InputError(f"there is no design {design!r}; there are {', '.join(designs())}")
+    files = {p.name: p.read_text() for p in sorted(KERNEL.glob("*.c"))}
+    if design != "shared":
+        files |= {f"{design}/{p.name}": p.read_text() for p in sorted((KERNEL / design).glob("*.c"))}
+    return KernelSource(design, files)
+
+
+def parse_source(source: KernelSource) -> Code:
+    """Parse all files of a design.
+
+    Raises:
+        Refusal: a file that is no C at all.
+    """
+    functions: dict[str, ast.Function] = {}
+    structs: dict[str, ast.Struct] = {}
+    broken: dict[str, Exception] = {}
+    for name, text in source.files.items():
+        unit = parse(text, name, macros={n: t for n, t in source.files.items() if n != name})
+        for function in unit.functions:
+            broken.pop(function, None)
+        functions |= unit.functions
+        structs |= unit.structs
+        broken |= unit.broken
+    return Code(functions, structs, broken, digest=source.digest)
+
+
+def build(scenario: Scenario, code: Code, *, merge: bool = True) -> Model:
+    """The transition system of a scenario.
+
+    Raises:
+        Refusal: kernel C outside the subset, or a call without a meaning that can be reached.
+        InputError: an entry function or an argument that does not exist.
+    """
+    graphs = []
+    for thread in scenario.thread:
+        function = code.functions.get(thread.entry)
+        if function is None and thread.entry not in code.broken:
+            known = ", ".join(sorted(code.functions))
+            raise InputError(
+                f"scenario {scenario.name}: thread {thread.role} enters at {thread.entry}, which no file defines; defined are {known}"
+            )
+        arguments = {} if function is None else _arguments(scenario, thread, function, code)
+        graphs.append(lower(thread.role, thread.entry, code.functions, code.structs, code.library, arguments, code.broken))
+    roles = [t.role for t in scenario.thread for _ in range(t.count)]
+    software = compile_threads(graphs, roles, unprotected=frozenset(), merge=merge)
+    system = _assemble(scenario, software)
+    sizes = scenario.geometry
+    geometry = sorts.geometry(
+        thread=len(roles),
+        region=sizes.regions,
+        slot=sizes.slots,
+        block=sizes.blocks,
+        frame=scenario.frames,
+        pt=sizes.pts,
+        root=sizes.roots,
+        vcpu=sizes.vcpus,
+        iommu=sizes.iommus,
+        device=sizes.devices,
+    )
+    digest = hashlib.sha256(f"{code.digest} {scenario!r} {merge} {machine_digest()}".encode()).hexdigest()[:12]
+    return Model(scenario, system, geometry, software, digest, code.kernel, code.lifted)
+
+
+def machine_digest() -> str:
+    """A hash of the Python that describes the machine and the intrinsics, so that a verdict names the model that it speaks of."""
+    here = Path(__file__).parent
+    texts = [p.read_bytes() for folder in ("machine", "intrinsics") for p in sorted((here / folder).glob("*.py"))]
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()[:12]
+
+
+def _arguments(scenario: Scenario, thread: Thread, function: ast.Function, code: Code) -> dict[str, Value]:
+    known = {p.name: code.library.types.get((p.type.base, p.type.pointer)) for p in function.parameters}
+    result: dict[str, Value] = dict(code.arguments.get(thread.entry, {}))
+    for name, given in thread.args.items():
+        ctype = known.get(name)
+        if ctype is None:
+            raise InputError(
+                f"scenario {scenario.name}: {thread.entry} has no parameter {name!r} that can be given; it has {', '.join(known)}"
+            )
+        result[name] = _value(scenario, thread, name, given, ctype)
+    for name, ctype in known.items():
+        if ctype == types.VCPU_T and name not in result:
+            result[name] = _value(scenario, thread, name, 0, ctype)
+    return result
+
+
+def _value(scenario: Scenario, thread: Thread, name: str, given: int | bool, ctype: object) -> Value:
+    where = f"scenario {scenario.name}: thread {thread.role}, argument {name}"
+    if ctype == types.VCPU_T:
+        if not 0 <= int(given) < scenario.geometry.vcpus:
+            raise InputError(f"{where}: there is no vCPU {given}; geometry.vcpus is {scenario.geometry.vcpus}")
+        return Value(types.VCPU_T, {"null": z3.BoolVal(False), "vcpu": sorts.VCPU.element(int(given))})
+    if ctype == types.GFN_T:
+        most = scenario.geometry.regions * scenario.geometry.slots
+        if isinstance(given, bool) or not 0 <= given < most:
+            raise InputError(f"{where}: there is no gfn {given}; there are {most}")
+        return Value(types.GFN_T, {"": sorts.GFN.element(given)})
+    if ctype == BOOLEAN:
+        if not isinstance(given, bool):
+            raise InputError(f"{where}: true or false is expected, got {given}")
+        return Value(BOOLEAN, {"": z3.BoolVal(given)})
+    if ctype == types.DEVICE_T:
+        if not 0 <= int(given) < scenario.geometry.devices:
+            raise InputError(f"{where}: there is no device {given}; geometry.devices is {scenario.geometry.devices}")
+        return Value(types.DEVICE_T, {"": sorts.DEVICE.element(int(given))})
+    if isinstance(ctype, Handle):
+        raise InputError(f"{where}: there is only one {ctype}; leave the argument out")
+    raise InputError(f"{where}: an argument of type {ctype} cannot be given in a scenario; leave it open")
+
+
+def _assemble(scenario: Scenario, software: Software) -> TransitionSystem:
+    sizes, start, hardware = scenario.geometry, scenario.start, scenario.hardware
+    parts: Sequence[tuple[tuple[object, ...], list[Update]]] = (
+        (tables.STATE, tables.initial(tables.Mapped(start.tables), frozenset(start.exported), sizes.roots, sizes.regions, sizes.slots)),
+        (host.STATE, host.initial(start.host == "huge", start.host != "unmapped", sizes.regions, sizes.slots)),
+        (cpu.STATE, cpu.initial(hardware.cpu)),
+        (iommu.STATE, iommu.initial(start.attached)),
+        (locks.STATE, locks.initial()),
+        (devices.STATE, devices.initial(None if hardware.coherent == "any" else hardware.coherent, bool(start.exported), start.attached)),
+        (cursors.STATE, cursors.initial()),
+        (ghosts.STATE, ghosts.initial(start.tables in ("huge", "pages"))),
+    )
+    state = tuple(var for vars_, _ in parts for var in vars_)
+    init = tuple(update for _, updates in parts for update in updates)
+    actions = (*rcu.actions(), *(iommu.actions() if hardware.iommu else ()), *(cpu.actions() if hardware.cpu else ()))
+    own_sorts: tuple[Sort, ...] = (*sorts.SORTS, *tables.SORTS, *locks.SORTS, *types.SORTS)
+    return TransitionSystem(
+        scenario.name,
+        (*own_sorts, *software.sorts),
+        (*state, *software.state),  # type: ignore[arg-type]
+        (*init, *software.init),
+        (*software.actions, *actions),
+        (*sorts.RIGIDS, *software.rigids),
+    )
+
+
+__all__ = ["Code", "KernelSource", "Model", "Source", "build", "designs", "parse_source", "shipped_source"]
