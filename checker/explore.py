@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+
+import z3
 
 from ..core.evaluate import Evaluator, Move, State
 from ..core.sorts import Geometry
@@ -15,6 +17,7 @@ from ..core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
 from .moves import Moves
 
 ENGINE = "explore"
+INTERRUPTED = "interrupted"
 
 
 @dataclass
@@ -74,7 +77,7 @@ def explore(
                     return Explored(Violated(search.run_to(state), ENGINE, True, time.monotonic() - started), search.stats)
             done = search.stats.depth
     except KeyboardInterrupt:
-        search.stopped = "interrupted"
+        search.stopped = INTERRUPTED
     seconds = time.monotonic() - started
     if search.stats.complete:
         return Explored(Proved(str(geometry) or "its only size", (), 0, ENGINE, seconds), search.stats)
@@ -87,6 +90,45 @@ def reachable(system: TransitionSystem, geometry: Geometry, *, max_states: int |
     search = _Breadth(Evaluator(system, geometry), max_states, None)
     found = {state: search.stats.depth for layer in search.layers() for state in layer}
     return found, search.stats
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """What one exploration says of several terms.
+
+    Args:
+        traces: for each term, a shortest run to a state in which it is true; None if no visited state is one.
+        stats: what was counted; where it is `complete`, None means that no reachable state is one.
+        stopped: why the search ended early, empty if it did not.
+    """
+
+    traces: dict[str, Trace | None]
+    stats: Stats
+    stopped: str = ""
+
+
+def survey(
+    system: TransitionSystem,
+    geometry: Geometry,
+    terms: Mapping[str, z3.BoolRef],
+    *,
+    max_states: int | None = None,
+    timeout: float | None = None,
+) -> Surveyed:
+    """Visit the reachable states once, nearest first, and find the nearest state for each closed term."""
+    search = _Breadth(Evaluator(system, geometry), max_states, None if timeout is None else time.monotonic() + timeout)
+    tests = {name: search.evaluator.compile(term) for name, term in terms.items()}
+    nearest: dict[str, State] = {}
+    try:
+        for layer in search.layers():
+            for name in [n for n in tests if n not in nearest]:
+                test = tests[name]
+                hit = next((state for state in layer if test(state)), None)
+                if hit is not None:
+                    nearest[name] = hit
+    except KeyboardInterrupt:
+        search.stopped = INTERRUPTED
+    return Surveyed({name: search.run_to(nearest[name]) if name in nearest else None for name in terms}, search.stats, search.stopped)
 
 
 class _Breadth:

@@ -8,18 +8,20 @@ said to be outside. Lines that say nothing (blank, comments, braces, prototypes,
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, TypeVar
+from typing import Literal
 
 import z3
 
-from ..core.system import Action, TransitionSystem
+from ..core.sorts import Kind, Sort, StateVar
+from ..core.system import Action, TransitionSystem, Update
 from ..kernelc import ast
+from ..kernelc.errors import Refusal
 from ..kernelc.patch import ChangedLine
-from ..kernelc.steps import Software
+from ..kernelc.preprocess import preprocess
+from ..kernelc.steps import PathStep, Software
 from ..kernelc.tokens import Directive, lex
 
 Fate = Literal["reached", "unreachable", "undecided", "erased", "outside"]
@@ -27,7 +29,9 @@ MODELLED: tuple[Fate, ...] = ("reached", "unreachable")
 """With only these, the verdict speaks of the whole change."""
 
 _SAYS_NOTHING = frozenset("{};")
-_ORDER = frozenset({"READ_ONCE", "WRITE_ONCE", "rcu_dereference", "rcu_assign_pointer", "volatile", "smp_load_acquire", "smp_store_release"})
+_ORDER = frozenset(
+    {"READ_ONCE", "WRITE_ONCE", "rcu_dereference", "rcu_assign_pointer", "volatile", "smp_load_acquire", "smp_store_release"}
+)
 """Words that order memory accesses: the model is sequentially consistent, so it cannot tell their absence from their presence."""
 
 
@@ -121,24 +125,33 @@ def can_fire(actions: Iterable[Action]) -> z3.BoolRef:
 
 
 def same_behaviour(left: TransitionSystem, right: TransitionSystem) -> bool:
-    """Whether two systems are the same up to names of actions and lines: their actions are equal one by one."""
-    if len(left.actions) != len(right.actions) or left.state != right.state or len(left.init) != len(right.init):
+    """Whether two systems are the same up to the names of actions and of enumerations' elements: equal part by part."""
+    if [_shape(v) for v in left.state] != [_shape(v) for v in right.state] or len(left.actions) != len(right.actions):
         return False
-    if any(v.kind != w.kind for v, w in zip(left.state, right.state, strict=True) if v.name != "pc"):
+    if [(s.name, len(s.elements)) for s in left.sorts] != [(s.name, len(s.elements)) for s in right.sorts]:
         return False
-    if [len(s.elements) for s in left.sorts] != [len(s.elements) for s in right.sorts]:
-        return False
-    inits = ((a.value, b.value) for a, b in zip(left.init, right.init, strict=True))
-    if not all(a.eq(b) for a, b in inits):
+    if not left.constraint.eq(right.constraint) or not _same_updates(left.init, right.init):
         return False
     return all(_same_action(a, b) for a, b in zip(left.actions, right.actions, strict=True))
 
 
+def _shape(var: StateVar) -> tuple[object, ...]:
+    """A state variable without the names of its sorts' elements, in which the lines of the source stand."""
+    return (var.name, *(_kind(k) for k in (*var.params, var.kind)))
+
+
+def _same_updates(left: Sequence[Update], right: Sequence[Update]) -> bool:
+    pairs = list(zip(left, right, strict=False))
+    return len(left) == len(right) and all(u.var.name == v.var.name and u.value.eq(v.value) for u, v in pairs)
+
+
 def _same_action(a: Action, b: Action) -> bool:
-    if a.params != b.params or a.actor != b.actor or not a.guard.eq(b.guard) or len(a.updates) != len(b.updates):
-        return False
-    pairs = zip(a.updates, b.updates, strict=True)
-    return all(u.var.name == v.var.name and u.value.eq(v.value) for u, v in pairs)
+    named = [(p.name, _kind(p.kind)) for p in a.params] == [(p.name, _kind(p.kind)) for p in b.params]
+    return named and a.actor == b.actor and a.guard.eq(b.guard) and _same_updates(a.updates, b.updates)
+
+
+def _kind(kind: Kind) -> object:
+    return (kind.name, len(kind.elements)) if isinstance(kind, Sort) else kind
 
 
 # Marks
@@ -227,6 +240,9 @@ class _File:
         kind: Literal["define", "silent", "other"] = "define" if known else "silent" if item.word == "include" else "other"
         self._directives.append(_Item(kind, item.line, item.last_line, name))
 
+    def is_directive(self, line: int) -> bool:
+        return any(d.first <= line <= d.last for d in self._directives)
+
     def item(self, line: int, functions: Sequence[ast.Function]) -> _Item:
         """What stands at file level at that line."""
         found = next((i for i in (*self._directives, *self._declarations(functions)) if i.first <= line <= i.last), None)
@@ -262,6 +278,7 @@ class _Side:
     def __init__(self, side: Side) -> None:
         self._side = side
         self._files: dict[str, _File] = {}
+        self._compiled: dict[str, frozenset[int]] = {}
 
     def file(self, name: str) -> _File:
         if name not in self._files:
@@ -278,6 +295,14 @@ class _Side:
                 if not any(f.name == function.name for f in known):
                     known.append(function)
         return found
+
+    def compiled(self, name: str) -> frozenset[int]:
+        """The lines of a file of which something is left after preprocessing."""
+        if name not in self._compiled:
+            files = self._side.files
+            macros = {n: files[n] for n in files if n != name}
+            self._compiled[name] = frozenset(t.line for t in preprocess(files[name].replace("\r\n", "\n"), name, macros).tokens)
+        return self._compiled[name]
 
     def counts(self, file: str, line: int) -> bool:
         """Whether a line says anything."""
@@ -296,6 +321,10 @@ class _Side:
         """What became of one line of this side."""
         function = self.function(file, line)
         if function is not None:
+            if self.file(file).is_directive(line):
+                return "outside", "it is a line for the preprocessor; what it decides is not told from what the code says"
+            if line not in self.compiled(file):
+                return "outside", "the configuration that is assumed leaves it out"
             return self._in_function(function, line)
         item = self._item(file, line)
         if item.kind == "struct":
@@ -334,8 +363,7 @@ class _Side:
         if function is None or not _made_from(ran, function):
             return ()
         if line < _first_line(function):
-            entered = {n.number for g in ran.software.graphs.values() for n in g.nodes if n.at.function == function.name}
-            return tuple(n for n, s in ran.software.steps.items() if entered & _of_role(ran, s.role, function.name, s.nodes))
+            return tuple(n for n, s in ran.software.steps.items() if _enters(ran, s, function.name))
         return passes(ran.software, file, line) or passes(ran.software, file, self._statement(function, line))
 
     def _statement(self, function: ast.Function, line: int) -> int:
@@ -380,9 +408,9 @@ def _made_from(ran: Ran, function: ast.Function) -> bool:
     return used and function.name in ran.functions and ran.functions[function.name].at.file == function.at.file
 
 
-def _of_role(ran: Ran, role: str, function: str, nodes: Iterable[int]) -> set[int]:
-    own = ran.software.graphs[role].nodes
-    return {n for n in nodes if own[n].at.function == function}
+def _enters(ran: Ran, step: PathStep, function: str) -> bool:
+    nodes = ran.software.graphs[step.role].nodes
+    return any(nodes[n].at.function == function for n in step.nodes)
 
 
 def _first_line(function: ast.Function) -> int:
@@ -414,27 +442,23 @@ def _inner(statement: ast.Stmt) -> Iterator[ast.Location]:
     yield from _starts(statement)
 
 
-_T = TypeVar("_T")
-
-
 def _only_order(changed: Sequence[ChangedLine]) -> set[ChangedLine]:
     """Lines that differ from one that the change takes away, or puts in, only in words that order memory accesses."""
-    by_core: dict[tuple[str, tuple[str, ...]], list[tuple[ChangedLine, tuple[str, ...]]]] = {}
+    alike: dict[tuple[str, tuple[str, ...]], list[tuple[ChangedLine, tuple[str, ...]]]] = {}
     for line in changed:
-        words = tuple(t.text for t in _line_tokens(line.text))
+        words = _line_words(line.text)
         core = tuple(w for w in words if w not in _ORDER and w not in "(),=")
-        by_core.setdefault((line.file, core), []).append((line, words))
-    found = set()
-    for group in by_core.values():
-        kinds = Counter(line.kind for line, _ in group)
-        if len(kinds) == 2 and len({tuple(sorted(w for w in words if w in _ORDER)) for _, words in group}) > 1:
+        alike.setdefault((line.file, core), []).append((line, tuple(sorted(w for w in words if w in _ORDER))))
+    found: set[ChangedLine] = set()
+    for group in alike.values():
+        kinds = {line.kind for line, _ in group}
+        if len(kinds) == 2 and len({order for _, order in group}) > 1:
             found |= {line for line, _ in group}
-    # A line that is nothing but such words, as a barrier's would be, is for the library to erase or refuse.
     return found
 
 
-def _line_tokens(text: str) -> list[object]:
+def _line_words(text: str) -> list[str]:
     try:
-        return [t for t in lex(text, "line") if not isinstance(t, Directive)]
-    except Exception:  # part of a comment that spans lines
+        return [item.text for item in lex(text, "line") if not isinstance(item, Directive)]
+    except Refusal:  # it begins a comment that ends on another line
         return []

@@ -113,6 +113,11 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"start.exported names root {number}; geometry.roots is {sizes.roots}")
 
     @property
+    def needs_kernel(self) -> bool:
+        """Whether its threads enter functions of a real kernel tree, so that it runs only where one is given."""
+        return self.design.endswith("-lift")
+
+    @property
     def frames(self) -> int:
         """How many host frames there are."""
         return self.geometry.frames or max(self.geometry.blocks, self.geometry.regions) * self.geometry.slots + 1

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import z3
 
 from ..core.errors import InputError
-from ..core.sorts import Geometry, Sort
+from ..core.sorts import Geometry, Rigid, Sort
 from ..core.system import Source, TransitionSystem, Update
 from ..kernelc import ast
 from ..kernelc.library import BOOLEAN, Handle, Library, Value
+from ..kernelc.joined import JoinedPaths
 from ..kernelc.lower import lower
 from ..kernelc.parse import parse
+from ..kernelc.paths import Paths
 from ..kernelc.steps import Software, compile_threads
+from ..kernelc.variants import by_value
 from .intrinsics import LIBRARY, types
 from .machine import cpu, cursors, devices, ghosts, host, iommu, locks, rcu, sorts, tables
 from .scenario import Scenario, Thread
@@ -40,7 +43,12 @@ class KernelSource:
 
 @dataclass(frozen=True)
 class Code:
-    """Parsed kernel C: its functions and structs, and which of them came from a real kernel tree."""
+    """Parsed kernel C: its functions and structs, and which of them came from a real kernel tree.
+
+    Args:
+        lifted: functions as they stand in a kernel tree; `ours`, those of our own that stand beside them.
+        sized: for code that computes with frame numbers, the library at a scenario's geometry.
+    """
 
     functions: Mapping[str, ast.Function]
     structs: Mapping[str, ast.Struct]
@@ -50,6 +58,24 @@ class Code:
     kernel: str = "shipped"
     digest: str = ""
     arguments: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    ours: tuple[str, ...] = ()
+    sized: Callable[[Scenario], Sized] | None = None
+
+    def at(self, scenario: Scenario) -> Code:
+        """This code with the library that it has at the scenario's geometry."""
+        return self if self.sized is None else replace(self, library=self.sized(scenario).library)
+
+    def rigids(self, scenario: Scenario) -> tuple[Rigid, ...]:
+        """The functions that this code's library adds to the machine's."""
+        return () if self.sized is None else self.sized(scenario).rigids
+
+
+@dataclass(frozen=True)
+class Sized:
+    """A library that is made for one geometry, and the functions that its meanings use."""
+
+    library: Library
+    rigids: tuple[Rigid, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,6 +147,7 @@ def build(scenario: Scenario, code: Code, *, merge: bool = True) -> Model:
         InputError: an entry function or an argument that does not exist.
     """
     graphs = []
+    code = code.at(scenario)
     for thread in scenario.thread:
         function = code.functions.get(thread.entry)
         if function is None and thread.entry not in code.broken:
@@ -130,9 +157,11 @@ def build(scenario: Scenario, code: Code, *, merge: bool = True) -> Model:
             )
         arguments = {} if function is None else _arguments(scenario, thread, function, code)
         graphs.append(lower(thread.role, thread.entry, code.functions, code.structs, code.library, arguments, code.broken))
+        if code.sized is not None:
+            by_value(graphs[-1])
     roles = [t.role for t in scenario.thread for _ in range(t.count)]
-    software = compile_threads(graphs, roles, unprotected=frozenset(), merge=merge)
-    system = _assemble(scenario, software)
+    software = compile_threads(graphs, roles, unprotected=frozenset(), merge=merge, paths=Paths if code.sized is None else JoinedPaths)
+    system = _assemble(scenario, software, code.rigids(scenario))
     sizes = scenario.geometry
     geometry = sorts.geometry(
         thread=len(roles),
@@ -153,7 +182,7 @@ def build(scenario: Scenario, code: Code, *, merge: bool = True) -> Model:
 def machine_digest() -> str:
     """A hash of the Python that describes the machine and the intrinsics, so that a verdict names the model that it speaks of."""
     here = Path(__file__).parent
-    texts = [p.read_bytes() for folder in ("machine", "intrinsics") for p in sorted((here / folder).glob("*.py"))]
+    texts = [p.read_bytes() for folder in ("machine", "intrinsics", "lift") for p in sorted((here / folder).glob("*.py"))]
     return hashlib.sha256(b"\0".join(texts)).hexdigest()[:12]
 
 
@@ -197,7 +226,7 @@ def _value(scenario: Scenario, thread: Thread, name: str, given: int | bool, cty
     raise InputError(f"{where}: an argument of type {ctype} cannot be given in a scenario; leave it open")
 
 
-def _assemble(scenario: Scenario, software: Software) -> TransitionSystem:
+def _assemble(scenario: Scenario, software: Software, rigids: Sequence[Rigid] = ()) -> TransitionSystem:
     sizes, start, hardware = scenario.geometry, scenario.start, scenario.hardware
     parts: Sequence[tuple[tuple[object, ...], list[Update]]] = (
         (tables.STATE, tables.initial(tables.Mapped(start.tables), frozenset(start.exported), sizes.roots, sizes.regions, sizes.slots)),
@@ -219,7 +248,7 @@ def _assemble(scenario: Scenario, software: Software) -> TransitionSystem:
         (*state, *software.state),  # type: ignore[arg-type]
         (*init, *software.init),
         (*software.actions, *actions),
-        (*sorts.RIGIDS, *software.rigids),
+        (*sorts.RIGIDS, *software.rigids, *rigids),
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import z3
 
 from ..core.system import Property
-from ..model.machine.ghosts import owes_cpu, owes_cpu_pt, owes_io, owes_io_pt, zapped
+from ..model.machine.ghosts import owes_cpu, owes_cpu_pt, owes_io, owes_io_huge, owes_io_pt, zapped
 from ..model.machine.locks import mmu_reader, mmu_writer
-from ..model.machine.sorts import g, t
+from ..model.machine.sorts import g, r, t
 from ..model.machine.tables import rcu_reader
 
 PROPERTY = Property(
@@ -15,6 +15,7 @@ PROPERTY = Property(
     sentence="A thread that owes a flush holds mmu_lock, and is in its RCU read side if it unlinked a table page.",
     holds=z3.And(
         z3.ForAll([t, g], z3.Implies(z3.Or(owes_cpu(t, g), owes_io(t, g)), z3.Or(mmu_writer(t), mmu_reader(t)))),
+        z3.ForAll([t, r], z3.Implies(owes_io_huge(t, r), z3.Or(mmu_writer(t), mmu_reader(t)))),
         z3.ForAll([t], z3.Implies(z3.Or(owes_cpu_pt(t), owes_io_pt(t)), rcu_reader(t))),
     ),
     premise=zapped(),

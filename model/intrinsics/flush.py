@@ -7,7 +7,7 @@ import z3
 from ...core.system import Update, set_where
 from ...kernelc.library import BOOLEAN, VOID, Effect, Intrinsic, Value, boolean
 from ..machine import cpu, devices, ghosts, iommu
-from ..machine.sorts import between, i, v
+from ..machine.sorts import between, g, i, region_of, v
 from .types import GFN_T, KVM, REQUEST_T, REQUESTS
 
 TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
@@ -44,11 +44,13 @@ def _submit(t: z3.ExprRef, start: z3.ExprRef | None, last: z3.ExprRef | None, le
 def _wait(t: z3.ExprRef) -> Effect:
     """The wait descriptor: everything that this thread submitted has completed."""
     mine, pts, gs = ghosts.owes_io.variables(), ghosts.owes_io_pt.variables(), iommu.inv_gfn.variables()
-    hint = iommu.inv_leaf_only.variables()
+    hint, huge = iommu.inv_leaf_only.variables(), ghosts.owes_io_huge.variables()
+    overlaps = z3.Exists([g], z3.And(region_of(g) == huge[1], iommu.inv_gfn(t, g)))
     return Effect(
         guard=z3.ForAll([i], z3.Not(iommu.inv_submitted(t, i))),
         updates=(
             set_where(ghosts.owes_io, mine, z3.And(mine[0] == t, iommu.inv_gfn(t, mine[1])), FALSE),
+            set_where(ghosts.owes_io_huge, huge, z3.And(huge[0] == t, overlaps), FALSE),
             set_where(ghosts.owes_io_pt, pts, z3.And(pts[0] == t, z3.Not(iommu.inv_leaf_only(t))), FALSE),
             set_where(iommu.inv_gfn, gs, gs[0] == t, FALSE),
             set_where(iommu.inv_leaf_only, hint, hint[0] == t, FALSE),

@@ -21,15 +21,15 @@ def _snapshot(t: z3.ExprRef, kvm: Value) -> Effect:
 def _resolve(t: z3.ExprRef, gfn: Value) -> tuple[Effect, ...]:
     """hva_to_pfn(): the frame that backs the gfn; the host finds one if there is none."""
     a, frame = gfn.term, Param("frame", FRAME)
-    fresh = set_at(ghosts.pfn_stale, (t, a), FALSE)
+    fresh = (set_at(ghosts.pfn_stale, (t, a), FALSE), set_at(ghosts.resolved, (t,), a))
     return (
-        Effect(value=scalar(PFN_T, host.host_frame(a)), guard=host.host_mapped(a), updates=(fresh,), label="resolves the pfn"),
+        Effect(value=scalar(PFN_T, host.host_frame(a)), guard=host.host_mapped(a), updates=fresh, label="resolves the pfn"),
         Effect(
             value=scalar(PFN_T, frame.const),
             guard=z3.And(z3.Not(host.host_mapped(a)), host.frame_free(frame.const)),
             choices=(frame,),
             updates=(
-                fresh,
+                *fresh,
                 set_at(host.host_mapped, (a,), TRUE),
                 set_at(host.host_frame, (a,), frame.const),
                 set_at(host.frame_free, (frame.const,), FALSE),

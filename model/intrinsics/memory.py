@@ -6,7 +6,7 @@ the arguments (who owes a flush, what has been promised, was the pfn stale) is c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import z3
 
@@ -107,18 +107,28 @@ def _ghost_updates(t: z3.ExprRef, pointer: Value, new: Value, stores: Sequence[U
     )
     io = z3.Exists([i], iommu.active(i))
     installed = z3.And(new["kind"] == LEAF, old["kind"] != LEAF, old["kind"] != TABLE)
-    stale = z3.Exists([x], z3.And(covers(x), z3.Or(ghosts.pfn_stale(t, x), host.in_window(x))))
+    # The pfn that counts is the faulting gfn's. That a huge mapping also covers neighbours is the host's word, read under mmu_lock; when
+    # the host splits its huge page it invalidates the whole region.
+    gfn = ghosts.resolved(t)
+    stale = z3.And(covers(gfn), z3.Or(ghosts.pfn_stale(t, gfn), host.in_window(gfn)))
     promised = ghosts.promised.variables()
     kept = z3.Or(ghosts.promised(*promised), after(tables.walks(*promised)))
     split = z3.And(z3.Not(pointer["lower"]), old["kind"] == LEAF, new["kind"] == TABLE)
     recovered = z3.And(z3.Not(pointer["lower"]), old["kind"] == TABLE, new["kind"] == LEAF)
+    was_huge = z3.And(z3.Not(pointer["lower"]), old["kind"] == LEAF)
+
+    def owe(var: StateVar, condition: Callable[..., z3.BoolRef]) -> Update:
+        thread, *at = var.variables()
+        return set_where(var, (thread, *at), z3.And(thread == t, condition(*at)), TRUE)
+
     present = z3.Or(new["kind"] == LEAF, new["kind"] == TABLE)
     was_present = z3.Or(old["kind"] == LEAF, old["kind"] == TABLE)
     return (
-        set_where(ghosts.owes_cpu, (t_of := ghosts.owes_cpu.variables()), z3.And(t_of[0] == t, _at(lost, x, t_of[1])), TRUE),
-        set_where(ghosts.owes_io, (t_of := ghosts.owes_io.variables()), z3.And(t_of[0] == t, io, _at(lost, x, t_of[1])), TRUE),
-        set_where(ghosts.owes_cpu_pt, ghosts.owes_cpu_pt.variables(), z3.And(ghosts.owes_cpu_pt.variables()[0] == t, unlinked), TRUE),
-        set_where(ghosts.owes_io_pt, ghosts.owes_io_pt.variables(), z3.And(ghosts.owes_io_pt.variables()[0] == t, unlinked, io), TRUE),
+        owe(ghosts.owes_cpu, lambda gfn: _at(lost, x, gfn)),
+        owe(ghosts.owes_io, lambda gfn: z3.And(io, z3.Not(was_huge), _at(lost, x, gfn))),
+        owe(ghosts.owes_io_huge, lambda there: z3.And(io, was_huge, there == region, z3.Exists([x], lost))),
+        owe(ghosts.owes_cpu_pt, lambda: unlinked),
+        owe(ghosts.owes_io_pt, lambda: z3.And(unlinked, io)),
         Update(ghosts.promised, promised, z3.And(kept, z3.Not(host.being_unmapped(promised[1])))),
         _sticky(ghosts.stale_install, z3.And(installed, stale)),
         _sticky(ghosts.dead_install, z3.And(present, z3.Not(was_present), root_invalid(table))),
@@ -160,7 +170,7 @@ def _cmpxchg(t: z3.ExprRef, pointer: Value, old: Value, new: Value) -> tuple[Eff
     )
 
 
-def _allocate(t: z3.ExprRef) -> tuple[Effect, ...]:
+def allocate(t: z3.ExprRef) -> tuple[Effect, ...]:
     pt = Param("pt", PT)
     a, xs = pt.const, pte_kind.variables()
     got = Effect(
@@ -250,12 +260,12 @@ INTRINSICS = (
         "tdp_mmu_alloc_sp",
         (),
         PAGE,
-        _allocate,
+        allocate,
         "right",
         writes=("pool",),
         doc="from the vCPU's cache: any free page; NULL where the geometry has too few",
     ),
-    Intrinsic("tdp_mmu_alloc_sp_for_split", (), PAGE, _allocate, "right", writes=("pool",), doc="may fail"),
+    Intrinsic("tdp_mmu_alloc_sp_for_split", (), PAGE, allocate, "right", writes=("pool",), doc="may fail"),
     Intrinsic("tdp_mmu_free_sp", (PAGE,), VOID, _free_private, "left", writes=("pool",), doc="of a page that was never linked"),
     Intrinsic(
         "tdp_mmu_init_split_sp", (PAGE, SPTE), VOID, _fill_split, "right", writes=("pool",), doc="fills a private page from a huge SPTE"

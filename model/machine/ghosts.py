@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import z3
 
+from ...core.sorts import StateVar
 from ...core.system import Update, bool_var
 from ...kernelc.cfg import THREADS
-from .sorts import GFN, ROOT, g, root
+from .sorts import GFN, REGION, ROOT, g, root
 from .tables import walks
 
 owes_cpu = bool_var("owes_cpu", THREADS, GFN, doc="this thread changed what the gfn translates to and has not flushed the CPUs since")
-owes_io = bool_var("owes_io", THREADS, GFN, doc="the same for the IOMMUs")
+owes_io = bool_var("owes_io", THREADS, GFN, doc="the same for the IOMMUs, of a 4 KiB translation")
+owes_io_huge = bool_var(
+    "owes_io_huge", THREADS, REGION, doc="the same for the IOMMUs, of a 2 MiB translation: flushing any part of it will do"
+)
 owes_cpu_pt = bool_var("owes_cpu_pt", THREADS, doc="this thread unlinked a table page and has not flushed the CPUs since")
 owes_io_pt = bool_var("owes_io_pt", THREADS, doc="the same for the IOMMUs")
 promised = bool_var("promised", ROOT, GFN, doc="a walk for the gfn has succeeded, and nobody has begun to unmap it since")
+resolved = StateVar("resolved", (THREADS,), GFN, "the gfn whose pfn this thread resolved last")
 pfn_stale = bool_var("pfn_stale", THREADS, GFN, doc="an invalidation that covers the gfn has ended since this thread resolved its pfn")
 stale_install = bool_var(
     "stale_install", doc="an SPTE was installed from a pfn resolved before an overlapping invalidation ended; stays so"
@@ -27,7 +32,7 @@ fast_zapped = bool_var("fast_zapped", doc="a fast zap ran; stays so")
 pt_unlinked = bool_var("pt_unlinked", doc="a table page was unlinked; stays so")
 
 STATE = (
-    owes_cpu, owes_io, owes_cpu_pt, owes_io_pt, promised, pfn_stale, stale_install, dead_install,
+    owes_cpu, owes_io, owes_io_huge, owes_cpu_pt, owes_io_pt, promised, resolved, pfn_stale, stale_install, dead_install,
     zapped, split_done, recovered, refused, fast_zapped, pt_unlinked,
 )  # fmt: skip
 
@@ -35,7 +40,8 @@ STATE = (
 def initial(mapped: bool) -> list[Update]:
     """Nobody owes anything; what is mapped at the start is promised."""
     return [
-        *(Update(var, var.variables(), z3.BoolVal(False)) for var in STATE if var is not promised),
+        *(Update(var, var.variables(), z3.BoolVal(False)) for var in STATE if var not in (promised, resolved)),
+        Update(resolved, resolved.variables(), GFN.element(0)),
         Update(promised, (root, g), z3.BoolVal(mapped)),
     ]
 

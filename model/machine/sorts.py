@@ -23,7 +23,8 @@ r, s = REGION.const("r"), SLOT.const("s")
 f, b = FRAME.const("f"), BLOCK.const("b")
 p, root = PT.const("p"), ROOT.const("root")
 v, i, d = VCPU.const("v"), IOMMU.const("i"), DEVICE.const("d")
-t, u = THREADS.const("t"), THREADS.const("u")
+# Bound variables only. The free constant of the thread that acts is `t`: a bound one of that name would capture it.
+t, u = THREADS.const("any_thread"), THREADS.const("other_thread")
 
 region_of = Rigid(
     "region_of", (GFN,), REGION, lambda geometry, at: at[0] // geometry.sizes["Slot"], doc="gfn >> 9 with the kernel's 512 entries"

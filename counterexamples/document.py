@@ -1,0 +1,241 @@
+"""From a verdict to its document, and from a stored document back to a run of today's model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
+
+from ..core.errors import EngineError
+from ..core.evaluate import Evaluator, Layout, State
+from ..core.sorts import Kind, Sort, Truth
+from ..core.system import Action, Property, truth
+from ..core.trace import Misfit, Step, Trace, misfit, replays
+from ..core.verdict import Violated
+from ..model.machine import cursors, ghosts
+from ..model.system import Model
+from . import schema, words
+from .scene import Scene
+from .schema import SCHEMA, Cex, Value, file_name, load, write
+from .witness import witnesses
+
+GHOSTS = frozenset(v.name for v in (*ghosts.STATE, *cursors.STATE))
+"""What no machine keeps: nobody's step depends on it."""
+
+
+def from_verdict(model: Model, prop: Property, verdict: Violated, change: str | None = None) -> Cex:
+    """The document of a violation; `change` names the patch or edit under which `model` was built.
+
+    Raises:
+        EngineError: the run does not replay, or does not violate `prop`. No report is made of such a run.
+    """
+    trace, scenario = verdict.trace, model.scenario
+    if not replays(trace, prop):
+        raise EngineError(
+            f"{verdict.engine} gave a run of {scenario.name} that does not replay as a violation of {prop.name}; please report this"
+        )
+    layout = trace.layout
+    threads = _threads(model)
+    names = {
+        s.name: s.elements for v in model.system.state for s in v.params if s.elements
+    }  # fmt: skip
+    views = [Scene(trace.geometry.sizes, _values(layout, state), threads, names) for state in trace.states]
+    steps = tuple(_Teller(model, trace, threads).step(n, step, views[n - 1], views[n]) for n, step in enumerate(trace.steps, 1))
+    acting = tuple(dict.fromkeys(step.actor for step in steps))
+    return Cex(
+        schema=SCHEMA,
+        prop=schema.Promise(prop.name, prop.sentence),
+        scenario=schema.Question(scenario.name, scenario.story),
+        design=scenario.design,
+        change=change,
+        kernel=model.kernel,
+        lifted=model.lifted,
+        model=model.digest,
+        engine=verdict.engine,
+        shortest=verdict.shortest,
+        depth=trace.depth,
+        sizes=dict(sorted(trace.geometry.sizes.items())),
+        names=dict(sorted(names.items())),
+        actors=_actors(model, threads, acting),
+        absent=_absent(model),
+        initial=_values(layout, trace.initial),
+        steps=steps,
+        violation=witnesses(prop.name, prop.sentence, views[-1]),
+    )
+
+
+def to_trace(cex: Cex, model: Model, evaluator: Evaluator | None = None) -> Trace:
+    """The stored run as a trace of `model`, which may be younger than the document; `core.trace.misfit` says whether it still fits.
+
+    What the document says in words that `model` does not know (a cell that is gone, a place in code that moved) is what the model
+    computes there; if the document claims to be of this very model, it must know every word.
+    """
+    evaluator = evaluator or Evaluator(model.system, model.geometry)
+    layout, same = evaluator.layout, cex.model == model.digest
+    actions = {a.name: a for a in model.system.actions}
+    known = schema.states(cex)
+    first = evaluator.first(_numbers(layout, known[0], same))
+    state, steps, lost = first, [], False
+    for step, values in zip(cex.steps, known[1:], strict=True):
+        action = actions.get(step.action) or Action(step.action, step.actor, (), truth(False), ())
+        arguments = _arguments(action, step.arguments)
+        lost = lost or step.action not in actions or -1 in arguments
+        computed = state if lost else evaluator.after(action, arguments, state)
+        told = _numbers(layout, values, same)
+        state = tuple(told.get(cell.name, value) for cell, value in zip(layout.cells, computed, strict=True))
+        steps.append(Step(action, arguments, state))
+    return Trace(model.system, model.geometry, first, tuple(steps))
+
+
+def replay(cex: Cex, model: Model, prop: Property) -> Misfit | None:
+    """Run the stored schedule on `model` without a solver: None if it is still a run that violates `prop`, else where it fails and why."""
+    if dict(model.geometry.sizes) != cex.sizes:
+        return Misfit(0, f"the run is of another size ({cex.sizes}); the scenario has {dict(model.geometry.sizes)}")
+    evaluator = Evaluator(model.system, model.geometry)
+    unknown = [c.name for c in evaluator.layout.cells if c.name not in cex.initial]
+    if cex.model == model.digest and (unknown or len(cex.initial) != len(evaluator.layout.cells)):
+        return Misfit(0, f"the document has other cells than the model of which it claims to be{': ' + unknown[0] if unknown else ''}")
+    trace = to_trace(cex, model, evaluator)
+    found = misfit(trace, evaluator)
+    if found is None and evaluator.holds(prop.holds, trace.states[-1]):
+        return Misfit(trace.depth, f"the run still fits, but {prop.name} holds at its end")
+    return found
+
+
+def _threads(model: Model) -> tuple[str, ...]:
+    """What each thread is called: its role, numbered where several share it."""
+    roles = model.roles
+    seen: dict[str, int] = {}
+    result = []
+    for role in roles:
+        seen[role] = seen.get(role, -1) + 1
+        result.append(role if roles.count(role) == 1 else f"{role} {seen[role]}")
+    return tuple(result)
+
+
+def _actors(model: Model, threads: tuple[str, ...], acting: tuple[str, ...]) -> tuple[schema.Actor, ...]:
+    """The threads, whether they act or not, and the parts of the machine that do."""
+    entries = [t.entry for t in model.scenario.thread for _ in range(t.count)]
+    own = [schema.Actor(name, "thread", entry) for name, entry in zip(threads, entries, strict=True)]
+    order = {"iommu": 0, "vcpu": 1}
+    others = sorted((n for n in acting if n not in threads), key=lambda n: (order.get(n.partition(" ")[0], 2), n))
+    return (*own, *(schema.Actor(name, name.partition(" ")[0]) for name in others))
+
+
+def _absent(model: Model) -> tuple[str, ...]:
+    kinds = {a.actor for a in model.system.actions}
+    here = (("iommu", "IOMMUs"), ("vcpu", "vCPUs running guest code and their TLBs"))
+    return (*(name for kind, name in here if kind not in kinds), "device TLBs (ATS)", "weak memory ordering")
+
+
+def _values(layout: Layout, state: State) -> dict[str, Value]:
+    return {cell.name: _value(cell.var.kind, value) for cell, value in zip(layout.cells, state, strict=True)}
+
+
+def _value(kind: Kind, value: int) -> Value:
+    match kind:
+        case Truth():
+            return bool(value)
+        case Sort(elements=(_, *_)):
+            return kind.show(value)
+        case _:
+            return int(value)
+
+
+def _number(kind: Kind, value: Value | None) -> int:
+    """The plain value that a document's value stands for; -1 if today's kind has none such."""
+    match kind, value:
+        case Truth(), bool():
+            return int(value)
+        case Sort(elements=(_, *_)), str():
+            return kind.elements.index(value) if value in kind.elements else -1
+        case Sort(elements=()), int() if not isinstance(value, bool):
+            return value
+        case Truth() | Sort(), _:
+            return -1
+        case _, int():
+            return value
+        case _:
+            return -1
+
+
+def _numbers(layout: Layout, values: Mapping[str, Value], strict: bool) -> dict[str, int]:
+    """Plain values by cell name; those that mean nothing today are left out, or, if `strict`, kept as -1 so that no replay accepts them."""
+    found = {c.name: _number(c.var.kind, values[c.name]) for c in layout.cells if c.name in values}
+    return {name: value for name, value in found.items() if strict or value >= 0}
+
+
+def _arguments(action: Action, given: Mapping[str, Value]) -> tuple[int, ...]:
+    return tuple(_number(p.kind, given.get(p.name)) for p in action.params)
+
+
+class _Watched(tuple[int, ...]):
+    """A state that remembers which of its cells were looked at."""
+
+    seen: set[int]
+
+    def __getitem__(self, place):  # type: ignore[no-untyped-def]
+        self.seen.add(place)
+        return tuple.__getitem__(self, place)
+
+
+class _Teller:
+    """Tells one step after another."""
+
+    def __init__(self, model: Model, trace: Trace, threads: tuple[str, ...]) -> None:
+        self._threads = threads
+        self._layout = trace.layout
+        # With the bookkeeping left out, what an action looks at is what it depends on.
+        self._evaluator = Evaluator(trace.system, trace.geometry)
+        own = {v.name for v in model.software.state}
+        self._machine = frozenset(v.name for v in trace.system.state) - own - GHOSTS
+        self._software = frozenset(a.name for a in model.software.actions)
+        self._states = dict(zip(range(1, trace.depth + 1), pairwise(trace.states), strict=True))
+
+    def step(self, number: int, step: Step, before: Scene, after: Scene) -> schema.Step:
+        old, new = self._states[number]
+        cells = self._layout.cells
+        changed = [cell for cell, a, b in zip(cells, old, new, strict=True) if a != b]
+        names = [cell.name for cell in changed]
+        action = step.action
+        arguments = {p.name: _value(p.kind, a) for p, a in zip(action.params, step.arguments, strict=True)}
+        reads = self._reads(action, step.arguments, old)
+        doing = words.effects(before, after, names)
+        statement = action.source[0].text if action.source else ""
+        seen = words.seen(before, action.label or statement, reads)
+        return schema.Step(
+            number=number,
+            action=action.name,
+            arguments=arguments,
+            actor=self._actor(action, step.arguments),
+            label=words.label(action.label, arguments, statement, doing, words.lesser_effects(before, after, names), seen),
+            effects=doing,
+            sources=tuple(schema.Source(s.file, s.line, s.function, s.text) for s in action.source),
+            reads=reads,
+            changes=tuple(
+                schema.Change(c.name, _value(c.var.kind, a), _value(c.var.kind, b))
+                for c, a, b in zip(cells, old, new, strict=True)
+                if a != b
+            ),
+        )
+
+    def _actor(self, action: Action, arguments: tuple[int, ...]) -> str:
+        """A thread by its name; a part of the machine by its number, if its action says which one."""
+        if action.name in self._software:
+            return self._threads[arguments[0]]
+        for param, value in zip(action.params, arguments, strict=True):
+            if isinstance(param.kind, Sort) and param.kind.name.lower() == action.actor:
+                return f"{action.actor} {value}"
+        return action.actor
+
+    def _reads(self, action: Action, arguments: tuple[int, ...], state: State) -> tuple[str, ...]:
+        bare = replace(action, updates=tuple(u for u in action.updates if u.var.name in self._machine))
+        watched = _Watched(state)
+        watched.seen = set()
+        self._evaluator.enabled(bare, arguments, watched)
+        self._evaluator.after(bare, arguments, watched)
+        cells = self._layout.cells
+        return tuple(cells[i].name for i in sorted(watched.seen) if cells[i].var.name in self._machine)
+
+
+__all__ = ["SCHEMA", "Cex", "file_name", "from_verdict", "load", "replay", "to_trace", "write"]

@@ -1,0 +1,114 @@
+"""Functions lifted verbatim from a kernel tree, as code that scenarios can run.
+
+What is lifted stands in three files of arch/x86/kvm/mmu/: everything that changes or walks the tables of the TDP MMU. The rest of
+KVM, the locks, the flushes and the host's side are ours (`model/kernel/_lift-6.1/` and the files that the shared design shares with it), or
+intrinsics. Nothing of a kernel tree is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ...core.errors import InputError
+from ...kernelc import ast
+from ...kernelc.parse import parse
+from ...kernelc.tree import KernelTree
+from ..scenario import Scenario, shipped_scenarios
+from ..system import KERNEL, Code, Sized
+from .library import ERASED, TRACE, library_for
+from .words import words_of
+
+DESIGN = "linux-6.1-lift"
+MMU = "arch/x86/kvm/mmu/"
+LIFTED = (f"{MMU}tdp_iter.h", f"{MMU}tdp_iter.c", f"{MMU}tdp_mmu.c")
+"""The files whose functions run as they stand."""
+HEADERS = (f"{MMU}mmu_internal.h", "include/linux/kvm_host.h")
+"""Headers of which only the structs count."""
+MACROS = ("include/linux/list.h", "include/linux/rculist.h")
+"""Headers of which only the loop macros count."""
+STRUCTS = ("tdp_iter", "kvm_page_fault", "kvm_gfn_range")
+OURS = ("kvm_main.c", "tdp_fd.c")
+"""Files of the shared design whose functions run beside lifted ones; those that lifted ones call have the same meaning there."""
+GLUE = "_lift-6.1"
+
+_TRACEPOINT = re.compile(r"\btrace_\w+")
+
+
+def lifted_code(tree: KernelTree, overlay: Mapping[str, str] | None = None) -> Code:
+    """The code of a kernel tree with ours around it.
+
+    Args:
+        overlay: texts that take the place of the tree's files, by path: a proposed change, applied.
+
+    Raises:
+        InputError: the tree lacks a file, or its files lack a struct that they should define.
+        Refusal: a file that is no C at all.
+    """
+    changed = dict(overlay or {})
+    texts = {path: changed.get(path) or tree.read(path) for path in (*LIFTED, *HEADERS)}
+    for path in MACROS:
+        if path in changed or _has(tree, path):
+            texts[path] = changed.get(path) or tree.read(path)
+    macros = {path: texts[path] for path in (LIFTED[0], *MACROS) if path in texts}
+    functions: dict[str, ast.Function] = {}
+    structs: dict[str, ast.Struct] = {}
+    broken: dict[str, Exception] = {}
+    for path in LIFTED:
+        unit = parse(texts[path], path, macros={p: t for p, t in macros.items() if p != path})
+        functions |= unit.functions
+        structs |= unit.structs
+        broken |= unit.broken
+    for path in HEADERS:
+        structs |= {name: struct for name, struct in parse(texts[path], path).structs.items() if name in STRUCTS}
+    for name in STRUCTS:
+        if name not in structs:
+            raise InputError(f"{tree.origin}: struct {name} is not defined where it is in Linux 6.1 (or cannot be read); lifting needs such a tree")
+    lifted = tuple(f"{name} ({functions[name].at.file.rpartition('/')[2]})" for name in sorted(functions))
+    ours = _ours()
+    for file in sorted(ours):
+        unit = parse(ours[file], file)
+        functions |= unit.functions
+        broken |= unit.broken
+    traces = {name: TRACE for path in LIFTED for name in _TRACEPOINT.findall(texts[path])}
+
+    def sized(scenario: Scenario) -> Sized:
+        words = words_of(scenario)
+        library = library_for(words)
+        return Sized(replace(library, erased={**library.erased, **traces}), words.rigids)
+
+    return Code(
+        functions=functions,
+        structs=structs,
+        broken=broken,
+        lifted=lifted,
+        kernel=f"Linux {tree.version} ({tree.origin})",
+        digest=_digest({**texts, **ours}),
+        ours=tuple(f"{name} ({file})" for file in sorted(ours) for name in sorted(parse(ours[file], file).functions)),
+        sized=sized,
+    )
+
+
+def default_scenarios() -> dict[str, Scenario]:
+    """The shipped scenarios that run functions of a kernel tree."""
+    return {name: scenario for name, scenario in shipped_scenarios().items() if scenario.needs_kernel}
+
+
+def _ours() -> dict[str, str]:
+    files = {name: (KERNEL / name).read_text() for name in OURS}
+    return files | {f"{GLUE}/{path.name}": path.read_text() for path in sorted((KERNEL / GLUE).glob("*.c"))}
+
+
+def _has(tree: KernelTree, path: str) -> bool:
+    try:
+        tree.read(path)
+    except InputError:
+        return False
+    return True
+
+
+def _digest(texts: Mapping[str, str]) -> str:
+    joined = "\0".join(f"{name}\0{text}" for name, text in sorted(texts.items()))
+    return hashlib.sha256(joined.encode()).hexdigest()[:12]

@@ -1,0 +1,125 @@
+"""Faults planted in the shipped kernel C, each with the property that it breaks: what the tests of this room tell stories of.
+
+The documents and reports of all of them are kept in `golden/`. `python -m tdpcheck.tests.counterexamples.planted` makes them again;
+what it changes is read in review.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tdpcheck.checker.bmc import bmc
+from tdpcheck.core.ground import ground
+from tdpcheck.core.system import Property
+from tdpcheck.core.verdict import Violated
+from tdpcheck.counterexamples.document import from_verdict
+from tdpcheck.counterexamples.dot import dot
+from tdpcheck.counterexamples.schema import Cex, load, write
+from tdpcheck.counterexamples.text import text
+from tdpcheck.model.scenario import shipped_scenarios
+from tdpcheck.model.system import KernelSource, Model, build, parse_source, shipped_source
+from tdpcheck.properties import PROPERTIES
+from tdpcheck.properties.kernel_assertions import kernel_assertions
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One edit of one file of kernel C (none where the design itself is at fault), and where it shows."""
+
+    name: str
+    scenario: str
+    prop: str
+    depth: int
+    file: str = ""
+    old: str = ""
+    new: str = ""
+
+    def model(self) -> Model:
+        scenario = shipped_scenarios()[self.scenario]
+        source = shipped_source(scenario.design)
+        if self.file:
+            whole = source.files[self.file]
+            assert whole.count(self.old) == 1, f"{self.name}: {self.file} no longer has exactly one place for the edit"
+            source = KernelSource(source.design, {**source.files, self.file: whole.replace(self.old, self.new)})
+        return build(scenario, parse_source(source))
+
+    def property_of(self, model: Model) -> Property:
+        return PROPERTIES[self.prop] if self.prop in PROPERTIES else kernel_assertions(model.system.by_name["assertion_failed"])
+
+    @property
+    def change(self) -> str | None:
+        return f"{self.name}.patch" if self.file else None
+
+    @property
+    def kept(self) -> Cex:
+        """The document as it is kept."""
+        path = GOLDEN / f"{self.name}.cex.json"
+        return load(path.read_bytes(), path.name)
+
+
+def violation(model: Model, prop: Property, depth: int) -> Violated:
+    """The shortest run that violates `prop`."""
+    verdict = bmc(ground(model.system, model.geometry), prop, depth)
+    assert isinstance(verdict, Violated), f"the fault is not found: {verdict}"
+    return verdict
+
+
+CHECK = "\tif (is_shadow_present_pte(old_spte) && !is_last_spte(old_spte, iter->level))\n\t\tkvm_flush_remote_tlbs(kvm);\n"
+CPUS = "\tkvm_make_all_cpus_request(kvm, KVM_REQ_TLB_FLUSH);\n"
+REFUSE = "\tif (kvm_tdp_is_exported(kvm)) {\n\t\tnote_refused();\n\t\twrite_unlock(&kvm->mmu_lock);\n\t\treturn -EBUSY;\n\t}\n"
+LEAVE = "\trcu_read_unlock();\n\tif (shared)"
+BEGIN = "lock(&kvm->mmu_lock);\n\tmmu_invalidate_in_progress_add(kvm, start, last);\n"
+MM, TDP, FD, CORE = "mmu.c", "tdp_mmu.c", "tdp_fd.c", "kvm_main.c"
+STALE = "no_stale_io_mapping"
+
+_ALL = (
+    Fault("skip-iotlb-flush", "notifier-vs-fault", STALE, 12, CORE, f"{CPUS}\tkvm_tdp_fd_flush_notify_range(kvm, start, last);\n", CPUS),
+    Fault("skip-table-flush", "collapse-vs-fault", STALE, 12, TDP, CHECK, ""),
+    Fault(
+        "never-retry", "notifier-vs-iofault", "notifier_exclusion", 16, MM, "return mmu_invalidate_retry(kvm, fault->gfn);", "return false;"
+    ),
+    Fault(
+        "yield-unflushed",
+        "notifier-two-roots",
+        "flush_before_release",
+        10,
+        TDP,
+        f"\tif (flush)\n\t\tkvm_flush_remote_tlbs(kvm);\n{LEAVE}",
+        LEAVE,
+    ),
+    Fault("register-unchecked", "noncoherent-export", "reject_noncoherent_dma", 8, FD, REFUSE, ""),
+    Fault(
+        "skip-invalid-roots",
+        "fast-zap-vs-notifier",
+        "no_stale_spte",
+        10,
+        TDP,
+        "tdp_mmu_next_root(kvm, &root, false)",
+        "tdp_mmu_next_root(kvm, &root, true)",
+    ),
+    Fault("invalidate-exported", "fast-zap-exported", "root_liveness", 6, MM, "\t\tif (root->exported)\n\t\t\tcontinue;\n", ""),
+    Fault("zap-under-read-lock", "notifier-vs-fault", "kernel_assertions", 6, CORE, f"write_{BEGIN}", f"read_{BEGIN}"),
+    Fault("split-of-6.1", "linux-6.1-fault-split", "atomic_hugepage_split", 8),
+    Fault("unmap-a-part", "partial-unmap", "atomic_hugepage_split", 6),
+)
+FAULTS = {fault.name: fault for fault in _ALL}
+
+
+def remake(names: list[str]) -> None:
+    """Find each fault again and keep its document and reports."""
+    for name in names or list(FAULTS):
+        fault = FAULTS[name]
+        model = fault.model()
+        prop = fault.property_of(model)
+        cex = from_verdict(model, prop, violation(model, prop, fault.depth), fault.change)
+        (GOLDEN / f"{name}.cex.json").write_bytes(write(cex))
+        (GOLDEN / f"{name}.txt").write_text(text(cex))
+        (GOLDEN / f"{name}.dot").write_text(dot(cex))
+
+
+if __name__ == "__main__":
+    remake(sys.argv[1:])

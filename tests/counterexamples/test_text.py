@@ -1,0 +1,111 @@
+"""The report that goes into a mail: the words are kept, and it fits whatever it tells of."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+import pytest
+
+from tdpcheck.counterexamples.schema import Actor, Cex, Instance, Step
+from tdpcheck.counterexamples.text import ROWS, WIDTH, is_noise, text
+from tdpcheck.tests.counterexamples.planted import FAULTS, GOLDEN
+
+EACH = pytest.mark.parametrize("name", FAULTS)
+
+
+def table(report: str) -> list[str]:
+    """The lines between the story and what is violated."""
+    parts = report.split("\n\n")
+    return parts[next(n for n, part in enumerate(parts) if part.startswith("=> ")) - 1].splitlines()
+
+
+def crowd(cex: Cex, count: int, steps: int, name: str) -> Cex:
+    """The same document with many actors who take many steps."""
+    actors = tuple(Actor(f"{name}{i}", "thread", "f") for i in range(count))
+    step = cex.steps[-1]
+    made = tuple(msgspec.structs.replace(step, number=n, actor=actors[n % count].name) for n in range(1, steps + 1))
+    return msgspec.structs.replace(cex, actors=actors, steps=made, depth=steps)
+
+
+@EACH
+def test_the_report_is_the_one_that_was_reviewed(name: str) -> None:
+    """Golden output; `python -m tdpcheck.tests.counterexamples.planted` makes it again."""
+    assert (GOLDEN / f"{name}.txt").read_text() == text(FAULTS[name].kept)
+
+
+@EACH
+def test_the_report_can_be_pasted_into_a_commit_message(name: str) -> None:
+    """Mail and `git log` want ASCII, no tabs, and lines that leave room to be quoted."""
+    report = text(FAULTS[name].kept)
+
+    assert report.isascii()
+    assert "\t" not in report
+    assert max(len(line) for line in report.splitlines()) <= WIDTH
+    assert not any(line != line.rstrip() for line in report.splitlines())
+    assert len(table(report)) <= ROWS
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 9])
+@pytest.mark.parametrize("name", ["f", "a_role_with_quite_a_long_name_"])
+def test_any_number_of_actors_fits(count: int, name: str) -> None:
+    """With more than four lanes there is one column that says who."""
+    report = text(crowd(FAULTS["skip-iotlb-flush"].kept, count, 40, name))
+
+    assert max(len(line) for line in report.splitlines()) <= WIDTH
+    assert len(table(report)) <= ROWS
+    assert "steps folded: the table has no room for all" in report
+    assert (re.search(r"^ +-+( +-+)*$", report, re.MULTILINE) is not None) == (count <= 4)
+
+
+def test_steps_of_the_story_stay_where_the_table_has_no_room() -> None:
+    """The story says 'step 2': the reader looks for it in the table."""
+    kept = FAULTS["skip-iotlb-flush"].kept
+    queued = msgspec.structs.replace(kept.steps[2], changes=(), label="waits", effects=("waits",))
+    middle = tuple(msgspec.structs.replace(queued, number=n) for n in range(4, 34))
+    steps = (*kept.steps[:3], *middle, *(msgspec.structs.replace(s, number=s.number + 30) for s in kept.steps[3:]))
+    report = text(msgspec.structs.replace(kept, steps=steps, depth=37))
+    shown = {int(line[:2]) for line in table(report) if line[:2].strip().isdigit()}
+
+    assert {int(n) for n in re.findall(r"step (\d+)", report)} <= shown
+    assert ROWS == len(table(report))
+
+
+def test_labels_of_strangers_cannot_break_the_report() -> None:
+    """A document may come from anywhere; control characters in a mail are not for us to pass on."""
+    kept = FAULTS["skip-iotlb-flush"].kept
+    steps = tuple(msgspec.structs.replace(s, label="caf\u00e9 \x1b[31m " + "x" * 200) for s in kept.steps)
+    report = text(msgspec.structs.replace(kept, steps=steps, change="a\tb\u202e", violation=(Instance("w" * 300),)))
+
+    assert report.isascii()
+    assert not any(ord(c) < 32 and c != "\n" for c in report)
+    assert max(len(line) for line in report.splitlines()) <= WIDTH
+
+
+@EACH
+def test_what_breaks_the_property_is_never_folded(name: str) -> None:
+    """Folding is for what a reader does not need."""
+    kept = FAULTS[name].kept
+
+    assert not is_noise(kept, kept.steps[-1])
+    assert not any(is_noise(kept, step) for step in kept.steps if step.effects)
+
+
+def test_a_step_that_only_moves_its_thread_along_is_folded() -> None:
+    """Leaving an RCU read side that nobody waits for tells a reader nothing."""
+    kept = FAULTS["skip-iotlb-flush"].kept
+    folded = [step for step in kept.steps if is_noise(kept, step)]
+
+    def machine(step: Step) -> set[str]:
+        return {c.cell.partition("[")[0] for c in step.changes if "." not in c.cell} - {"pc"}
+
+    assert [{"rcu_reader"}] == [machine(step) for step in folded]
+
+
+def test_a_violation_in_the_first_state_has_a_report() -> None:
+    """A scenario may begin wrong: there is no step to show."""
+    kept = FAULTS["invalidate-exported"].kept
+    last = msgspec.structs.replace(kept, steps=(), depth=0, initial=kept.initial | {"root_invalid[0]": True})
+
+    assert "Actors: none; idle: fast_zap and fault." in text(last)
+    assert "=> iommu 0 walks root 0, which is invalid." in text(last)

@@ -1,0 +1,141 @@
+"""What a step does is told from the change of the state, in the kernel's words."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+
+from tdpcheck.counterexamples.scene import Scene, frame_name, gfns, split_cell
+from tdpcheck.counterexamples.schema import Value
+from tdpcheck.counterexamples.witness import FINDERS, witnesses
+from tdpcheck.counterexamples.words import effects, label
+from tdpcheck.model.machine import cpu, devices, ghosts, host, iommu, locks, tables
+from tdpcheck.properties import PROPERTIES
+
+SIZES = {
+    "Gfn": 4, "Region": 2, "Slot": 2, "Block": 2, "Frame": 5, "Pt": 2, "Root": 1, "Vcpu": 1, "Iommu": 1, "Device": 1, "Thread": 2,
+}  # fmt: skip
+MAPPED: dict[str, Value] = {
+    "pmd_kind[0,0]": "table", "pmd_pt[0,0]": 1, "pt_state[1]": "linked", "pt_region[1]": 0, "pte_kind[1,0]": "leaf", "pte_frame[1,0]": 0,
+    "pte_kind[1,1]": "none", "pmd_kind[0,1]": "leaf", "pmd_block[0,1]": 1, "attached[0]": True, "coherent[0]": True,
+    "host_mapped[0]": True, "host_frame[0]": 0, "host_mapped[2]": True, "host_frame[2]": 2, "host_mapped[3]": True, "host_frame[3]": 3,
+}  # fmt: skip
+
+
+def after(changes: dict[str, Value]) -> Scene:
+    return Scene(SIZES, MAPPED | changes, ("notifier", "fault"), {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"pte_kind[1,0]": "none"}, "spte gfn 0: A -> none"),
+        ({"pte_kind[1,0]": "frozen", "pte_kind[1,1]": "frozen"}, "freezes the entries of table 1"),
+        ({"pte_frame[1,0]": 4}, "spte gfn 0: A -> E"),
+        ({"pte_writable[1,0]": True}, "spte gfn 0: writable"),
+        ({"pmd_kind[0,0]": "leaf"}, "pmd region 0: table 1 -> huge A-B"),
+        ({"pmd_kind[0,1]": "none"}, "pmd region 1: huge C-D -> none"),
+        ({"pt_state[0]": "private"}, "allocates table 0"),
+        ({"pt_state[0]": "private", "pte_kind[0,0]": "leaf", "pte_frame[0,0]": 2}, "fills table 0: C; allocates table 0"),
+        ({"pt_state[1]": "rcu"}, "call_rcu(table 1)"),
+        ({"pt_state[1]": "free"}, "table 1 is freed"),
+        ({"host_mapped[0]": False, "frame_free[0]": True}, "host unmaps gfn 0, frees A"),
+        ({"host_mapped[1]": True, "host_frame[1]": 4}, "host maps gfn 1 to E"),
+        ({"host_huge[0]": True}, "host maps region 0 huge"),
+        ({"window[0,0]": True, "window[0,1]": True}, "invalidation of gfn 0-1 begins"),
+        ({"inner_window[1,3]": True}, "nested invalidation of gfn 3 begins"),
+        ({"inv_submitted[0,0]": True, "inv_gfn[0,2]": True}, "queues IOTLB invalidation of gfn 2"),
+        ({"iotlb_valid[0,2]": True, "iotlb_frame[0,2]": 2}, "IOTLB: gfn 2 -> C"),
+        ({"iotlb_huge[0,1]": True, "iotlb_block[0,1]": 1}, "IOTLB: region 1 -> huge C-D"),
+        ({"psc_valid[0,0]": True, "psc_pt[0,0]": 1}, "PSC: region 0 -> table 1"),
+        ({"flush_pending[0]": True, "in_guest[0]": False}, "KVM_REQ_TLB_FLUSH to all vCPUs"),
+        ({"tlb_valid[0,3]": True, "tlb_frame[0,3]": 3}, "TLB: gfn 3 -> D"),
+        ({"root_invalid[0]": True}, "root 0 becomes invalid"),
+        ({"attached[0]": False}, "detaches device 0"),
+        ({"mmu_writer[0]": True}, ""),
+    ],
+    ids=str,
+)
+def test_a_change_of_the_machine_has_its_words(changes: dict[str, Value], said: str) -> None:
+    """The words must not depend on how an action is called, which changes with every line of C."""
+    assert said == "; ".join(effects(after({}), after(changes), list(changes)))
+
+
+def test_what_an_invalidation_drops_is_said() -> None:
+    """That it drops what it should is what one looks for in the table."""
+    held: dict[str, Value] = {"inv_submitted[0,0]": True, "inv_gfn[0,2]": True, "iotlb_valid[0,2]": True, "iotlb_frame[0,2]": 2}
+    gone: dict[str, Value] = held | {"inv_submitted[0,0]": False, "iotlb_valid[0,2]": False}
+
+    assert ("completes invalidation of gfn 2", "IOTLB drops gfn 2 -> C") == effects(
+        after(held), after(gone), ["inv_submitted[0,0]", "iotlb_valid[0,2]"]
+    )
+
+
+def test_parameters_take_their_places_in_a_label() -> None:
+    """Parameters of merged steps are renamed, and the label speaks of them by their first name."""
+    assert "host gives frame 3" == label("host gives frame {frame}", {"frame@7": 3}, "", (), (), "")
+    assert "keeps {this}" == label("keeps {this}", {}, "", (), (), "")
+
+
+def test_a_failed_cmpxchg_is_not_told_as_a_write() -> None:
+    """That nothing was written is the point of it."""
+    assert "try_cmpxchg64() changes nothing" == label("", {}, "try_cmpxchg64(iter->sptep, &iter->old_spte, new_spte)", (), (), "")
+
+
+def test_numbers_are_grouped_as_people_write_them() -> None:
+    """A range of gfns is a range; frames are letters so that nobody takes them for gfns."""
+    assert "gfn 0-2,5" == gfns([5, 2, 0, 1])
+    assert ["A", "Z", "F26"] == [frame_name(n) for n in (0, 25, 26)]
+
+
+class Asked(dict[str, Value]):
+    """A state that remembers which variables it was asked for."""
+
+    names: ClassVar[set[str]] = set()
+
+    def get(self, name: str, default: Value = False) -> Value:  # type: ignore[override]
+        self.names.add(split_cell(name)[0])
+        return super().get(name, default)
+
+
+def test_what_is_asked_of_a_state_is_what_the_model_has() -> None:
+    """A variable that was renamed in the model would read as false here, and a report would leave something out in silence."""
+    known = {v.name for part in (cpu, devices, ghosts, host, iommu, locks, tables) for v in part.STATE}
+    state = Scene(SIZES, Asked(MAPPED), ("notifier", "fault"), {"Assertion": ("a",)})
+    for prop in FINDERS:
+        witnesses(prop, "", state)
+    assert {"owes_io_huge", "iotlb_huge", "pmd_pt", "host_mapped"} <= Asked.names
+    assert known | {"assertion_failed"} >= Asked.names
+    assert {name for name in known if name.startswith("owes_")} <= Asked.names
+
+
+def test_every_property_has_witnesses_and_an_unknown_one_says_its_sentence() -> None:
+    """A property without a finder would leave its pictures without a mark."""
+    assert {*PROPERTIES, "kernel_assertions"} == set(FINDERS)
+    assert ["here it is false that: All is well."] == [i.sentence for i in witnesses("unknown", "All is well.", after({}))]
+
+
+@pytest.mark.parametrize(
+    ("prop", "changes", "said"),
+    [
+        ("no_stale_io_mapping", {"iotlb_huge[0,0]": True, "iotlb_block[0,0]": 0}, "gfn 1 to frame B (2 MiB entry)"),
+        ("no_stale_io_mapping", {"psc_valid[0,0]": True, "psc_pt[0,0]": 0, "pt_state[0]": "free"}, "points to table 0, which is free"),
+        ("atomic_hugepage_split", {"promised[0,1]": True}, "root 0 for gfn 1 finds nothing"),
+        ("atomic_hugepage_split", {"promised[0,0]": True, "pte_frame[1,0]": 4}, "finds frame E"),
+        ("no_stale_spte", {"root_ref_mmu[0]": True, "host_mapped[0]": False}, "maps gfn 0 to frame A"),
+        ("flush_before_release", {"owes_io[1,2]": True}, "fault owes the IOMMUs a flush of gfn 2"),
+        ("flush_before_release", {"owes_io_huge[0,1]": True}, "notifier owes the IOMMUs a flush of gfn 2-3"),
+        ("flush_before_release", {"owes_cpu_pt[0]": True}, "notifier owes the vCPUs a flush of a table page"),
+        ("reject_noncoherent_dma", {"coherent[0]": False}, "device 0, which may not snoop, is attached"),
+        ("root_liveness", {"root_exported[0]": True, "root_ref_export[0]": False}, "without the export's reference"),
+        ("root_liveness", {"dead_install": True, "root_exported[0]": True, "root_ref_export[0]": True}, "installed in an invalid root"),
+    ],
+    ids=str,
+)
+def test_a_false_instance_is_found_and_named(prop: str, changes: dict[str, Value], said: str) -> None:
+    """The reader's first question is: which one?"""
+    found = witnesses(prop, "", after(changes))
+
+    assert any(said in i.sentence for i in found), [i.sentence for i in found]
+    assert all(i.cells for i in found)
