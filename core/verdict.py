@@ -42,12 +42,14 @@ class Violated:
 class HoldsUpTo:
     """No run of at most `depth` steps violates the property. Not a proof.
 
-    `broken_lemmas` names steps of an argument that did not go through, as pairs of (action, lemma).
+    `broken_lemmas` names steps of an argument that did not go through, as pairs of (action, lemma). `states` is a number when all
+    reachable states of this size were visited: then it holds at every depth, for this size.
     """
 
     depth: int
     engine: str
     broken_lemmas: tuple[tuple[str, str], ...] = field(default=())
+    states: int | None = None
     seconds: float = 0.0
 
 

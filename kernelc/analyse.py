@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
+from heapq import heappop, heappush
 
 import z3
 
@@ -17,12 +19,14 @@ _MOST_COPIES = 8
 
 
 class Reads:
-    """Which locals a term of one graph mentions."""
+    """Which locals a term of one graph mentions, and what the term is when some of them are known."""
 
     def __init__(self, graph: Graph) -> None:
-        self._by_id = {local.const.get_id(): local for local in graph.locals.values()}
-        self._kept = [local.const for local in graph.locals.values()]
+        # Z3 gives the identity of a term that died to the next one, so terms are kept beside what is known by their identity.
+        self._consts = [(local.const, local) for local in graph.locals.values()]
+        self._by_id = {const.get_id(): local for const, local in self._consts}
         self._seen: dict[int, tuple[z3.ExprRef, frozenset[Local]]] = {}
+        self._folded: dict[tuple[int, ...], tuple[z3.ExprRef, ...]] = {}
 
     def __call__(self, *terms: z3.ExprRef) -> frozenset[Local]:
         found: set[Local] = set()
@@ -32,6 +36,15 @@ class Reads:
                 self._seen[key] = (term, frozenset(self._by_id[t.get_id()] for t in subterms(term) if t.get_id() in self._by_id))
             found |= self._seen[key][1]
         return frozenset(found)
+
+    def fold(self, term: z3.ExprRef, facts: Known) -> z3.ExprRef:
+        """`term` where these locals have these values."""
+        pairs = [(local.const, facts[local]) for local in self(term) if local in facts]
+        kept = (term, *(part for pair in pairs for part in pair))
+        key = tuple(part.get_id() for part in kept)
+        if key not in self._folded:
+            self._folded[key] = (Rewriter(pairs)(term), *kept)
+        return self._folded[key][0]
 
 
 def effect_terms(effect: Effect) -> Iterator[z3.ExprRef]:
@@ -108,25 +121,43 @@ def fold_constants(graph: Graph) -> None:
 def _constants(graph: Graph) -> dict[int, dict[Local, z3.ExprRef]]:
     """For each node that can be reached, the locals whose value is known there."""
     known: dict[int, dict[Local, z3.ExprRef]] = {graph.entry: {}}
-    todo = [graph.entry]
+    order = _forwards(graph)
+    todo = [(0, graph.entry)]
     reads = Reads(graph)
     while todo:
-        number = todo.pop()
+        _, number = heappop(todo)
         for follower, after in _flow(graph.nodes[number], known[number], reads):
             if follower < 0:
                 continue
             merged = after if follower not in known else {k: v for k, v in known[follower].items() if k in after and after[k].eq(v)}
             if follower not in known or len(merged) != len(known[follower]):
                 known[follower] = merged
-                todo.append(follower)
+                if (order[follower], follower) not in todo:
+                    heappush(todo, (order[follower], follower))
     return known
+
+
+def _forwards(graph: Graph) -> dict[int, int]:
+    """A number for each reachable node, smaller than its followers' but for loops: what comes first is best looked at first."""
+    done: dict[int, int] = {}
+    todo = [(graph.entry, False)]
+    seen = set()
+    while todo:
+        number, left = todo.pop()
+        if left:
+            done[number] = -len(done)
+        elif number not in seen:
+            seen.add(number)
+            todo.append((number, True))
+            todo += [(follower, False) for follower in graph.nodes[number].successors() if follower >= 0 and follower not in seen]
+    return done
 
 
 def _write_back(graph: Graph, known: Mapping[int, Known]) -> None:
     reads = Reads(graph)
     for number, facts in known.items():
         node = graph.nodes[number]
-        rewriter = _rewriter(facts, used(node, reads))
+        rewriter = partial(reads.fold, facts=facts)
         match node:
             case Branch():
                 node.condition = rewriter(node.condition)
@@ -157,7 +188,7 @@ def _lead(graph: Graph, target: int, facts: dict[Local, z3.ExprRef], reads: Read
             passed.append(node)
             ((number, facts),) = _flow(node, facts, reads)
         elif isinstance(node, Branch):
-            condition = _rewriter(facts, reads(node.condition))(node.condition)
+            condition = reads.fold(node.condition, facts)
             if not (z3.is_true(condition) or z3.is_false(condition)):
                 break
             number = node.next if z3.is_true(condition) else node.other
@@ -170,32 +201,26 @@ def _lead(graph: Graph, target: int, facts: dict[Local, z3.ExprRef], reads: Read
     return decided
 
 
-def _rewriter(facts: Known, mentioned: frozenset[Local]) -> Rewriter:
-    return Rewriter((local.const, facts[local]) for local in mentioned if local in facts)
-
-
 def _flow(node: Node, facts: dict[Local, z3.ExprRef], reads: Reads) -> Iterator[tuple[int, dict[Local, z3.ExprRef]]]:
     match node:
         case Set(values=values):
-            rewriter = _rewriter(facts, used(node, reads))
             after = dict(facts)
             for local, value in values.items():
-                _learn(after, local, rewriter(value))
+                _learn(after, local, reads.fold(value, facts))
             yield node.next, after
         case Havoc(locals=held):
             yield node.next, {k: v for k, v in facts.items() if k not in held}
         case Branch(condition=condition):
-            decided = _rewriter(facts, reads(condition))(condition)
+            decided = reads.fold(condition, facts)
             if not z3.is_false(decided):
                 yield node.next, _assume(facts, decided, reads)
             if not z3.is_true(decided):
                 yield node.other, _assume(facts, negation(decided), reads)
         case Op(results=results):
-            rewriter = _rewriter(facts, used(node, reads))
             for which, result in enumerate(results):
                 after = dict(facts)
                 for local, value in result.items():
-                    _learn(after, local, rewriter(value))
+                    _learn(after, local, reads.fold(value, facts))
                 yield node.after(which), after
         case _:
             for follower in node.successors():

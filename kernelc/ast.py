@@ -155,21 +155,7 @@ class Initializer:
     at: Location
 
 
-Expr = (
-    IntLiteral
-    | Name
-    | Unary
-    | Step
-    | Binary
-    | Conditional
-    | Assign
-    | Call
-    | Member
-    | Index
-    | Cast
-    | Comma
-    | Initializer
-)
+Expr = IntLiteral | Name | Unary | Step | Binary | Conditional | Assign | Call | Member | Index | Cast | Comma | Initializer
 
 
 # Statements

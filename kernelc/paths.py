@@ -148,44 +148,47 @@ class Paths:
         todo = [Path(start, start, {local: self.stored_term(local) for local in self.live(start)})]
         while todo:
             path = todo.pop()
-            node = self.graph.nodes[path.node]
             if self._rests(path):
                 if is_possible(path):
                     yield path
                 continue
-            path.nodes += (path.node,)
-            match node:
-                case Nop():
-                    path.node = node.next
-                    todo.append(path)
-                case Set(values=values):
-                    needed = self.live(node.next)
-                    path.env |= {local: path.before(value) for local, value in values.items() if local in needed}
-                    path.node = node.next
-                    todo.append(path)
-                case Havoc(locals=held):
-                    for local in held:
-                        if local in self.live(node.next):
-                            choice = Param(f"{local.path}@{path.node}", local.kind)
-                            path.choices += (choice,)
-                            path.env[local] = choice.const
-                    path.node = node.next
-                    todo.append(path)
-                case Branch():
-                    todo += self._branch(node, path)
-                case Op():
-                    todo += self._op(node, path)
-                case Refuse(refusal=refusal):
-                    if is_possible(path):
-                        raise refusal if refusal is not None else ModelError(f"{node.what} can be reached at {node.at}")
-                case _:
-                    raise AssertionError(f"unknown kind of node {node}")
+            todo += self._after(path)
+
+    def _after(self, path: Path) -> list[Path]:
+        """The path led past the node where it is, once for each way that it can go on."""
+        node = self.graph.nodes[path.node]
+        path.nodes += (path.node,)
+        match node:
+            case Branch():
+                return self._branch(node, path)
+            case Op():
+                return self._op(node, path)
+            case Nop():
+                pass
+            case Set(values=values):
+                needed = self.live(node.next)
+                path.env |= {local: path.before(value) for local, value in values.items() if local in needed}
+            case Havoc(locals=held):
+                for local in held:
+                    if local in self.live(node.next):
+                        choice = Param(f"{local.path}@{path.node}", local.kind)
+                        path.choices += (choice,)
+                        path.env[local] = choice.const
+            case Refuse(refusal=refusal):
+                if is_possible(path):
+                    raise refusal if refusal is not None else ModelError(f"{node.what} can be reached at {node.at}")
+                return []
+            case _:
+                raise AssertionError(f"unknown kind of node {node}")
+        path.node = node.next
+        return [path]
 
     def _rests(self, path: Path) -> bool:
         """Whether the step ends here: at the end, where it has been before, or where other threads may come in between."""
-        if path.node == self.graph.exit or path.node in path.nodes:
-            return True
         node = self.graph.nodes[path.node]
+        been = path.nodes.count(path.node)
+        if path.node == self.graph.exit or been > (1 if isinstance(node, Nop) else 0):
+            return True  # joins are passed once more, so that all ways around a loop end at one place
         if not isinstance(node, Op) or not path.ops:
             return False
         if not self._merge or (_can_block(node) and self._asserted(path)):
@@ -247,13 +250,16 @@ def _can_block(node: Op) -> bool:
 
 def is_possible(path: Path) -> bool:
     """False if the conditions of a path contradict each other, whatever the state is."""
-    if len(path.conditions) < 2:
-        return True
+    return len(path.conditions) < 2 or satisfiable(path.conditions)
+
+
+def satisfiable(conditions: Sequence[z3.BoolRef]) -> bool:
+    """False if they contradict each other, whatever the state is; what the solver does not know in time is taken to be possible."""
     solver = z3.SimpleSolver()
     solver.set("rlimit", _EFFORT)
-    solver.add(*path.conditions)
+    solver.add(*conditions)
     elements: dict[str, dict[int, z3.ExprRef]] = {}
-    for condition in path.conditions:
+    for condition in conditions:
         for term in subterms(condition):
             if z3.is_app(term) and element_index(term) is not None:
                 elements.setdefault(term.sort().name(), {})[term.get_id()] = term

@@ -34,7 +34,7 @@ class Rewriter:
     def _rewrite(self, term: z3.ExprRef) -> z3.ExprRef:
         if z3.is_quantifier(term):
             found = [(t, self._replacements[t.get_id()]) for t in subterms(term) if t.get_id() in self._replacements]
-            return z3.substitute(term, *found) if found else term
+            return _folded(z3.substitute(term, *found) if found else term)
         if not z3.is_app(term) or term.num_args() == 0:
             return term
         children = [self(child) for child in term.children()]
@@ -42,6 +42,25 @@ class Rewriter:
             unchanged = all(a.get_id() == b.get_id() for a, b in zip(children, term.children(), strict=True))
             return term if unchanged else term.decl()(*children)
         return fold(term, children)
+
+
+def _folded(term: z3.QuantifierRef) -> z3.ExprRef:
+    """A quantifier with its body folded."""
+    body = Rewriter()(term.body())
+    if body.eq(term.body()) or term.is_lambda():
+        return term
+    if z3.is_true(body) or z3.is_false(body):
+        return body
+    taken = {t.decl().name() for t in subterms(body) if z3.is_const(t)}
+    bound: list[z3.ExprRef] = []
+    for number in range(term.num_vars()):
+        name = term.var_name(number)
+        while name in taken:
+            name += "'"
+        taken.add(name)
+        bound.append(z3.Const(name, term.var_sort(number)))
+    folded = z3.substitute_vars(body, *reversed(bound))
+    return z3.ForAll(bound, folded) if term.is_forall() else z3.Exists(bound, folded)
 
 
 def subterms(term: z3.ExprRef) -> list[z3.ExprRef]:

@@ -87,7 +87,12 @@ class Software:
 
 
 def compile_threads(
-    graphs: Sequence[Graph], threads: Sequence[str], *, unprotected: frozenset[str] = frozenset(), merge: bool = True
+    graphs: Sequence[Graph],
+    threads: Sequence[str],
+    *,
+    unprotected: frozenset[str] = frozenset(),
+    merge: bool = True,
+    paths: type[Paths] = Paths,
 ) -> Software:
     """Make the atomic steps of all roles.
 
@@ -96,6 +101,7 @@ def compile_threads(
         threads: the role of each thread, by thread number.
         unprotected: groups of state that the machine itself writes at any time.
         merge: merge movers; without it every operation is a step of its own.
+        paths: how steps are made: one action per path, or `JoinedPaths`.
 
     Raises:
         Refusal: a call without a meaning can be reached.
@@ -105,16 +111,16 @@ def compile_threads(
     for graph in graphs:
         fold_constants(graph)
     writers = other_writers(graphs, threads, unprotected)
-    found = {name: Paths(graph, writers[name], merge) for name, graph in by_role.items()}
+    found = {name: paths(graph, writers[name], merge) for name, graph in by_role.items()}
     locations = _locations(found)
     makers = _Makers(found, locations, tuple(threads))
     actions, steps = [], {}
-    for name, paths in found.items():
-        for path in paths.paths:
-            action, step = makers.action(name, paths, path)
+    for name, its in found.items():
+        for path in its.paths:
+            action, step = makers.action(name, its, path)
             actions.append(action)
             steps[action.name] = step
-    refused = [Refused(name, n.what, n.at) for name, paths in found.items() for n in paths.graph.nodes if isinstance(n, Refuse)]
+    refused = [Refused(name, n.what, n.at) for name, its in found.items() for n in its.graph.nodes if isinstance(n, Refuse)]
     init = [Update(makers.pc, makers.pc.variables(), makers.started(*makers.pc.variables()))]
     init += [Update(makers.failed, makers.failed.variables(), z3.BoolVal(False))]
     init += [Update(v, v.variables(), default(v.kind)) for v in makers.local_vars.values()]

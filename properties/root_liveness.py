@@ -7,7 +7,7 @@ import z3
 from ..core.system import Property
 from ..model.machine.ghosts import dead_install
 from ..model.machine.iommu import active, domain_root
-from ..model.machine.sorts import i
+from ..model.machine.sorts import i, root
 from ..model.machine.tables import root_exported, root_invalid, root_ref_export
 
 PROPERTY = Property(
@@ -22,6 +22,6 @@ PROPERTY = Property(
         ),
         z3.Not(dead_install()),
     ),
-    premise=z3.Exists([i], active(i)),
+    premise=z3.Or(z3.Exists([i], active(i)), z3.Exists([root], root_invalid(root))),
     source="the RFC's patch 36: kvm_tdp_mmu_invalidate_all_roots() skips exported roots; commit a955cad84cda, Linux 5.16",
 )

@@ -65,7 +65,9 @@ def lifted_code(tree: KernelTree, overlay: Mapping[str, str] | None = None) -> C
         structs |= {name: struct for name, struct in parse(texts[path], path).structs.items() if name in STRUCTS}
     for name in STRUCTS:
         if name not in structs:
-            raise InputError(f"{tree.origin}: struct {name} is not defined where it is in Linux 6.1 (or cannot be read); lifting needs such a tree")
+            raise InputError(
+                f"{tree.origin}: struct {name} is not defined where it is in Linux 6.1 (or cannot be read); lifting needs such a tree"
+            )
     lifted = tuple(f"{name} ({functions[name].at.file.rpartition('/')[2]})" for name in sorted(functions))
     ours = _ours()
     for file in sorted(ours):

@@ -1,0 +1,99 @@
+"""`tdpcheck list`: what there is to ask and to name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import click
+import msgspec
+from rich.table import Table
+
+from ..model.intrinsics import LIBRARY
+from ..model.scenario import shipped_scenarios
+from ..model.system import designs
+from ..museum.loader import shipped_items
+from ..properties import PROPERTIES
+from ..properties.goals import GOALS
+from . import printing, rendering, results
+from .question import ASSERTIONS
+
+Rows = list[tuple[str, str]]
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """One thing with what there is to say about it."""
+
+    name: str
+    text: str
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """What `list --json` prints."""
+
+    schema: int
+    kind: str
+    items: tuple[Listed, ...]
+
+
+def _properties() -> Rows:
+    own = [(name, prop.sentence) for name, prop in PROPERTIES.items()]
+    return [*own, (ASSERTIONS, "No lockdep assertion, WARN_ON or BUG_ON of the kernel C is ever false.")]
+
+
+def _scenarios() -> Rows:
+    return [(s.name, s.story) for s in shipped_scenarios().values()]
+
+
+def _changes() -> Rows:
+    return [(item.name, f"{item.expect.property} in {item.expect.scenario}: {item.expect.verdict}") for item in shipped_items().values()]
+
+
+def _designs() -> Rows:
+    used = {d: [s.name for s in shipped_scenarios().values() if s.design == d] for d in designs()}
+    return [(d, ", ".join(names) or "no scenario yet") for d, names in used.items()]
+
+
+def _intrinsics() -> Rows:
+    known = [(name, f"{i.result}, {_mover(i.mover)}") for name, i in LIBRARY.intrinsics.items()]
+    return sorted([*known, *((name, f"erased: {why}") for name, why in LIBRARY.erased.items())])
+
+
+def _mover(mover: str) -> str:
+    return "visible" if mover == "none" else f"{mover} mover"
+
+
+def _goals() -> Rows:
+    return [(name, "") for name in GOALS]
+
+
+def _formats() -> Rows:
+    return [(name, "") for name in rendering.formats()]
+
+
+KINDS: dict[str, Callable[[], Rows]] = {
+    "properties": _properties,
+    "scenarios": _scenarios,
+    "changes": _changes,
+    "designs": _designs,
+    "intrinsics": _intrinsics,
+    "goals": _goals,
+    "formats": _formats,
+}
+
+
+@click.command("list")
+@click.argument("kind", type=click.Choice(list(KINDS)))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def list_(kind: str, as_json: bool) -> None:
+    """List properties, scenarios, changes (the museum's), designs, intrinsics, goals or formats."""
+    rows = KINDS[kind]()
+    if as_json:
+        click.echo(results.to_json(Listing(results.SCHEMA, kind, tuple(Listed(*row) for row in rows))), nl=False)
+        return
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for row in rows:
+        table.add_row(*row)
+    printing.console(sys.stdout).print(table)

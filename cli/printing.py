@@ -1,0 +1,200 @@
+"""How answers look: aligned tables and calm sentences on standard output, progress on standard error."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import IO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .results import Change, Document, MuseumItem, Result
+
+_STYLES = {"proved": "green", "holds_up_to": "green", "violated": "bold red", "unknown": "yellow", "vacuous": "yellow"}
+_LISTED = 12
+PLAIN_WIDTH = 120
+
+
+class _Console(Console):
+    """A console that leaves it to the front door what a reader who went away means: rich would say 1, which is a violation here."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+def console(file: IO[str] | None = None, *, stderr: bool = False) -> Console:
+    """A console that is plain where nobody looks at colours: no terminal, NO_COLOR, or a dumb one."""
+    made = _Console(file=file, stderr=stderr, highlight=False, emoji=False, markup=False, soft_wrap=True)
+    if made.is_terminal:
+        return made
+    return _Console(file=file, stderr=stderr, highlight=False, emoji=False, markup=False, soft_wrap=True, no_color=True, width=PLAIN_WIDTH)
+
+
+def verdict_text(record: Result) -> str:
+    """The verdict with its bound; never a bare word."""
+    match record.verdict:
+        case "proved":
+            return "Proved"
+        case "violated":
+            shortest = " (shortest)" if record.shortest else ""
+            return f"Violated in {_steps(record.depth)}{shortest}"
+        case "holds_up_to":
+            return f"HoldsUpTo {record.depth}"
+        case "vacuous":
+            return "Unknown (vacuous)"
+        case "unknown":
+            return f"Unknown ({_short_reason(record)})"
+
+
+def _steps(number: int | None) -> str:
+    return "1 step" if number == 1 else f"{number} steps"
+
+
+def _short_reason(record: Result) -> str:
+    return (record.reason or "no reason").split(":")[0].split(";")[0]
+
+
+def expectation_text(record: Result) -> str:
+    """What the verdict has to do with what was expected, or with the change."""
+    if record.label is not None:
+        return f"{record.label}, as expected" if record.label == "pre-existing" and record.as_expected else record.label
+    if record.verdict in ("unknown", "vacuous"):
+        return ""
+    if record.as_expected:
+        return "as expected"
+    return f"expected: {record.expected}"
+
+
+def print_document(out: Console, document: Document, texts: dict[tuple[str, str, str | None], str]) -> None:
+    """A table per scenario (and change), reasons, counterexamples, changed lines and a last line that sums up."""
+    groups: dict[tuple[str, str | None], list[Result]] = {}
+    for record in document.results:
+        groups.setdefault((record.scenario, record.change), []).append(record)
+    for (scenario, change), records in groups.items():
+        _print_group(out, scenario, change, records)
+        for record in records:
+            text = texts.get((record.scenario, record.property, record.change))
+            if text is not None:
+                out.print()
+                out.print(text.rstrip("\n"))
+        out.print()
+    for item in document.changes:
+        _print_change(out, item)
+    out.print(summary(document))
+
+
+def _print_group(out: Console, scenario: str, change: str | None, records: Sequence[Result]) -> None:
+    first = records[0]
+    head = f"{scenario}" + (f"   change {change}" if change else "")
+    out.print(Text(head, style="bold"), Text(f"   kernel {first.kernel}   model {first.model}", style="dim"), sep="")
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, justify="right")
+    for r in records:
+        table.add_row(f"  {r.property}", Text(verdict_text(r), style=_STYLES[r.verdict]), expectation_text(r), f"{r.seconds:.1f} s")
+    out.print(table)
+    for r in records:
+        if r.reason is not None:
+            out.print(f"  {r.property}: {r.reason}")
+        if r.verdict == "holds_up_to" and any(d is None or d > r.asked for d in r.goals.values()):
+            out.print(f"  {r.property}: depth {r.asked} was asked for; not every goal is reached that early")
+        if r.as_expected is False and r.expected == "violated" and r.verdict in ("holds_up_to", "proved"):
+            out.print(f"  {r.property}: the scenario expects a violation and none was found; mend its [expect]")
+    if first.states is not None:
+        whole = f"all {first.states} states of this size were visited: what holds here holds at every depth, for this size"
+        out.print(Text(f"  explored: {whole}", style="dim"))
+    goals = ", ".join(f"{name} at {depth}" if depth is not None else f"{name} never" for name, depth in first.goals.items())
+    if goals:
+        out.print(Text(f"  goals reached: {goals}", style="dim"))
+    steps = "; ".join(f"{role} {len(s.reached)} of {len(s.reached) + len(s.never)} lines" for role, s in first.steps.items())
+    if steps:
+        out.print(Text(f"  steps reached: {steps}", style="dim"))
+    said = textwrap.fill(
+        "; ".join(first.assumptions), min(out.width, PLAIN_WIDTH), initial_indent="  assumed: ", subsequent_indent=" " * 11
+    )
+    out.print(Text(said, style="dim"))
+
+
+def _print_change(out: Console, change: Change) -> None:
+    counts: dict[str, int] = {}
+    for line in change.lines:
+        counts[line.fate] = counts.get(line.fate, 0) + 1
+    what = ", ".join(f"{number} {fate}" for fate, number in counts.items()) or "none that says anything"
+    out.print(f"change {change.name}: changed lines: {what}" + ("" if change.modelled else "; the change is not modelled as a whole"))
+    for note in change.notes:
+        out.print(f"  note: {note}")
+    bad = [line for line in change.lines if line.fate not in ("reached", "unreachable")]
+    for line in bad[:_LISTED]:
+        sign = "+" if line.kind == "added" else "-"
+        out.print(f"  {line.file}:{line.line}: {sign}{line.text.strip()}")
+        out.print(f"    {line.fate}: {line.why}")
+    if len(bad) > _LISTED:
+        out.print(f"  and {len(bad) - _LISTED} more lines")
+
+
+def summary(document: Document) -> str:
+    """The last line: how many answers of each kind."""
+    counts: dict[str, int] = {}
+    for record in document.results:
+        key = verdict_text(record).split(" ")[0]
+        if record.verdict == "violated":
+            key = f"Violated {record.label}" if record.label else "Violated as expected" if record.as_expected else "Violated"
+        counts[key] = counts.get(key, 0) + 1
+    parts = ", ".join(f"{number} {word}" for word, number in sorted(counts.items())) or "nothing asked"
+    end = f"; interrupted, {document.not_asked} not asked" if document.interrupted else ""
+    return f"{len(document.results)} answers: {parts}{end}. model {document.model}"
+
+
+def print_museum(out: Console, items: Iterable[MuseumItem]) -> None:
+    """The museum as one table."""
+    table = Table(box=None, show_header=True, header_style="", padding=(0, 2, 0, 0), pad_edge=False)
+    for name in ("item", "property", "found", "good twin"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("seconds", no_wrap=True, justify="right")
+    table.add_column("", no_wrap=True)
+    reasons = []
+    for item in items:
+        found = f"Violated in {_steps(item.depth)}" if item.got == "violated" else item.got.replace("_", " ")
+        style = "green" if item.ok else "bold red"
+        table.add_row(
+            item.name, item.property, found, item.good_twin, f"{item.seconds:.1f}", Text("ok" if item.ok else "not ok", style=style)
+        )
+        if item.reason:
+            reasons.append(f"{item.name}: {item.reason}")
+    out.print(table)
+    for reason in reasons:
+        out.print(reason)
+
+
+class Progress:
+    """Tells on standard error what is going on: one changing line on a terminal, a line per answer elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = console(stderr=True)
+        live = self._console.is_terminal and os.environ.get("TERM") != "dumb"
+        self._status = self._console.status("", spinner="line") if live else None
+
+    def __enter__(self) -> Progress:
+        if self._status is not None:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def working(self, what: str) -> None:
+        if self._status is not None:
+            self._status.update(Text(what))
+
+    def answered(self, record: Result) -> None:
+        change = f" with {record.change}" if record.change else ""
+        self._console.print(f"{record.scenario}{change}: {record.property}: {verdict_text(record)}  {record.seconds:.1f} s")
+
+    def said(self, what: str) -> None:
+        self._console.print(what)

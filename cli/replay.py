@@ -1,0 +1,79 @@
+"""`tdpcheck replay`: run a stored counterexample again by plain evaluation, on today's model."""
+
+from __future__ import annotations
+
+import click
+import msgspec
+
+from ..core.errors import InputError
+from ..counterexamples.document import replay as replayed
+from . import results
+from .changes import Version, touched, versions
+from .question import property_of
+from .run import selected_scenarios
+from .show import read_trace
+from .sources import built, files_of, kernel_given
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """What `replay --json` prints."""
+
+    schema: int
+    trace: str
+    property: str
+    scenario: str
+    change: str | None
+    replays: bool
+    same_model: bool
+    model: str
+    step: int | None
+    reason: str | None
+
+
+@click.command()
+@click.argument("trace", metavar="TRACE")
+@click.option("--change", metavar="FILE", help="The change under which the trace was found.")
+@click.option("--scenario", "scenario", metavar="NAME|FILE.toml", help="The scenario, if it is not a shipped one.")
+@click.option("--kernel", metavar="DIR", help="Lift functions from this kernel tree.")
+@click.option("--rev", metavar="REF", help="Read the kernel tree at this git revision.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_context
+def replay(
+    context: click.Context, trace: str, change: str | None, scenario: str | None, kernel: str | None, rev: str | None, as_json: bool
+) -> None:
+    r"""Run a stored counterexample again without a solver.
+
+    \b
+    Exit code: 0 it is still a run that violates the property;
+    2 bad input; 3 it is not a run of this model, or the property holds.
+    """
+    cex = read_trace(trace)
+    if cex.change is not None and change is None:
+        raise InputError(f"{trace}: it was found with the change {cex.change!r}; give that change with --change FILE")
+    (chosen,) = selected_scenarios([scenario or cex.scenario.name], ())
+    tree = kernel_given(kernel, rev, lambda said: click.echo(said, err=True))
+    known = versions(change, files_of(tree))
+    number = _place(known, cex.change)
+    version = known[number]
+    model = built(version.scenario(chosen), tree, version.files, touched(known, number)).model
+    prop = property_of(model, cex.prop.name)
+    found = replayed(cex, model, prop)
+    same = cex.model == model.digest
+    if as_json:
+        told = Replayed(
+            results.SCHEMA, trace, prop.name, chosen.name, cex.change, found is None, same, model.digest,
+            None if found is None else found.step, None if found is None else found.reason,
+        )  # fmt: skip
+        click.echo(results.to_json(told), nl=False)
+    else:
+        where = f"model {model.digest}" + ("" if same else f" (found on model {cex.model})")
+        if found is None:
+            click.echo(f"replayed: {cex.depth} steps of {chosen.name} end in a violation of {prop.name}; no solver was asked. {where}")
+        else:
+            click.echo(f"does not replay: step {found.step}: {found.reason}. {where}")
+    context.exit(0 if found is None else 3)
+
+
+def _place(known: tuple[Version, ...], name: str | None) -> int:
+    """Which version has that name; without such a name the last one."""
+    return next((n for n, v in enumerate(known) if name is not None and v.name == name), len(known) - 1)

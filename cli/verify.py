@@ -1,0 +1,147 @@
+"""`tdpcheck verify`: ask the questions, print the answers, leave the counterexamples."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import msgspec
+
+from ..counterexamples.schema import file_name
+from . import output, printing, rendering, results
+from .changes import versions
+from .question import Limits
+from .run import Found, Outcome, Plan, each_violation, run, selected_scenarios
+from .sources import files_of, kernel_given
+
+Key = tuple[str, str, str | None]
+"""Scenario, property and change of an answer."""
+
+
+@click.command()
+@click.option("--scenario", "scenarios", multiple=True, metavar="NAME|FILE.toml", help="Ask in this scenario only; may be given again.")
+@click.option("--property", "properties", multiple=True, metavar="NAME", help="Ask this property only; may be given again.")
+@click.option("--change", metavar="FILE", help="Check with this patch, mbox or TOML overlay, and without it.")
+@click.option("--kernel", metavar="DIR", help="Lift functions from this kernel tree.")
+@click.option("--rev", metavar="REF", help="Read the kernel tree at this git revision.")
+@click.option("--depth", type=click.IntRange(0, 1000), metavar="N", help="Steps to search; default: where every goal is reached, plus 5.")
+@click.option(
+    "--states",
+    type=click.IntRange(0),
+    default=120_000,
+    show_default=True,
+    metavar="N",
+    help="Visit up to N states before asking Z3; 0: ask at once.",
+)
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), default=300.0, show_default=True, help="Seconds a question.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--out", metavar="DIR", help="Leave run.json and each counterexample there.")
+@click.pass_context
+def verify(
+    context: click.Context,
+    scenarios: tuple[str, ...],
+    properties: tuple[str, ...],
+    change: str | None,
+    kernel: str | None,
+    rev: str | None,
+    depth: int | None,
+    states: int,
+    timeout: float,
+    as_json: bool,
+    out: str | None,
+) -> None:
+    r"""Check properties in scenarios, with and without a change.
+
+    \b
+    Exit code: 0 every question is Proved, or HoldsUpTo the depth asked for;
+    1 something is Violated that its scenario does not expect;
+    2 bad input or usage; 3 something is Unknown; 130 interrupted.
+    """
+    folder = output.prepared(out) if out is not None else None
+    with printing.Progress() as progress:
+        tree = kernel_given(kernel, rev, progress.said)
+        plan = Plan(
+            scenarios=selected_scenarios(scenarios, properties, tree),
+            properties=tuple(dict.fromkeys(properties)),
+            versions=versions(change, files_of(tree)),
+            kernel=tree,
+            limits=Limits(depth=depth, timeout=timeout, states=states),
+        )
+        outcome = run(plan, progress)
+    told = tell(outcome, folder)
+    if as_json:
+        click.echo(results.to_json(told.document), nl=False)
+    else:
+        printing.print_document(printing.console(sys.stdout), told.document, told.texts)
+    context.exit(told.document.exit_code)
+
+
+@dataclass(frozen=True)
+class Told:
+    """An outcome as it is told: its document, and the text of each counterexample that is news."""
+
+    document: results.Document
+    texts: dict[Key, str]
+
+
+def tell(outcome: Outcome, folder: Path | None) -> Told:
+    """Make the counterexamples, leave them in `folder`, and say in the records where."""
+    files: dict[Key, tuple[str, ...]] = {}
+    texts: dict[Key, str] = {}
+    for found in each_violation(outcome):
+        record = found.record
+        key = _key(record)
+        if folder is not None:
+            files[key] = leave(found, folder)
+        if not record.as_expected:
+            texts[key] = text_of(found, folder)
+    document = outcome.document
+    if files:
+        linked = tuple(msgspec.structs.replace(r, files=files.get(_key(r), ())) for r in document.results)
+        document = msgspec.structs.replace(document, results=linked)
+    if folder is not None:
+        output.write(folder / "run.json", results.to_json(document).encode())
+    return Told(document, texts)
+
+
+def _key(record: results.Result) -> Key:
+    return record.scenario, record.property, record.change
+
+
+def _name(record: results.Result) -> str:
+    """What the files of a counterexample are called."""
+    return output.slug(record.scenario, record.property, record.change)
+
+
+def text_of(found: Found, folder: Path | None = None) -> str:
+    """The counterexample as text, naming the file of it in `folder`; as plain steps if it has no such form."""
+    try:
+        cex = rendering.document_of(found.model, found.prop, found.verdict, found.record.change)
+        text = rendering.render(cex, "text").decode()
+        return text if folder is None else text.replace(file_name(cex), str(folder / f"{_name(found.record)}.cex.json"))
+    except Exception as error:  # an answer is worth more than its telling
+        click.echo(f"the counterexample is shown as plain steps: {type(error).__name__}: {error}", err=True)
+    return "\n".join(f"  {n:3} {step.actor:12} {step.text}" for n, step in enumerate(found.record.trace or (), 1)) + "\n"
+
+
+def leave(found: Found, folder: Path) -> tuple[str, ...]:
+    """Write a counterexample in each form that a reader may want, and answer with the names of the files."""
+    record = found.record
+    name = _name(record)
+    cex = rendering.document_of(found.model, found.prop, found.verdict, record.change)
+    left = []
+    for form, ending in (("json", "cex.json"), ("text", "txt"), ("svg", "svg")):
+        if form not in rendering.formats():
+            continue
+        try:
+            content = rendering.render(cex, form)
+        except Exception as error:  # an answer is worth more than its picture
+            click.echo(f"{name}.{ending} was not written: {type(error).__name__}: {error}", err=True)
+            continue
+        if form == "text":
+            content = content.replace(file_name(cex).encode(), f"{name}.cex.json".encode())
+        output.write(folder / f"{name}.{ending}", content)
+        left.append(f"{name}.{ending}")
+    return tuple(left)

@@ -1,0 +1,258 @@
+"""`verify` from the outside: verdicts, labels, exit codes, JSON, what is left behind."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from click.testing import CliRunner, Result
+
+from tdpcheck.cli.main import tdpcheck
+
+from .conftest import QUICK, Call, diff
+
+Patch = Callable[..., str]
+FLUSH = ("kvm_main.c", "\tkvm_tdp_fd_flush_notify(kvm);\n", "")
+"""The IOTLB flush of every unbounded zap, deleted."""
+
+RESULT = {
+    "type": "object",
+    "required": ["property", "scenario", "change", "kernel", "verdict", "depth", "seconds", "trace", "reason", "lifted"],
+    "properties": {
+        "property": {"type": "string"},
+        "scenario": {"type": "string"},
+        "change": {"type": ["string", "null"]},
+        "kernel": {"type": "string"},
+        "verdict": {"enum": ["proved", "violated", "holds_up_to", "unknown", "vacuous"]},
+        "depth": {"type": ["integer", "null"]},
+        "seconds": {"type": "number", "minimum": 0},
+        "trace": {"type": ["array", "null"], "items": {"type": "object", "required": ["actor", "action", "text", "source"]}},
+        "reason": {"type": ["string", "null"]},
+        "lifted": {"type": "array", "items": {"type": "string"}},
+        "label": {"enum": ["introduced", "pre-existing", "fixed", None]},
+    },
+}
+SCHEMA = {
+    "type": "object",
+    "required": ["schema", "model", "results"],
+    "properties": {"schema": {"const": 1}, "model": {"type": "string", "minLength": 8}, "results": {"type": "array", "items": RESULT}},
+}
+
+
+def document(result: Result) -> dict[str, Any]:
+    """The JSON document on standard output, checked."""
+    found: dict[str, Any] = json.loads(result.stdout)
+    jsonschema.validate(found, SCHEMA)
+    return found
+
+
+def only(result: Result) -> dict[str, Any]:
+    """The only result of a run."""
+    (found,) = document(result)["results"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_what_holds_is_said_with_its_bound(call: Call) -> None:
+    result = call("verify", "--scenario", QUICK)
+
+    assert result.exit_code == 0
+    assert re.search(r"reject_noncoherent_dma +HoldsUpTo 7 +as expected", result.stdout)
+    assert "PASS" not in result.output
+    assert "assumed: threads: share (kvm_share_tdp), register" in result.stdout
+    assert "\x1b" not in result.output
+
+
+def test_json_has_goals_steps_and_assumptions(call: Call) -> None:
+    result = call("verify", "--scenario", QUICK, "--property", "reject_noncoherent_dma", "--json")
+
+    found = only(result)
+    assert result.exit_code == 0
+    assert (found["verdict"], found["depth"], found["asked"]) == ("holds_up_to", 7, 7)
+    assert found["goals"] == {"refused": 2, "share finished": 2, "register finished": 1}
+    assert any("kvm_arch_has_noncoherent_dma" in line for line in found["steps"]["share"]["reached"])
+    assert set(found["steps"]) == {"share", "register"}
+    assert found["assumptions"]
+
+
+def test_the_same_question_has_the_same_answer(call: Call) -> None:
+    def told() -> dict[str, Any]:
+        found = document(call("verify", "--scenario", QUICK, "--json"))
+        for record in found["results"]:
+            record.pop("seconds")
+        return found
+
+    assert told() == told()
+
+
+def test_a_depth_of_its_own(call: Call) -> None:
+    found = only(call("verify", "--scenario", QUICK, "--property", "reject_noncoherent_dma", "--depth", "9", "--json"))
+
+    assert (found["verdict"], found["depth"]) == ("holds_up_to", 9)
+
+
+def test_a_depth_at_which_the_premise_is_out_of_reach_is_vacuous(call: Call, tmp_path: Path) -> None:
+    """Nothing is violated within no steps at all: that is worth nothing, and is not said to hold."""
+    result = call("verify", "--scenario", "mm-exit", "--property", "no_stale_io_mapping", "--depth", "0", "--states", "0", "--json")
+
+    found = only(result)
+    assert (found["verdict"], result.exit_code) == ("vacuous", 3)
+    assert found["reason"].startswith("vacuous: no run of at most 0 steps reaches the premise")
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A run with the flush deleted: what it printed, the change and the folder of what it left."""
+
+    result: Result
+    change: str
+    out: Path
+
+    @property
+    def trace(self) -> str:
+        return str(self.out / "mm-exit.no_stale_io_mapping.change.cex.json")
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Broken:
+    """Ask once, look from several sides."""
+    folder = tmp_path_factory.mktemp("broken")
+    change, out = folder / "change.patch", folder / "out"
+    change.write_text(diff(*FLUSH))
+    arguments = ["--scenario", "mm-exit", "--property", "no_stale_io_mapping", "--change", str(change)]
+    return Broken(CliRunner().invoke(tdpcheck, ["verify", *arguments, "--json", "--out", str(out)]), str(change), out)
+
+
+def test_a_deleted_flush_is_introduced_by_the_change(broken: Broken) -> None:
+    """The bug that all this is for: the zap frees a page that the IOTLB still knows."""
+    found = only(broken.result)
+    (change,) = document(broken.result)["changes"]
+
+    assert broken.result.exit_code == 1
+    assert (found["verdict"], found["label"], found["before"]["verdict"]) == ("violated", "introduced", "holds_up_to")
+    assert found["shortest"] is True
+    assert len(found["trace"]) == found["depth"]
+    assert [(line["kind"], line["fate"]) for line in change["lines"]] == [("removed", "reached")]
+
+
+def test_what_is_left_behind(broken: Broken) -> None:
+    found = only(broken.result)
+
+    assert json.loads((broken.out / "run.json").read_text()) == document(broken.result)
+    assert "mm-exit.no_stale_io_mapping.change.cex.json" in found["files"]
+    assert {p.name for p in broken.out.iterdir()} == {*found["files"], "run.json"}
+
+
+def test_a_trace_is_replayed_and_shown(call: Call, broken: Broken) -> None:
+    missing = call("replay", broken.trace)
+    replayed = call("replay", broken.trace, "--change", broken.change)
+    as_json = call("replay", broken.trace, "--change", broken.change, "--json")
+    shown = call("show", broken.trace)
+
+    assert missing.exit_code == 2
+    assert "give that change with --change FILE" in missing.stderr
+    assert replayed.exit_code == 0, replayed.output
+    assert "end in a violation of no_stale_io_mapping; no solver was asked" in replayed.stdout
+    assert json.loads(as_json.stdout)["replays"] is True
+    assert shown.stdout.startswith("VIOLATED no_stale_io_mapping")
+
+
+def test_a_trace_that_no_longer_fits_says_so(call: Call, patch: Patch, broken: Broken) -> None:
+    """Replayed on code in which the flush is there, the run is none."""
+    harmless = patch("kvm_main.c", " * MMU notifiers and remote flushes.\n", " * Notifiers.\n", "harmless.patch")
+
+    result = call("replay", broken.trace, "--change", harmless)
+
+    assert result.exit_code == 3
+    assert result.stdout.startswith("does not replay: step ")
+
+
+def test_a_change_in_code_that_no_scenario_runs_is_not_waved_through(call: Call, patch: Patch) -> None:
+    path = patch("tdp_fd.c", "\tnoncoherent_dma_count_dec(kvm, dev);\n", "")
+
+    result = call("verify", "--scenario", QUICK, "--property", "reject_noncoherent_dma", "--change", path, "--json")
+
+    found = only(result)
+    assert (found["verdict"], result.exit_code) == ("unknown", 3)
+    assert found["reason"].startswith("change not modelled: tdp_fd.c:")
+    assert [line["fate"] for line in document(result)["changes"][0]["lines"]] == ["outside"]
+
+
+def test_a_change_that_the_model_erases_is_not_waved_through(call: Call, patch: Patch) -> None:
+    path = patch("tdp_fd.c", "\troot->exported = true;\n", "\troot->exported = true;\n\tcond_resched();\n")
+
+    result = call("verify", "--scenario", QUICK, "--property", "reject_noncoherent_dma", "--change", path)
+
+    assert result.exit_code == 3
+    assert "Unknown (change not modelled)" in result.stdout
+    assert "erased: no lock is held there" in result.stdout
+
+
+def test_a_change_of_comments_alone_changes_nothing(call: Call, patch: Patch) -> None:
+    path = patch("tdp_fd.c", "The importer is known before the device walks.", "In that order.")
+
+    result = call("verify", "--scenario", QUICK, "--property", "reject_noncoherent_dma", "--change", path, "--json")
+
+    assert (only(result)["verdict"], result.exit_code) == ("holds_up_to", 0)
+    assert document(result)["changes"][0]["lines"] == []
+
+
+def test_a_series_is_checked_patch_by_patch(call: Call, tmp_path: Path) -> None:
+    """The first breaks it, the second mends it: what the second leaves is fixed."""
+    check = "\tif (kvm_arch_has_noncoherent_dma(kvm)) {\n"
+    bad = diff("tdp_fd.c", check, "\tif (false) {\n")
+    heads = [f"From {n} Mon Sep 17 00:00:00 2001\nFrom: A <a@b.c>\nSubject: [PATCH {n}/2] {s}\n\n" for n, s in ((1, "Break"), (2, "Mend"))]
+    swapped = {"-": "+", "+": "-"}
+    good = "".join(
+        line if line.startswith(("---", "+++", "@@")) else swapped.get(line[0], line[0]) + line[1:]
+        for line in bad.splitlines(keepends=True)
+    )
+    path = tmp_path / "series.mbox"
+    path.write_text(heads[0] + bad + "\n" + heads[1] + good)
+
+    result = call("verify", "--scenario", QUICK, "--property", "reject_noncoherent_dma", "--change", str(path), "--json")
+
+    found = document(result)["results"]
+    assert [(r["change"], r["verdict"], r["label"]) for r in found] == [
+        ("series.mbox: [1/2] Break", "violated", "introduced"),
+        ("series.mbox: [2/2] Mend", "holds_up_to", "fixed"),
+    ]
+    assert result.exit_code == 1
+
+
+def test_an_overlay_changes_scenarios(call: Call, tmp_path: Path) -> None:
+    path = tmp_path / "more-devices.toml"
+    path.write_text("[geometry]\ndevices = 3\n")
+
+    result = call("verify", "--scenario", QUICK, "--property", "reject_noncoherent_dma", "--change", str(path), "--json")
+
+    found = only(result)
+    assert (found["verdict"], found["change"], result.exit_code) == ("holds_up_to", "more-devices.toml", 0)
+    assert any("devices 3" in text for text in found["assumptions"])
+
+
+def test_a_scenario_from_a_file_that_expects_the_wrong_thing(call: Call, tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(
+        'name = "own"\nstory = "x"\n[[thread]]\nrole = "share"\nentry = "kvm_share_tdp"\n'
+        '[hardware]\ncoherent = false\n[start]\nexported = []\nattached = false\n[expect]\nreject_noncoherent_dma = "violated"\n'
+    )
+
+    result = call("verify", "--scenario", str(path), "--property", "reject_noncoherent_dma")
+
+    assert "the scenario expects a violation and none was found" in result.stdout
+    assert result.exit_code in (0, 3)
+
+
+@pytest.mark.slow
+def test_every_scenario_answers_as_it_expects(call: Call) -> None:
+    """The shipped design, every property, every scenario."""
+    result = call("verify", "--json")
+
+    assert result.exit_code == 0, [(r["scenario"], r["property"], r["verdict"], r["reason"]) for r in document(result)["results"]]
