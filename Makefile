@@ -32,7 +32,7 @@ help: ## say what there is to make
 
 setup: $(VENV)/.installed-dev ## put the project and its tools into .venv
 
-demo: $(VENV)/.installed ## show a race being found and its fix being proved
+demo: $(VENV)/.installed tree ## show a race being found and its fix being proved
 	@$(BIN)/python -m tdpcheck.cli.demo
 
 test: setup tree ## run every test, quick ones first

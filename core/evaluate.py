@@ -18,6 +18,7 @@ import z3
 
 from .errors import ModelError
 from .ground import Cell, cells_of
+from .shape import children, shape
 from .sorts import Geometry, Kind, Rigid, Sort, StateVar, Truth, Word, element_index
 from .system import Action, Param, TransitionSystem, Update
 
@@ -278,7 +279,7 @@ class _Writer:
                 return True
             if node.get_id() not in seen:
                 seen.add(node.get_id())
-                todo += [node.body()] if z3.is_quantifier(node) else node.children()
+                todo += children(node)
         return False
 
     def _write(self, term: z3.ExprRef, bound: Mapping[int, str]) -> str:
@@ -291,7 +292,7 @@ class _Writer:
             return self._application(term, decl.name(), bound)
         if z3.is_bv_value(term):
             return str(term.as_long())
-        parts = [self.expression(child, bound) for child in term.children()]
+        parts = [self.expression(child, bound) for child in children(term)]
         return _operator(term, parts)
 
     def _quantifier(self, term: z3.QuantifierRef, bound: Mapping[int, str]) -> str:
@@ -312,7 +313,7 @@ class _Writer:
         index = element_index(term)
         if index is not None:
             return str(index)
-        parts = [self.expression(child, bound) for child in term.children()]
+        parts = [self.expression(child, bound) for child in children(term)]
         if name in self._system.by_name:
             var = self._system.by_name[name]
             if len(parts) != len(var.params):
@@ -347,7 +348,7 @@ def _operator(term: z3.ExprRef, parts: list[str]) -> str:
     def signed(text: str) -> str:
         return f"(({text}) - ((({text}) >> {operand - 1}) << {operand}))"
 
-    match term.decl().kind():
+    match shape(term).operator:
         case z3.Z3_OP_TRUE:
             return "True"
         case z3.Z3_OP_FALSE:

@@ -14,6 +14,7 @@ from functools import cached_property
 import z3
 
 from .errors import ModelError
+from .shape import children, shape
 from .sorts import Geometry, Kind, Rigid, Sort, StateVar, Truth, Word, element_index
 from .substitution import Substitution, constants_in
 from .system import Action, Property, TransitionSystem, Update
@@ -252,7 +253,7 @@ class Grounder:
         decl = term.decl()
         if decl.kind() == z3.Z3_OP_UNINTERPRETED:
             return self._apply(term, decl.name())
-        return fold(term, [self(child) for child in term.children()])
+        return fold(term, [self(child) for child in children(term)])
 
     def _expand(self, term: z3.QuantifierRef) -> z3.ExprRef:
         if term.is_lambda():
@@ -281,7 +282,7 @@ class Grounder:
             if sort is None or index >= self._geometry.size(sort):
                 raise ModelError(f"{name} is outside the geometry ({self._geometry})")
             return z3.BitVecVal(index, self._geometry.width(sort))
-        arguments = [self(child) for child in term.children()]
+        arguments = [self(child) for child in children(term)]
         if name in self._vars:
             var = self._vars[name]
             return self._select(arguments, var.params, lambda at: self.cell(Cell(var, at)))
@@ -364,28 +365,28 @@ def choose(condition: z3.BoolRef, then: z3.ExprRef, otherwise: z3.ExprRef) -> z3
     return z3.If(condition, then, otherwise)
 
 
-def fold(term: z3.ExprRef, children: Sequence[z3.ExprRef]) -> z3.ExprRef:
-    """Rebuild an interpreted application over new children, folding constants on the way."""
-    match term.decl().kind():
+def fold(term: z3.ExprRef, parts: Sequence[z3.ExprRef]) -> z3.ExprRef:
+    """Rebuild an interpreted application over new parts, folding constants on the way."""
+    match shape(term).operator:
         case z3.Z3_OP_AND:
-            return conjunction(children)
+            return conjunction(parts)
         case z3.Z3_OP_OR:
-            return disjunction(children)
+            return disjunction(parts)
         case z3.Z3_OP_NOT:
-            return negation(children[0])
+            return negation(parts[0])
         case z3.Z3_OP_IMPLIES:
-            return disjunction([negation(children[0]), children[1]])
+            return disjunction([negation(parts[0]), parts[1]])
         case z3.Z3_OP_ITE:
-            return choose(*children)
+            return choose(*parts)
         case z3.Z3_OP_EQ:
-            return _equal(*children)
+            return _equal(*parts)
         case z3.Z3_OP_DISTINCT:
-            return conjunction([negation(_equal(a, b)) for a, b in itertools.combinations(children, 2)])
+            return conjunction([negation(_equal(a, b)) for a, b in itertools.combinations(parts, 2)])
         case _:
-            if not children:
+            if not parts:
                 return term
-            rebuilt = term.decl()(*children)
-            return z3.simplify(rebuilt) if all(map(_is_value, children)) else rebuilt
+            rebuilt = term.decl()(*parts)
+            return z3.simplify(rebuilt) if all(map(_is_value, parts)) else rebuilt
 
 
 def _equal(left: z3.ExprRef, right: z3.ExprRef) -> z3.BoolRef:
@@ -454,7 +455,7 @@ class _Reads:
         key = term.get_id()
         if key not in self._seen:
             own = frozenset({self._cells[key]}) if key in self._cells else frozenset[Cell]()
-            found = own.union(*(self(child) for child in term.children()))
+            found = own.union(*(self(child) for child in children(term)))
             self._seen[key] = (term, found)
         return self._seen[key][1]
 

@@ -9,6 +9,8 @@ from z3 import z3core
 from z3.z3 import _to_expr_ref
 from z3.z3types import Ast
 
+from .shape import shape
+
 
 class Substitution:
     """Replaces constants by terms of the same sort; the caller vouches for the sorts."""
@@ -35,10 +37,8 @@ def constants_in(term: z3.ExprRef) -> frozenset[int]:
         if key in seen:
             continue
         seen.add(key)
-        if z3.is_quantifier(node):
-            todo.append(node.body())
-        elif z3.is_app(node):
-            if node.num_args() == 0 and node.decl().kind() == z3.Z3_OP_UNINTERPRETED:
-                found.add(key)
-            todo += node.children()
+        form = shape(node)
+        if not form.children and form.operator == z3.Z3_OP_UNINTERPRETED:
+            found.add(key)
+        todo += [child for child, child_key in zip(form.children, form.keys, strict=True) if child_key not in seen]
     return frozenset(found)

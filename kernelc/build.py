@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import z3
 
+from ..core.shape import children
 from ..core.sorts import Kind
 from ..core.system import Source
 from . import ast
@@ -170,7 +171,7 @@ class Builder:
             seen.add(node.get_id())
             if node.get_id() in self._by_id:
                 found.add(self._by_id[node.get_id()][0].path)
-            todo += [node.body()] if z3.is_quantifier(node) else node.children()
+            todo += children(node)
         return found
 
 

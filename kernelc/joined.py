@@ -17,6 +17,7 @@ import z3
 
 from ..core.ground import choose, conjunction, disjunction, negation
 from ..core.system import Update
+from .cfg import Op
 from .paths import Path, Paths, is_possible, satisfiable
 
 _Key = tuple[object, ...]
@@ -50,6 +51,13 @@ class JoinedPaths(Paths):
                         heappush(heap, (order[way.node], way.node))
                     self._join(waiting[way.node], self._key(way), way)
         yield from (path for path in ended.values() if is_possible(path))
+
+    def _rests(self, path: Path) -> bool:
+        """As ever; and a read that is local only because of locks begins a step rather than ends one: what it read is not kept then."""
+        node = self.graph.nodes[path.node]
+        if path.passed and isinstance(node, Op) and node.mover == "none" and self.mover(path.node) == "local":
+            return True
+        return super()._rests(path)
 
     def _order(self, start: int) -> dict[int, int]:
         """A number for each node that can follow `start`: smaller than its followers', but for the way back of a loop."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import z3
 
 from ..core.ground import fold, negation
+from ..core.shape import shape
 from ..core.sorts import element_index
 
 
@@ -35,11 +36,12 @@ class Rewriter:
         if z3.is_quantifier(term):
             found = [(t, self._replacements[t.get_id()]) for t in subterms(term) if t.get_id() in self._replacements]
             return _folded(z3.substitute(term, *found) if found else term)
-        if not z3.is_app(term) or term.num_args() == 0:
+        seen = shape(term)
+        if not seen.children:
             return term
-        children = [self(child) for child in term.children()]
-        if term.decl().kind() == z3.Z3_OP_UNINTERPRETED:
-            unchanged = all(a.get_id() == b.get_id() for a, b in zip(children, term.children(), strict=True))
+        children = [self(child) for child in seen.children]
+        if seen.operator == z3.Z3_OP_UNINTERPRETED:
+            unchanged = all(child.get_id() == key for child, key in zip(children, seen.keys, strict=True))
             return term if unchanged else term.decl()(*children)
         return fold(term, children)
 
@@ -69,9 +71,11 @@ def subterms(term: z3.ExprRef) -> list[z3.ExprRef]:
     todo = [term]
     while todo:
         node = todo.pop()
-        if node.get_id() not in found:
-            found[node.get_id()] = node
-            todo += [node.body()] if z3.is_quantifier(node) else node.children()
+        key = node.get_id()
+        if key not in found:
+            found[key] = node
+            seen = shape(node)
+            todo += [child for child, child_key in zip(seen.children, seen.keys, strict=True) if child_key not in found]
     return list(found.values())
 
 

@@ -15,13 +15,13 @@ from dataclasses import replace
 import z3
 
 from ..core.sorts import Word
-from .analyse import Reads, _flow, fold_constants, live_locals
+from .analyse import Reads, _flow, fold_constants, live_locals, map_effect
 from .cfg import Branch, Graph, Local, Node, Op, Refuse
-from .rewrite import constant_index
+from .rewrite import Rewriter, constant_index
 
 MOST_VALUES = 8
 """A local that takes more constants than this stays in state."""
-MOST_NODES = 6_000
+MOST_NODES = 6000
 
 Key = tuple[tuple[Local, int], ...]
 _Facts = dict[Local, z3.ExprRef]
@@ -81,10 +81,14 @@ class _Unfolding:
             self._ways[number] = tuple(ways)
             excess = {local for local, values in self._values.items() if len(values) > self._most}
             if not excess and len(self._numbers) > MOST_NODES:
-                excess = {max(self._values, key=lambda local: (len(self._values[local]), local.path))}
+                excess = {min(self._values, key=lambda local: (self._without(local), local.path))}
             if excess:
                 return excess
         return set()
+
+    def _without(self, local: Local) -> int:
+        """How many copies there would be if `local` did not tell them apart."""
+        return len({(target, tuple(pair for pair in key if pair[0] != local)) for target, key in self._numbers})
 
     def _copy(self, target: int, facts: _Facts) -> tuple[int, bool]:
         """The copy of `target` for what is known, and whether something about it is new."""
@@ -127,7 +131,7 @@ class _Unfolding:
                 return replace(node, number=number, condition=z3.BoolVal(True), next=follow[0], other=follow[0])
             return replace(node, number=number, next=follow[0], other=follow[1])
         if isinstance(node, Op):
-            return replace(node, number=number, next=follow[0] if follow else -1, targets=tuple(follow))
+            return replace(_own_choices(node, number), number=number, next=follow[0] if follow else -1, targets=tuple(follow))
         return replace(node, number=number, next=follow[0] if follow else -1)
 
     def _exit(self, nodes: list[Node]) -> int:
@@ -136,6 +140,20 @@ class _Unfolding:
             return self._numbers[key]
         nodes.append(replace(self._graph.nodes[self._graph.exit], number=len(nodes)))
         return len(nodes) - 1
+
+
+def _own_choices(node: Op, number: int) -> Op:
+    """The operation with choices of its own: two copies may lie on one path, and each chooses anew."""
+    effects, results = [], []
+    for effect, answers in zip(node.effects, node.results, strict=True):
+        renamed = [(c, replace(c, name=f"{c.name.partition('@')[0]}@{number}")) for c in effect.choices]
+        put = Rewriter((old.const, new.const) for old, new in renamed)
+        label = effect.label
+        for old, new in renamed:
+            label = label.replace("{" + old.name + "}", "{" + new.name + "}")
+        effects.append(replace(map_effect(effect, put), choices=tuple(new for _, new in renamed), label=label) if renamed else effect)
+        results.append({local: put(value) for local, value in answers.items()} if renamed else answers)
+    return replace(node, effects=tuple(effects), results=tuple(results))
 
 
 def _refusals(graph: Graph, reached: Iterable[int]) -> list[Refuse]:

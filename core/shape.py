@@ -1,0 +1,69 @@
+"""What kind of term a term is, and its children: asked of Z3 once per term, remembered after.
+
+Z3's Python wrappers check every call for errors and make a new object for every child; walking the same large terms again and again,
+as grounding and path composition do, spends most of its time there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import z3
+
+_MOST = 400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The outside of a term.
+
+    Args:
+        term: the term itself; kept, so that Z3 does not give its identity to another.
+        operator: the kind of its declaration, -1 for a quantifier and -2 for a bound variable.
+        children: its arguments, or the body of a quantifier.
+        keys: their identities.
+    """
+
+    term: z3.ExprRef
+    operator: int
+    children: tuple[z3.ExprRef, ...]
+    keys: tuple[int, ...]
+
+    @property
+    def is_application(self) -> bool:
+        return self.operator >= 0
+
+
+_QUANTIFIER, _VARIABLE = -1, -2
+_known: dict[int, Shape] = {}
+
+
+def shape(term: z3.ExprRef) -> Shape:
+    """The shape of `term`."""
+    key = term.get_id()
+    found = _known.get(key)
+    if found is None:
+        if len(_known) > _MOST:
+            _known.clear()
+        found = _known[key] = _look(term)
+    return found
+
+
+def children(term: z3.ExprRef) -> tuple[z3.ExprRef, ...]:
+    """The arguments of an application, or the body of a quantifier."""
+    return shape(term).children
+
+
+def is_symbol(term: z3.ExprRef) -> bool:
+    """Whether `term` applies an uninterpreted function or is an uninterpreted constant."""
+    return bool(shape(term).operator == z3.Z3_OP_UNINTERPRETED)
+
+
+def _look(term: z3.ExprRef) -> Shape:
+    if z3.is_quantifier(term):
+        body = term.body()
+        return Shape(term, _QUANTIFIER, (body,), (body.get_id(),))
+    if not z3.is_app(term):
+        return Shape(term, _VARIABLE, (), ())
+    arguments = tuple(term.children())
+    return Shape(term, term.decl().kind(), arguments, tuple(a.get_id() for a in arguments))
