@@ -32,6 +32,7 @@ from tdpcheck.kernelc.library import (
 )
 from tdpcheck.kernelc.lower import lower
 from tdpcheck.kernelc.parse import parse
+from tdpcheck.kernelc.paths import Paths
 from tdpcheck.kernelc.steps import Software, compile_threads
 
 Cell, Page, Gfn = Sort("Cell"), Sort("Page"), Sort("Gfn")
@@ -194,12 +195,19 @@ class Toy:
         return lower(role, entry, unit.functions, unit.structs, self.library, arguments, unit.broken)
 
     def build(
-        self, text: str, entries: Sequence[str] = ("f",), threads: Sequence[str] = ("f", "f"), *, merge: bool = True, pokes: bool = False
+        self,
+        text: str,
+        entries: Sequence[str] = ("f",),
+        threads: Sequence[str] = ("f", "f"),
+        *,
+        merge: bool = True,
+        pokes: bool = False,
+        paths: type[Paths] = Paths,
     ) -> Built:
         """The system of `threads`; with `pokes` the machine writes memory, and not just pages."""
         folded = [self.graph(text, entry, entry) for entry in entries]
         unprotected = frozenset({"dirty", "mem"} if pokes else {"dirty"})
-        software = compile_threads(folded, threads, unprotected=unprotected, merge=merge)
+        software = compile_threads(folded, threads, unprotected=unprotected, merge=merge, paths=paths)
         shared = (mem, writer, reader, dirty)
         system = TransitionSystem(
             "toy",

@@ -17,6 +17,7 @@ from tdpcheck.examples.toy_kernel import Built, toy
 from tdpcheck.kernelc.analyse import live_locals
 from tdpcheck.kernelc.cfg import Graph, Nop, Op
 from tdpcheck.kernelc.interpret import Config, Interpreter, Run
+from tdpcheck.kernelc.joined import JoinedPaths
 
 TEXT = (Path(__file__).parent / "programs.c").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"^(?!static)\w+ (\w+)\(", TEXT, re.MULTILINE)
@@ -196,6 +197,15 @@ def test_merging_steps_loses_no_outcome(name: str, outcomes: int) -> None:
     assert len(merged.software.locations) <= len(single.software.locations)
     assert outcomes == len(small)
     assert small == big
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_joining_paths_loses_no_outcome(name: str) -> None:
+    """A step that stands for several ways through local code leaves behind what one of them would, and nothing else."""
+    single, joined = toy.build(TEXT, (name,), (name, name)), toy.build(TEXT, (name,), (name, name), paths=JoinedPaths)
+
+    assert _final(single) == _final(joined)
+    assert len(joined.software.actions) <= len(single.software.actions)
 
 
 def _outcomes(built: Built, graph: Graph, state: State) -> set[tuple[State, frozenset[str], tuple[str, ...]]]:
