@@ -1,0 +1,1 @@
+"""Real bugs and hazards, one folder each: the change, what the checker must say about it, and the story."""
