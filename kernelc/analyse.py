@@ -129,7 +129,11 @@ def _constants(graph: Graph) -> dict[int, dict[Local, z3.ExprRef]]:
         for follower, after in _flow(graph.nodes[number], known[number], reads):
             if follower < 0:
                 continue
-            merged = after if follower not in known else {k: v for k, v in known[follower].items() if k in after and after[k].eq(v)}
+            merged = (
+                after
+                if follower not in known
+                else {k: v for k, v in known[follower].items() if k in after and (after[k] is v or after[k].eq(v))}
+            )
             if follower not in known or len(merged) != len(known[follower]):
                 known[follower] = merged
                 if (order[follower], follower) not in todo:

@@ -27,6 +27,9 @@ class Local:
     path: str
     kind: Kind
 
+    def __hash__(self) -> int:
+        return hash(self.path)  # which Python remembers
+
     @property
     def const(self) -> z3.ExprRef:
         return self.kind.const("%" + self.path)

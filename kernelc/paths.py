@@ -58,8 +58,9 @@ class Path:
     def before(self, term: z3.ExprRef) -> z3.ExprRef:
         """A term of the graph at the end of the path, said of the state before the path."""
         # Updates first: they already speak of the state before, and so do the locals' values that are put in next.
-        moved = substitute_updates(term, self.updates)
-        replaced = Rewriter((local.const, value) for local, value in self.env.items())(moved)
+        named = _names_in(term)
+        moved = substitute_updates(term, [update for update in self.updates if update.var.name in named])
+        replaced = Rewriter((local.const, value) for local, value in self.env.items() if "%" + local.path in named)(moved)
         return Rewriter(self.facts.values())(replaced) if self.facts else replaced
 
     def assume(self, condition: z3.BoolRef) -> bool:
@@ -86,6 +87,18 @@ class Path:
 
     def _fact(self, term: z3.ExprRef, value: z3.ExprRef) -> None:
         self.facts[term.get_id()] = (term, value)
+
+
+_named: dict[int, tuple[z3.ExprRef, frozenset[str]]] = {}
+
+
+def _names_in(term: z3.ExprRef) -> frozenset[str]:
+    """The names of all functions and constants in a term that Z3 does not know by itself."""
+    key = term.get_id()
+    if key not in _named or not _named[key][0].eq(term):
+        apps = (t for t in subterms(term) if z3.is_app(t) and t.decl().kind() == z3.Z3_OP_UNINTERPRETED)
+        _named[key] = term, frozenset(t.decl().name() for t in apps)
+    return _named[key][1]
 
 
 class Paths:

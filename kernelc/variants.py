@@ -63,6 +63,7 @@ class _Unfolding:
         self._origin: list[int] = []
         self._ways: list[tuple[int, ...]] = []
         self._values: dict[Local, set[int]] = {}
+        self._indices: dict[int, tuple[z3.ExprRef, int | None]] = {}
 
     def run(self) -> set[Local]:
         """Find all copies; the locals that must be given up, if it becomes too many."""
@@ -94,7 +95,7 @@ class _Unfolding:
         """The copy of `target` for what is known, and whether something about it is new."""
         live = self._live[target] if target != self._graph.exit else frozenset()
         facts = {local: value for local, value in facts.items() if local in live}
-        pairs = ((local, constant_index(value)) for local, value in facts.items() if local in self._chosen)
+        pairs = ((local, self._index(value)) for local, value in facts.items() if local in self._chosen)
         key = tuple(sorted(((local, value) for local, value in pairs if value is not None), key=lambda pair: pair[0].path))
         for local, value in key:
             self._values.setdefault(local, set()).add(value)
@@ -105,10 +106,17 @@ class _Unfolding:
             self._ways.append(())
             return number, True
         number = self._numbers[target, key]
-        kept = {local: value for local, value in self._known[number].items() if local in facts and facts[local].eq(value)}
+        kept = {k: v for k, v in self._known[number].items() if k in facts and (facts[k] is v or facts[k].eq(v))}
         changed = len(kept) != len(self._known[number])
         self._known[number] = kept
         return number, changed
+
+    def _index(self, value: z3.ExprRef) -> int | None:
+        """`constant_index`, remembered."""
+        key = id(value)
+        if key not in self._indices:
+            self._indices[key] = value, constant_index(value)
+        return self._indices[key][1]
 
     def write_back(self) -> None:
         """Put the copies in the place of the graph's nodes."""
@@ -120,7 +128,6 @@ class _Unfolding:
         graph.entry = 0
         graph.exit = self._exit(nodes)
         graph.nodes = nodes
-        fold_constants(graph)
 
     def _made(self, number: int, node: Node) -> Node:
         """The copy of that number, led to the copies of what follows."""

@@ -42,10 +42,14 @@ class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The state in which a scenario begins: the tables, the host's mapping, and whether the table is shared already."""
+    """The state in which a scenario begins: the tables, the host's mapping, and whether the table is shared already.
+
+    `mapped_roots` says how many of the roots, the first ones, hold what `tables` says; the others are empty.
+    """
 
     tables: Literal["nothing", "huge", "pages", "tables"] = "nothing"
     host: Literal["unmapped", "pages", "huge"] = "pages"
+    mapped_roots: Size | None = None
     exported: tuple[int, ...] = (0,)
     attached: bool = True
 
@@ -99,7 +103,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(
                 f"impossible geometry: {sizes.blocks} blocks have {sizes.blocks * sizes.slots} frames, geometry.frames is {self.frames}"
             )
-        if start.tables in ("pages", "tables") and sizes.pts < sizes.roots * sizes.regions:
+        if start.tables in ("pages", "tables") and sizes.pts < (start.mapped_roots or sizes.roots) * sizes.regions:
             raise ValueError(
                 f"impossible geometry: start.tables = {start.tables!r} needs {sizes.roots * sizes.regions} table pages, "
                 f"geometry.pts is {sizes.pts}"

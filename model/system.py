@@ -10,11 +10,12 @@ from pathlib import Path
 import z3
 
 from ..core.errors import InputError
-from ..core.sorts import Geometry, Rigid, Sort
+from ..core.sorts import Geometry, Rigid, Sort, Word
 from ..core.system import Source, TransitionSystem, Update
 from ..kernelc import ast
-from ..kernelc.library import BOOLEAN, Handle, Library, Value
+from ..kernelc.cfg import Local
 from ..kernelc.joined import JoinedPaths
+from ..kernelc.library import BOOLEAN, Handle, Library, Value
 from ..kernelc.lower import lower
 from ..kernelc.parse import parse
 from ..kernelc.paths import Paths
@@ -158,7 +159,7 @@ def build(scenario: Scenario, code: Code, *, merge: bool = True) -> Model:
         arguments = {} if function is None else _arguments(scenario, thread, function, code)
         graphs.append(lower(thread.role, thread.entry, code.functions, code.structs, code.library, arguments, code.broken))
         if code.sized is not None:
-            by_value(graphs[-1])
+            by_value(graphs[-1], _tells_apart)
     roles = [t.role for t in scenario.thread for _ in range(t.count)]
     software = compile_threads(graphs, roles, unprotected=frozenset(), merge=merge, paths=Paths if code.sized is None else JoinedPaths)
     system = _assemble(scenario, software, code.rigids(scenario))
@@ -177,6 +178,11 @@ def build(scenario: Scenario, code: Code, *, merge: bool = True) -> Model:
     )
     digest = hashlib.sha256(f"{code.digest} {scenario!r} {merge} {machine_digest()}".encode()).hexdigest()[:12]
     return Model(scenario, system, geometry, software, digest, code.kernel, code.lifted)
+
+
+def _tells_apart(local: Local) -> bool:
+    """Whether lifted code gets a copy for each value of a local: positions and levels, roots, kinds of entries."""
+    return isinstance(local.kind, Word) or local.kind in (sorts.ROOT, tables.ENTRY)
 
 
 def machine_digest() -> str:
@@ -228,15 +234,16 @@ def _value(scenario: Scenario, thread: Thread, name: str, given: int | bool, cty
 
 def _assemble(scenario: Scenario, software: Software, rigids: Sequence[Rigid] = ()) -> TransitionSystem:
     sizes, start, hardware = scenario.geometry, scenario.start, scenario.hardware
+    held = min(start.mapped_roots or sizes.roots, sizes.roots)
     parts: Sequence[tuple[tuple[object, ...], list[Update]]] = (
-        (tables.STATE, tables.initial(tables.Mapped(start.tables), frozenset(start.exported), sizes.roots, sizes.regions, sizes.slots)),
+        (tables.STATE, tables.initial(tables.Mapped(start.tables), frozenset(start.exported), held, sizes.regions, sizes.slots)),
         (host.STATE, host.initial(start.host == "huge", start.host != "unmapped", sizes.regions, sizes.slots)),
         (cpu.STATE, cpu.initial(hardware.cpu)),
         (iommu.STATE, iommu.initial(start.attached)),
         (locks.STATE, locks.initial()),
         (devices.STATE, devices.initial(None if hardware.coherent == "any" else hardware.coherent, bool(start.exported), start.attached)),
         (cursors.STATE, cursors.initial()),
-        (ghosts.STATE, ghosts.initial(start.tables in ("huge", "pages"))),
+        (ghosts.STATE, ghosts.initial(held if start.tables in ("huge", "pages") else 0)),
     )
     state = tuple(var for vars_, _ in parts for var in vars_)
     init = tuple(update for _, updates in parts for update in updates)

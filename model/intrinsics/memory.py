@@ -12,7 +12,7 @@ import z3
 
 from ...core.sorts import Sort, StateVar
 from ...core.system import Param, Update, set_at, set_where, substitute_updates
-from ...kernelc.library import BOOLEAN, VOID, Effect, Intrinsic, Ref, Value, boolean, record
+from ...kernelc.library import BOOLEAN, VOID, Check, Effect, Intrinsic, Ref, Value, boolean, record
 from ..machine import ghosts, host, iommu, tables
 from ..machine.sorts import BLOCK, FRAME, PT, REGION, ROOT, SLOT, g, i, part, region_of, slot_of
 from ..machine.tables import (
@@ -206,7 +206,8 @@ def _fill_split(t: z3.ExprRef, page: Value, huge: Value) -> Effect:
 
 def _unlink(t: z3.ExprRef, page: Value) -> Effect:
     xs = pt_state.variables()
-    return Effect(updates=(set_where(pt_state, xs, xs[0] == page["pt"], tables.PT_UNLINKED),))
+    once = Check("list_del of a page that is linked", pt_state(page["pt"]) == tables.PT_LINKED)
+    return Effect(updates=(set_where(pt_state, xs, xs[0] == page["pt"], tables.PT_UNLINKED),), checks=(once,))
 
 
 def _freeze_children(t: z3.ExprRef, page: Value) -> Effect:

@@ -17,7 +17,7 @@ from ...kernelc.library import BOOLEAN, VOID, Check, Effect, FunctionName, Intri
 from ..intrinsics import LIBRARY, memory, roots, sync, types
 from ..machine import cpu, host, tables
 from ..machine.sorts import BLOCK, FRAME, PT, ROOT, part, region_of
-from ..machine.tables import LEAF, NONE, TABLE, pte_frame, pte_kind, pte_writable
+from ..machine.tables import FROZEN, LEAF, NONE, TABLE, pte_frame, pte_kind, pte_writable
 from .types import HPA, INT, KVM, KVM_ARCH, LINK, MMU, PAGES_LIST, PAGES_LOCK, RCU_HEAD, ROLE, SLOT_T, SLOTS_T, Types
 from .words import INT_BITS, PAGE_SHIFT, ROOT_LEVEL, Words
 
@@ -282,9 +282,10 @@ class _Meanings:
         return Effect(updates=memory.write(t, self._place(pointer), new), checks=(level,) if z3.is_true(inside.holds) else (inside, level))
 
     def _load(self) -> Intrinsic:
-        return Intrinsic(
-            "READ_ONCE", (self.types.ptep,), types.SPTE, lambda t, p: self._read(p), reads=("spte",), doc="an entry, read once"
-        )
+        def meaning(t: z3.ExprRef, pointer: Value) -> tuple[Effect, ...]:
+            return _by_kind(pointer, Effect(value=self._read(pointer)))
+
+        return Intrinsic("READ_ONCE", (self.types.ptep,), types.SPTE, meaning, reads=("spte",), doc="an entry, read once")
 
     def _save(self) -> Intrinsic:
         params = (self.types.ptep, types.SPTE)
@@ -314,8 +315,8 @@ class _Meanings:
     def _memory(self) -> tuple[Intrinsic, ...]:
         ptep, spte = self.types.ptep, types.SPTE
 
-        def xchg(t: z3.ExprRef, pointer: Value, new: Value) -> Effect:
-            return replace(self._write(t, pointer, new), value=self._read(pointer))
+        def xchg(t: z3.ExprRef, pointer: Value, new: Value) -> tuple[Effect, ...]:
+            return _by_kind(pointer, replace(self._write(t, pointer, new), value=self._read(pointer)))
 
         def cmpxchg(t: z3.ExprRef, pointer: Value, old: Value, new: Value) -> tuple[Effect, ...]:
             current = self._read(pointer)
@@ -344,11 +345,10 @@ class _Meanings:
         base = LIBRARY.intrinsics
 
         def allocate(t: z3.ExprRef, *_: Value) -> Effect:
-            got, _none = base["tdp_mmu_alloc_sp_for_split"].meaning(t)
-            return _effect(got)
+            return memory.allocate(t)[0]
 
-        def allocate_for_split(t: z3.ExprRef, _: Value) -> object:
-            return base["tdp_mmu_alloc_sp_for_split"].meaning(t)
+        def allocate_for_split(t: z3.ExprRef, _: Value) -> tuple[Effect, ...]:
+            return memory.allocate(t)
 
         def call_rcu(t: z3.ExprRef, head: Value, callback: Value) -> Effect:
             if callback.name != FREE_CALLBACK:
@@ -400,14 +400,17 @@ class _Meanings:
             ),
         )
 
-    def _next_root(self, t: z3.ExprRef, kvm: Value, previous: Value, shared: Value, only_valid: Value) -> Value:
-        answer = Value(types.PAGE, dict(types.PAGE.literals[0]))
-        for number in reversed(range(self.words.roots)):
+    def _next_root(self, t: z3.ExprRef, kvm: Value, previous: Value, shared: Value, only_valid: Value) -> tuple[Effect, ...]:
+        """The first root behind `previous` that somebody holds; one effect each, so that each loop turn knows its root."""
+        effects, none_before = [], TRUE
+        for number in range(self.words.roots):
             root = ROOT.element(number)
             behind = z3.Or(previous["null"], *(previous["root"] == ROOT.element(n) for n in range(number)))
             eligible = z3.And(behind, cpu.alive(root), z3.Implies(only_valid.term, z3.Not(tables.root_invalid(root))))
-            answer = types.choose(eligible, types.root_page(root), answer)
-        return answer
+            effects.append(Effect(value=types.root_page(root), guard=z3.And(none_before, eligible)))
+            none_before = z3.And(none_before, z3.Not(eligible))
+        end = {**types.root_page(ROOT.element(0)).parts, "null": TRUE}
+        return (*effects, Effect(value=Value(types.PAGE, end), guard=none_before))
 
     def _fields(self) -> dict[tuple[str, str], Intrinsic]:
         words, gfn, long, kinds = self.words, self.types.gfn, self.types.long, self.types
@@ -464,6 +467,15 @@ class _Meanings:
         )
 
 
+def _by_kind(pointer: Value, effect: Effect) -> tuple[Effect, ...]:
+    """The effect once for each kind of entry that it may answer, so that what branches on the kind is decided."""
+    value = effect.value
+    assert value is not None
+    guards = {kind: value["kind"] == kind for kind in (NONE, FROZEN, LEAF)}
+    guards[TABLE] = z3.And(z3.Not(pointer["lower"]), value["kind"] == TABLE)
+    return tuple(replace(effect, guard=guard, value=Value(value.type, {**value.parts, "kind": kind})) for kind, guard in guards.items())
+
+
 def _handle(handle: object) -> Value:
     return Value(handle, name=handle.name)  # type: ignore[arg-type, attr-defined]
 
@@ -475,6 +487,3 @@ def _mmu_of(t: z3.ExprRef, vcpu: Value) -> Value:
 def _effect(answer: object) -> Effect:
     assert isinstance(answer, Effect)
     return answer
-
-
-__all__ = ["ERASED", "TRACE", "Callable", "library_for", "set_where", "sptes"]

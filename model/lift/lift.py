@@ -18,7 +18,7 @@ from ...kernelc.parse import parse
 from ...kernelc.tree import KernelTree
 from ..scenario import Scenario, shipped_scenarios
 from ..system import KERNEL, Code, Sized
-from .library import ERASED, TRACE, library_for
+from .library import TRACE, library_for
 from .words import words_of
 
 DESIGN = "linux-6.1-lift"
@@ -70,7 +70,7 @@ def lifted_code(tree: KernelTree, overlay: Mapping[str, str] | None = None) -> C
             )
     lifted = tuple(f"{name} ({functions[name].at.file.rpartition('/')[2]})" for name in sorted(functions))
     ours = _ours()
-    for file in sorted(ours):
+    for file in ours:  # the glue comes last
         unit = parse(ours[file], file)
         functions |= unit.functions
         broken |= unit.broken
@@ -88,7 +88,7 @@ def lifted_code(tree: KernelTree, overlay: Mapping[str, str] | None = None) -> C
         lifted=lifted,
         kernel=f"Linux {tree.version} ({tree.origin})",
         digest=_digest({**texts, **ours}),
-        ours=tuple(f"{name} ({file})" for file in sorted(ours) for name in sorted(parse(ours[file], file).functions)),
+        ours=tuple(f"{name} ({file})" for file in ours for name in sorted(parse(ours[file], file).functions)),
         sized=sized,
     )
 

@@ -8,7 +8,7 @@ from ...core.sorts import StateVar
 from ...core.system import Update, bool_var
 from ...kernelc.cfg import THREADS
 from .sorts import GFN, REGION, ROOT, g, root
-from .tables import walks
+from .tables import holds
 
 owes_cpu = bool_var("owes_cpu", THREADS, GFN, doc="this thread changed what the gfn translates to and has not flushed the CPUs since")
 owes_io = bool_var("owes_io", THREADS, GFN, doc="the same for the IOMMUs, of a 4 KiB translation")
@@ -37,15 +37,10 @@ STATE = (
 )  # fmt: skip
 
 
-def initial(mapped: bool) -> list[Update]:
-    """Nobody owes anything; what is mapped at the start is promised."""
+def initial(mapped: int) -> list[Update]:
+    """Nobody owes anything; what is mapped at the start, below so many roots, is promised."""
     return [
         *(Update(var, var.variables(), z3.BoolVal(False)) for var in STATE if var not in (promised, resolved)),
         Update(resolved, resolved.variables(), GFN.element(0)),
-        Update(promised, (root, g), z3.BoolVal(mapped)),
+        Update(promised, (root, g), holds(root, mapped)),
     ]
-
-
-def promise_after(table: z3.ExprRef, gfn: z3.ExprRef) -> z3.BoolRef:
-    """Said of the state after a write: a walk that succeeds becomes a promise."""
-    return z3.Or(promised(table, gfn), walks(table, gfn))

@@ -72,16 +72,22 @@ class Mapped(StrEnum):
     TABLES = "tables"
 
 
+def holds(table: z3.ExprRef, roots: int) -> z3.BoolRef:
+    """Whether `table` is one of the first `roots` roots."""
+    return z3.Or([table == ROOT.element(n) for n in range(roots)])
+
+
 def initial(mapped: Mapped, exported: frozenset[int], roots: int, regions: int, slots: int) -> list[Update]:
     """Initial values: `huge` maps every region by a huge leaf, `pages` by a table of leaves, `tables` links empty tables.
 
     Host frames are handed out as `host.initial` does: region n's gfns map to block n, so both forms translate alike. Roots beyond
-    the first get tables of their own: page `root * regions + region`.
+    the first get tables of their own: page `root * regions + region`. `roots` counts those that hold it; others are empty.
     """
     xs = pmd_kind.variables()
     table_here = [
         (z3.And(xs[0] == ROOT.element(a), xs[1] == REGION.element(b)), a * regions + b) for a in range(roots) for b in range(regions)
     ]
+    held = holds(xs[0], roots)
     tables = mapped in (Mapped.PAGES, Mapped.TABLES)
     kind = {Mapped.NOTHING: NONE, Mapped.HUGE: LEAF, Mapped.PAGES: TABLE, Mapped.TABLES: TABLE}[mapped]
     pt_of: z3.ExprRef = PT.element(0)
@@ -94,8 +100,8 @@ def initial(mapped: Mapped, exported: frozenset[int], roots: int, regions: int, 
             block_of = z3.If(xs[1] == REGION.element(n), BLOCK.element(n), block_of)
     linked = z3.Or([p == PT.element(n) for _, n in table_here]) if tables else z3.BoolVal(False)
     return [
-        Update(pmd_kind, xs, kind),
-        Update(pmd_writable, xs, z3.BoolVal(mapped is Mapped.HUGE)),
+        Update(pmd_kind, xs, z3.If(held, kind, NONE)),
+        Update(pmd_writable, xs, z3.And(held, z3.BoolVal(mapped is Mapped.HUGE))),
         Update(pmd_block, xs, block_of),
         Update(pmd_pt, xs, pt_of),
         *_initial_leaves(mapped, tables, roots, regions, slots),
