@@ -1,0 +1,51 @@
+"""What the documentation says is what the tool does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from tdpcheck.cli.main import tdpcheck
+from tdpcheck.model.scenario import read_scenario
+from tdpcheck.properties import PROPERTIES
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+COMMANDS = sorted(tdpcheck.commands)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_is_in_the_manual(name: str) -> None:
+    """An option that only --help knows is not found by those who read."""
+    manual = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    options = [o for p in tdpcheck.commands[name].params if isinstance(p, click.Option) for o in p.opts]
+    missing = [o for o in options if o.startswith("--") and o not in manual]
+
+    assert f"tdpcheck {name}" in manual
+    assert [] == missing
+
+
+def test_the_scenario_in_the_manual_is_one() -> None:
+    """Somebody will begin by copying it."""
+    page = (ROOT / "docs" / "scenarios.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+
+    assert read_scenario(text, "docs/scenarios.md").name == "notifier-vs-fault"
+
+
+def test_the_readme_names_every_property() -> None:
+    """A promise that is checked and not told is half a promise."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    assert [] == [name for name in (*PROPERTIES, "kernel_assertions") if f"`{name}`" not in readme]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    """Files move, and links stay."""
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+
+    assert [] == [t for t in targets if not (page.parent / t).exists()]
