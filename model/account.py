@@ -15,7 +15,7 @@ from typing import Literal
 
 import z3
 
-from ..core.sorts import Kind, Sort, StateVar
+from ..core.sorts import Kind, Sort, StateVar, Word
 from ..core.system import Action, TransitionSystem, Update
 from ..kernelc import ast
 from ..kernelc.errors import Refusal
@@ -99,6 +99,11 @@ def passes(software: Software, file: str, line: int) -> tuple[str, ...]:
         if any(nodes[n].at.line == line and nodes[n].at.file == file for n in step.nodes):
             found.append(name)
     return tuple(found)
+
+
+def _joins(software: Software) -> bool:
+    """Whether steps stand for several ways through local code, as those of lifted functions do: these compute with words."""
+    return any(isinstance(var.kind, Word) for var in software.state)
 
 
 def unfired(changed: Iterable[ChangedLine], side: Side, kind: Literal["added", "removed"]) -> dict[int, tuple[tuple[str, ...], ...]]:
@@ -355,6 +360,11 @@ class _Side:
             return "undecided", f"nothing reached it in {', '.join(dict.fromkeys(undecided))}, and nothing excludes that something can"
         if excluded:
             return "unreachable", f"no run of at most {min(excluded)} steps comes to it"
+        if any(_joins(ran.software) for ran in inlining):
+            return (
+                "undecided",
+                f"{name}() is called; steps of lifted functions are joined, and which of their lines ran is not told apart there",
+            )
         return "unreachable", f"{name}() is called, and no path through it comes to this line in the selected scenarios"
 
     def actions(self, ran: Ran, file: str, line: int) -> tuple[str, ...]:
