@@ -105,6 +105,10 @@ def _print_group(out: Console, scenario: str, change: str | None, records: Seque
             out.print(f"  {r.property}: depth {r.asked} was asked for; not every goal is reached that early")
         if r.as_expected is False and r.expected == "violated" and r.verdict in ("holds_up_to", "proved"):
             out.print(f"  {r.property}: the scenario expects a violation and none was found; mend its [expect]")
+    if first.lifted:
+        for what, names in (("lifted", first.lifted), ("ours", first.ours), ("intrinsics", first.intrinsics)):
+            lines = textwrap.fill(", ".join(names), min(out.width, PLAIN_WIDTH), initial_indent=f"  {what}: ", subsequent_indent=" " * 10)
+            out.print(Text(lines, style="dim"))
     if first.states is not None:
         whole = f"all {first.states} states of this size were visited: what holds here holds at every depth, for this size"
         out.print(Text(f"  explored: {whole}", style="dim"))

@@ -11,6 +11,7 @@ import msgspec
 from ..core.system import Action
 from ..core.trace import Trace
 from ..core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
+from ..kernelc.cfg import Op
 from ..model.account import Accounted, Fate, unmodelled
 from ..model.scenario import Expected
 from ..model.system import Model
@@ -77,6 +78,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         shortest: whether no shorter run violates the property; None if nobody established that.
         goals: the depth at which each declared goal was reached, None if it was not.
         steps: per role of thread, the lines that were reached and that never were.
+        lifted, ours, intrinsics: functions from a kernel tree, functions of ours, and calls with a meaning of their own.
         states: how many states there are at this size, when every one was visited: then the answer holds at every depth.
     """
 
@@ -101,6 +103,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     steps: dict[str, RoleSteps]
     assumptions: tuple[str, ...]
     model: str
+    ours: tuple[str, ...] = ()
+    intrinsics: tuple[str, ...] = ()
     states: int | None = None
     lemmas: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
@@ -177,6 +181,7 @@ def result(
 ) -> Result:
     """The record of one answer; `before` is the verdict without the change."""
     verdict = answer.verdict
+    lifted, ours, intrinsics = made_of(model)
     label = label_of(before, verdict) if before is not None else None
     wanted: Expected = expected or "holds"
     return Result(
@@ -189,7 +194,9 @@ def result(
         seconds=round(answer.seconds, 3),
         trace=trace_steps(verdict.trace) if isinstance(verdict, Violated) else None,
         reason=verdict.reason if isinstance(verdict, Unknown) else None,
-        lifted=model.lifted,
+        lifted=lifted,
+        ours=ours,
+        intrinsics=intrinsics,
         asked=answer.asked,
         expected=wanted,
         as_expected=_as_expected(verdict, wanted, label),
@@ -203,6 +210,20 @@ def result(
         model=model.digest,
         states=survey.states,
         lemmas=verdict.lemmas if isinstance(verdict, Proved) else (),
+    )
+
+
+def made_of(model: Model) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """What the threads of a model consist of: lifted functions, functions of ours, and intrinsics."""
+    graphs = model.software.graphs.values()
+    inlined = sorted({name for graph in graphs for name in graph.inlined})
+    origin = {entry.partition(" ")[0]: entry for entry in model.lifted}
+    lifted = tuple(origin[name] for name in inlined if name in origin)
+    ours = tuple(name for name in inlined if name not in origin)
+    return (
+        lifted,
+        ours,
+        tuple(sorted({node.name for graph in graphs for node in graph.nodes if isinstance(node, Op) and node.name != "start"})),
     )
 
 
