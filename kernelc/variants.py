@@ -61,7 +61,6 @@ class _Unfolding:
         self._numbers: dict[tuple[int, Key], int] = {}
         self._known: list[_Facts] = []
         self._origin: list[int] = []
-        self._ways: list[tuple[int, ...]] = []
         self._values: dict[Local, set[int]] = {}
         self._indices: dict[int, tuple[z3.ExprRef, int | None]] = {}
 
@@ -71,17 +70,14 @@ class _Unfolding:
         while todo:
             number = todo.pop()
             node = self._graph.nodes[self._origin[number]]
-            ways = []
             for target, facts in _flow(node, self._known[number], self._reads):
                 if target < 0:
                     continue
                 copy, changed = self._copy(target, facts)
-                ways.append(copy)
                 if changed:
                     todo.append(copy)
-            self._ways[number] = tuple(ways)
             excess = {local for local, values in self._values.items() if len(values) > self._most}
-            if not excess and len(self._numbers) > MOST_NODES:
+            if not excess and self._values and len(self._numbers) > MOST_NODES:
                 excess = {min(self._values, key=lambda local: (self._without(local), local.path))}
             if excess:
                 return excess
@@ -103,7 +99,6 @@ class _Unfolding:
             number = self._numbers[target, key] = len(self._known)
             self._known.append(facts)
             self._origin.append(target)
-            self._ways.append(())
             return number, True
         number = self._numbers[target, key]
         kept = {k: v for k, v in self._known[number].items() if k in facts and (facts[k] is v or facts[k].eq(v))}
