@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import z3
 
 from ..core.errors import ModelError
+from ..core.shape import shape, subterms
 
 Arrow = tuple[str, str]
 
@@ -46,18 +47,9 @@ def refuse_outside_epr(terms: Sequence[z3.BoolRef], enumerations: Collection[str
 
 def function_arrows(term: z3.ExprRef) -> Iterator[Arrow]:
     """From the sort of each argument to that of the result, for every uninterpreted function that `term` applies."""
-    todo, seen = [term], set()
-    while todo:
-        node = todo.pop()
-        if node.get_id() in seen:
-            continue
-        seen.add(node.get_id())
-        if z3.is_quantifier(node):
-            todo.append(node.body())
-        elif z3.is_app(node):
-            todo += node.children()
-            if z3.is_app_of(node, z3.Z3_OP_UNINTERPRETED) and _is_index(node.sort()):
-                yield from ((child.sort().name(), node.sort().name()) for child in node.children() if _is_index(child.sort()))
+    for node in subterms(term):
+        if shape(node).operator == z3.Z3_OP_UNINTERPRETED and _is_index(node.sort()):
+            yield from ((child.sort().name(), node.sort().name()) for child in shape(node).children if _is_index(child.sort()))
 
 
 def alternations(term: z3.BoolRef) -> Iterator[Arrow]:
@@ -108,15 +100,7 @@ def _is_index(sort: z3.SortRef) -> bool:
 
 
 def _has_quantifier(term: z3.ExprRef) -> bool:
-    todo, seen = [term], set()
-    while todo:
-        node = todo.pop()
-        if z3.is_quantifier(node):
-            return True
-        if node.get_id() not in seen:
-            seen.add(node.get_id())
-            todo += node.children()
-    return False
+    return any(z3.is_quantifier(node) for node in subterms(term))
 
 
 def _free(term: z3.ExprRef) -> set[int]:

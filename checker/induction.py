@@ -17,6 +17,7 @@ from typing import Literal
 import z3
 
 from ..core.evaluate import Evaluator
+from ..core.shape import shape, subterms
 from ..core.sorts import Geometry, Word
 from ..core.system import Action, Lemma, Property, TransitionSystem, substitute_updates
 from ..core.verdict import HoldsUpTo, Proved, Unknown, Verdict
@@ -243,20 +244,7 @@ def initial_condition(system: TransitionSystem) -> list[z3.BoolRef]:
 
 def symbols(term: z3.ExprRef) -> frozenset[str]:
     """The names of the functions that a term applies."""
-    found: set[str] = set()
-    todo, seen = [term], set()
-    while todo:
-        node = todo.pop()
-        if node.get_id() in seen:
-            continue
-        seen.add(node.get_id())
-        if z3.is_quantifier(node):
-            todo.append(node.body())
-        elif z3.is_app(node):
-            if z3.is_app_of(node, z3.Z3_OP_UNINTERPRETED):
-                found.add(node.decl().name())
-            todo += node.children()
-    return frozenset(found)
+    return frozenset(node.decl().name() for node in subterms(term) if shape(node).operator == z3.Z3_OP_UNINTERPRETED)
 
 
 def check_axioms(system: TransitionSystem, geometries: Iterable[Geometry]) -> tuple[str, ...]:

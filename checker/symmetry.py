@@ -15,6 +15,7 @@ from dataclasses import replace
 import z3
 
 from ..core.ground import Cell, GroundAction, GroundSystem, conjunction
+from ..core.shape import subterms
 from ..core.sorts import BOOL, Kind, Sort, StateVar, element_index
 from ..core.system import TransitionSystem
 
@@ -52,16 +53,8 @@ def _terms(system: TransitionSystem) -> Iterator[z3.ExprRef]:
 def _told_apart(term: z3.ExprRef, system: TransitionSystem) -> set[str]:
     """The names of the sorts of which `term` names an element, or about which it asks a rigid function."""
     found: set[str] = set()
-    todo, seen = [term], set()
-    while todo:
-        node = todo.pop()
-        if node.get_id() in seen:
-            continue
-        seen.add(node.get_id())
-        if z3.is_quantifier(node):
-            todo.append(node.body())
-        elif z3.is_app(node):
-            todo += node.children()
+    for node in subterms(term):
+        if z3.is_app(node):
             if element_index(node) is not None:
                 found.add(node.sort().name())
             rigid = system.rigid_by_name.get(node.decl().name())

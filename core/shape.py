@@ -29,10 +29,6 @@ class Shape:
     children: tuple[z3.ExprRef, ...]
     keys: tuple[int, ...]
 
-    @property
-    def is_application(self) -> bool:
-        return self.operator >= 0
-
 
 _QUANTIFIER, _VARIABLE = -1, -2
 _known: dict[int, Shape] = {}
@@ -54,9 +50,18 @@ def children(term: z3.ExprRef) -> tuple[z3.ExprRef, ...]:
     return shape(term).children
 
 
-def is_symbol(term: z3.ExprRef) -> bool:
-    """Whether `term` applies an uninterpreted function or is an uninterpreted constant."""
-    return bool(shape(term).operator == z3.Z3_OP_UNINTERPRETED)
+def subterms(term: z3.ExprRef) -> list[z3.ExprRef]:
+    """All distinct subterms, bodies of quantifiers included."""
+    found: dict[int, z3.ExprRef] = {}
+    todo = [term]
+    while todo:
+        node = todo.pop()
+        key = node.get_id()
+        if key not in found:
+            found[key] = node
+            seen = shape(node)
+            todo += [child for child, child_key in zip(seen.children, seen.keys, strict=True) if child_key not in found]
+    return list(found.values())
 
 
 def _look(term: z3.ExprRef) -> Shape:

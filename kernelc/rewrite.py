@@ -7,8 +7,10 @@ from collections.abc import Iterable
 import z3
 
 from ..core.ground import fold, negation
-from ..core.shape import shape
+from ..core.shape import shape, subterms
 from ..core.sorts import element_index
+
+__all__ = ["Rewriter", "conjuncts", "constant_index", "subterms"]
 
 
 class Rewriter:
@@ -63,20 +65,6 @@ def _folded(term: z3.QuantifierRef) -> z3.ExprRef:
         bound.append(z3.Const(name, term.var_sort(number)))
     folded = z3.substitute_vars(body, *reversed(bound))
     return z3.ForAll(bound, folded) if term.is_forall() else z3.Exists(bound, folded)
-
-
-def subterms(term: z3.ExprRef) -> list[z3.ExprRef]:
-    """All distinct subterms, bodies of quantifiers included."""
-    found: dict[int, z3.ExprRef] = {}
-    todo = [term]
-    while todo:
-        node = todo.pop()
-        key = node.get_id()
-        if key not in found:
-            found[key] = node
-            seen = shape(node)
-            todo += [child for child, child_key in zip(seen.children, seen.keys, strict=True) if child_key not in found]
-    return list(found.values())
 
 
 def constant_index(term: z3.ExprRef) -> int | None:
