@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import z3
 
-from ..core.shape import children
+from ..core.shape import shape, subterms
 from ..core.sorts import Kind
 from ..core.system import Source
 from . import ast
@@ -162,17 +162,8 @@ class Builder:
 
     def locals_in(self, value: Value) -> set[str]:
         """The paths of the locals that a value mentions."""
-        found: set[str] = set()
-        todo, seen = list(value.parts.values()), set()
-        while todo:
-            node = todo.pop()
-            if node.get_id() in seen:
-                continue
-            seen.add(node.get_id())
-            if node.get_id() in self._by_id:
-                found.add(self._by_id[node.get_id()][0].path)
-            todo += children(node)
-        return found
+        keys = {node.get_id() for term in value.parts.values() for node in subterms(term)}
+        return {self._by_id[key][0].path for key in keys & self._by_id.keys()}
 
 
 def spot_of(expression: ast.Expr) -> Spot:
@@ -181,15 +172,5 @@ def spot_of(expression: ast.Expr) -> Spot:
 
 def reads_state(value: Value) -> bool:
     """Whether a value mentions a function of indices, which may be shared state."""
-    todo, seen = list(value.parts.values()), set()
-    while todo:
-        node = todo.pop()
-        if node.get_id() in seen:
-            continue
-        seen.add(node.get_id())
-        if z3.is_quantifier(node):
-            return True
-        if z3.is_app(node) and node.decl().kind() == z3.Z3_OP_UNINTERPRETED and node.num_args() > 0:
-            return True
-        todo += node.children()
-    return False
+    shapes = (shape(node) for term in value.parts.values() for node in subterms(term))
+    return any(z3.is_quantifier(s.term) or (s.operator == z3.Z3_OP_UNINTERPRETED and bool(s.children)) for s in shapes)
