@@ -15,7 +15,7 @@ from .convert import NULL, Spot, arithmetic, coerce, element_at, is_literal, joi
 from .library import BOOLEAN, Array, Check, CType, Effect, FunctionName, Handle, Intrinsic, Library, Record, Ref, Scalar, Value, leaves
 from .places import DerefPlace, ElementPlace, FieldPlace, FixedPlace, LocalPlace, Place
 from .resolve import Types
-from .rewrite import Rewriter, constant_index
+from ..core.rewrite import Rewriter, constant_index
 
 
 class Access(Builder):

@@ -12,7 +12,7 @@ import z3
 from ..core.ground import negation
 from .cfg import Branch, Graph, Havoc, Local, Node, Nop, Op, Set
 from .library import Effect
-from .rewrite import Rewriter, conjuncts, constant_index, subterms
+from ..core.rewrite import Rewriter, conjuncts, constant_index, subterms
 
 Known = Mapping[Local, z3.ExprRef]
 _MOST_COPIES = 8

@@ -20,7 +20,7 @@ from .convert import Spot, arithmetic, coerce, common, either, is_literal, liter
 from .errors import Refusal
 from .library import BOOLEAN, VOID, CType, FunctionName, Handle, Intrinsic, Ref, Scalar, Value, Void, leaves
 from .places import DerefPlace, FieldPlace, FixedPlace, LocalPlace
-from .rewrite import Rewriter
+from ..core.rewrite import Rewriter
 from .show import show
 
 

@@ -18,7 +18,7 @@ from ..core.system import Param, Update, substitute_updates
 from .analyse import live_locals, locks_held
 from .cfg import THREAD, THREADS, Branch, Graph, Havoc, Local, Nop, Op, Refuse, Set
 from .library import Mover
-from .rewrite import Rewriter, conjuncts, constant_index, subterms
+from ..core.rewrite import Rewriter, conjuncts, constant_index, subterms
 
 MOST_PATHS = 4096
 _EFFORT = 200_000

@@ -20,7 +20,7 @@ from .analyse import fold_constants
 from .cfg import THREAD, THREADS, Graph, Refuse
 from .library import default
 from .paths import Path, Paths, other_writers
-from .rewrite import subterms
+from ..core.rewrite import subterms
 
 
 @dataclass(frozen=True)

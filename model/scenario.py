@@ -55,11 +55,14 @@ class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Thread(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A thread: its role's name, the function at which it enters, the arguments that are not left open, and how many of it."""
+    """A thread: its role's name, the function at which it enters, the arguments that are not left open, and how many of it.
+
+    A gfn is a number, or "first" or "last".
+    """
 
     role: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]*$")]
     entry: str
-    args: dict[str, int | bool] = {}
+    args: dict[str, int | bool | str] = {}
     count: Annotated[int, msgspec.Meta(ge=1, le=8)] = 1
 
 

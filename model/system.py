@@ -147,22 +147,10 @@ def build(scenario: Scenario, code: Code, *, merge: bool = True) -> Model:
         Refusal: kernel C outside the subset, or a call without a meaning that can be reached.
         InputError: an entry function or an argument that does not exist.
     """
-    graphs = []
     code = code.at(scenario)
-    for thread in scenario.thread:
-        function = code.functions.get(thread.entry)
-        if function is None and thread.entry not in code.broken:
-            known = ", ".join(sorted(code.functions))
-            raise InputError(
-                f"scenario {scenario.name}: thread {thread.role} enters at {thread.entry}, which no file defines; defined are {known}"
-            )
-        arguments = {} if function is None else _arguments(scenario, thread, function, code)
-        graphs.append(lower(thread.role, thread.entry, code.functions, code.structs, code.library, arguments, code.broken))
-        if code.sized is not None:
-            by_value(graphs[-1], _tells_apart)
     roles = [t.role for t in scenario.thread for _ in range(t.count)]
-    software = compile_threads(graphs, roles, unprotected=frozenset(), merge=merge, paths=Paths if code.sized is None else JoinedPaths)
-    system = _assemble(scenario, software, code.rigids(scenario))
+    software = compile_software(scenario, code, roles, merge=merge)
+    system = assemble(scenario, software, code.rigids(scenario))
     sizes = scenario.geometry
     geometry = sorts.geometry(
         thread=len(roles),
@@ -180,6 +168,34 @@ def build(scenario: Scenario, code: Code, *, merge: bool = True) -> Model:
     return Model(scenario, system, geometry, software, digest, code.kernel, code.lifted)
 
 
+def compile_software(
+    scenario: Scenario, code: Code, roles: Sequence[str], *, merge: bool = True, vcpu: Callable[[Thread], z3.ExprRef] | None = None
+) -> Software:
+    """The threads of a scenario, compiled into atomic steps.
+
+    Args:
+        roles: the role of each thread: a role that stands there once is merged as what only one thread does.
+        vcpu: the vCPU that a thread runs for, where the scenario names none (by default the first).
+
+    Raises:
+        Refusal: kernel C outside the subset, or a call without a meaning that can be reached.
+        InputError: an entry function or an argument that does not exist.
+    """
+    graphs = []
+    for thread in scenario.thread:
+        function = code.functions.get(thread.entry)
+        if function is None and thread.entry not in code.broken:
+            known = ", ".join(sorted(code.functions))
+            raise InputError(
+                f"scenario {scenario.name}: thread {thread.role} enters at {thread.entry}, which no file defines; defined are {known}"
+            )
+        arguments = {} if function is None else _arguments(scenario, thread, function, code, vcpu)
+        graphs.append(lower(thread.role, thread.entry, code.functions, code.structs, code.library, arguments, code.broken))
+        if code.sized is not None:
+            by_value(graphs[-1], _tells_apart)
+    return compile_threads(graphs, roles, unprotected=frozenset(), merge=merge, paths=Paths if code.sized is None else JoinedPaths)
+
+
 def _tells_apart(local: Local) -> bool:
     """Whether lifted code gets a copy for each value of a local: positions and levels, roots, kinds of entries."""
     return isinstance(local.kind, Word) or local.kind in (sorts.ROOT, tables.ENTRY)
@@ -192,7 +208,9 @@ def machine_digest() -> str:
     return hashlib.sha256(b"\0".join(texts)).hexdigest()[:12]
 
 
-def _arguments(scenario: Scenario, thread: Thread, function: ast.Function, code: Code) -> dict[str, Value]:
+def _arguments(
+    scenario: Scenario, thread: Thread, function: ast.Function, code: Code, vcpu: Callable[[Thread], z3.ExprRef] | None
+) -> dict[str, Value]:
     known = {p.name: code.library.types.get((p.type.base, p.type.pointer)) for p in function.parameters}
     result: dict[str, Value] = dict(code.arguments.get(thread.entry, {}))
     for name, given in thread.args.items():
@@ -204,12 +222,18 @@ def _arguments(scenario: Scenario, thread: Thread, function: ast.Function, code:
         result[name] = _value(scenario, thread, name, given, ctype)
     for name, ctype in known.items():
         if ctype == types.VCPU_T and name not in result:
-            result[name] = _value(scenario, thread, name, 0, ctype)
+            mine = sorts.VCPU.element(0) if vcpu is None else vcpu(thread)
+            result[name] = Value(types.VCPU_T, {"null": z3.BoolVal(False), "vcpu": mine})
     return result
 
 
-def _value(scenario: Scenario, thread: Thread, name: str, given: int | bool, ctype: object) -> Value:
+def _value(scenario: Scenario, thread: Thread, name: str, given: int | bool | str, ctype: object) -> Value:
     where = f"scenario {scenario.name}: thread {thread.role}, argument {name}"
+    if isinstance(given, str):
+        ends = {"first": sorts.gfn_first(), "last": sorts.gfn_last()}
+        if ctype != types.GFN_T or given not in ends:
+            raise InputError(f"{where}: {given!r} is no value of it; a gfn may be given as a number, as 'first' or as 'last'")
+        return Value(types.GFN_T, {"": ends[given]})
     if ctype == types.VCPU_T:
         if not 0 <= int(given) < scenario.geometry.vcpus:
             raise InputError(f"{where}: there is no vCPU {given}; geometry.vcpus is {scenario.geometry.vcpus}")
@@ -232,7 +256,8 @@ def _value(scenario: Scenario, thread: Thread, name: str, given: int | bool, cty
     raise InputError(f"{where}: an argument of type {ctype} cannot be given in a scenario; leave it open")
 
 
-def _assemble(scenario: Scenario, software: Software, rigids: Sequence[Rigid] = ()) -> TransitionSystem:
+def assemble(scenario: Scenario, software: Software, rigids: Sequence[Rigid] = ()) -> TransitionSystem:
+    """The system of compiled threads and of the machine that the scenario asks for, from the scenario's initial state."""
     sizes, start, hardware = scenario.geometry, scenario.start, scenario.hardware
     held = min(start.mapped_roots or sizes.roots, sizes.roots)
     parts: Sequence[tuple[tuple[object, ...], list[Update]]] = (

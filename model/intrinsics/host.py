@@ -8,7 +8,7 @@ from ...core.sorts import BOOL, StateVar
 from ...core.system import Param, Update, set_at, set_where
 from ...kernelc.library import BOOLEAN, VOID, Effect, Intrinsic, Meaning, Ref, Value, boolean, scalar
 from ..machine import ghosts, host
-from ..machine.sorts import FRAME, GFN, between, g, region_of, root
+from ..machine.sorts import FRAME, GFN, between, g, h, region_of, root, u
 from .types import GFN_T, HUGE_PFN_T, KVM, LEVEL_T, LEVELS, PFN_T
 
 TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
@@ -49,6 +49,7 @@ def _begin(window: StateVar) -> Meaning:
         return Effect(
             updates=(
                 set_where(window, xs, z3.And(xs[0] == t, between(xs[1], start.term, last.term)), TRUE),
+                set_where(host.invalidating, (g,), between(g, start.term, last.term), TRUE),
                 Update(ghosts.promised, (root, g), z3.And(ghosts.promised(root, g), z3.Not(between(g, start.term, last.term)))),
             )
         )
@@ -59,9 +60,11 @@ def _begin(window: StateVar) -> Meaning:
 def _end(var: StateVar) -> Meaning:
     def meaning(t: z3.ExprRef, kvm: Value) -> Effect:
         xs, ys = var.variables(), ghosts.pfn_stale.variables()
+        still = z3.Exists([u], z3.Or([z3.And(w(u, g), z3.Or(u != t, z3.BoolVal(w is not var))) for w in (host.window, host.inner_window)]))
         return Effect(
             updates=(
                 set_where(var, xs, xs[0] == t, FALSE),
+                Update(host.invalidating, (g,), still),
                 Update(host.seq_stale, host.seq_stale.variables(), TRUE),
                 set_where(ghosts.pfn_stale, ys, var(t, ys[1]), TRUE),
             )
@@ -75,6 +78,16 @@ def _region_bounds(t: z3.ExprRef, gfn: Value, first: Value, last: Value) -> Effe
     low, high = Param("first", GFN), Param("last", GFN)
     ends = z3.ForAll([g], (region_of(g) == region_of(gfn.term)) == between(g, low.const, high.const))
     return Effect(choices=(low, high), guard=ends, refs=(scalar(GFN_T, low.const), scalar(GFN_T, high.const)))
+
+
+def _same_region(t: z3.ExprRef, one: Value, other: Value) -> Value:
+    return boolean(region_of(one.term) == region_of(other.term))
+
+
+def _maps_whole(t: z3.ExprRef, start: Value, last: Value) -> Value:
+    """Every huge page of the host of which the range covers a part is covered whole."""
+    reaches_in = z3.And(between(g, start.term, last.term), host.host_huge(region_of(g)), region_of(h) == region_of(g))
+    return boolean(z3.ForAll([g, h], z3.Implies(reaches_in, between(h, start.term, last.term))))
 
 
 def _release(t: z3.ExprRef, start: Value, last: Value) -> Effect:
@@ -164,6 +177,18 @@ INTRINSICS = (
         "local",
         reads=("const",),
         doc="haddr & HPAGE_PMD_MASK and its end",
+    ),
+    Intrinsic(
+        "gfn_same_region", (GFN_T, GFN_T), BOOLEAN, _same_region, "local", reads=("const",), doc="whether one level-2 entry covers both"
+    ),
+    Intrinsic(
+        "host_maps_whole",
+        (GFN_T, GFN_T),
+        BOOLEAN,
+        _maps_whole,
+        "local",
+        reads=("own",),
+        doc="the range has no part of a host huge page without the rest; once true it stays so, as the host only splits",
     ),
     Intrinsic("host_unmap_and_free", (GFN_T, GFN_T), VOID, _release, writes=("host",), doc="the primary MMU's PTEs go, then the pages"),
     Intrinsic("host_split_huge_page", (GFN_T,), VOID, _split_host, writes=("host",), doc="__split_huge_pmd()"),

@@ -34,10 +34,14 @@ static void kvm_mmu_notifier_invalidate_range_end(struct kvm *kvm)
 	write_unlock(&kvm->mmu_lock);
 }
 
-/* The host takes a range back: madvise(), reclaim, migration. */
+/*
+ * The host takes a range back: madvise(), reclaim, migration. A huge page of
+ * the host goes as a whole here; see below for a part of one.
+ */
 void mmu_notifier_unmap(struct kvm *kvm, gfn_t start, gfn_t last, bool may_block)
 {
 	assume(start <= last);
+	assume(host_maps_whole(start, last));
 	kvm_mmu_notifier_invalidate_range_start(kvm, start, last, may_block);
 	host_unmap_and_free(start, last);
 	kvm_mmu_notifier_invalidate_range_end(kvm);
@@ -55,6 +59,7 @@ void mmu_notifier_unmap_part(struct kvm *kvm, gfn_t start, gfn_t last)
 	bool flush;
 
 	assume(start <= last);
+	assume(gfn_same_region(start, last));
 	kvm_mmu_notifier_invalidate_range_start(kvm, start, last, false);
 
 	gfn_region_bounds(start, &first, &end);

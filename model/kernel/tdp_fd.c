@@ -88,10 +88,10 @@ void kvm_arch_unregister_noncoherent_dma(struct kvm *kvm, struct device *dev)
 	write_unlock(&kvm->mmu_lock);
 }
 
-/* Another device joins the domain of a table that is shared already. */
+/* Another device joins the domain of a table that is shared already: there is a domain once its importer is registered. */
 int iommufd_attach_kvm_hwpt(struct kvm *kvm, struct device *dev)
 {
-	if (!kvm_tdp_is_exported(kvm))
+	if (!kvm_tdp_fd_has_importer(kvm))
 		return -EINVAL;
 	return kvm_domain_attach_device(kvm, dev);
 }

@@ -23,12 +23,15 @@ window = bool_var("window", THREADS, GFN, doc="an invalidation by this thread th
 inner_window = bool_var(
     "inner_window", THREADS, GFN, doc="the same for an invalidation nested in another: the host splits a huge page first"
 )
+invalidating = bool_var(
+    "invalidating", GFN, doc="mmu_invalidate_in_progress is not zero and its range covers the gfn: some window is open over it"
+)
 zap_window = bool_var(
     "zap_window", THREADS, GFN, doc="ghost: this thread is unmapping the gfn on purpose (memslot deletion, fast zap, teardown)"
 )
 seq_stale = bool_var("seq_stale", THREADS, doc="mmu_invalidate_seq has moved on since this thread read it")
 
-STATE = (host_mapped, host_frame, host_huge, host_block, frame_free, window, inner_window, zap_window, seq_stale)
+STATE = (host_mapped, host_frame, host_huge, host_block, frame_free, window, inner_window, invalidating, zap_window, seq_stale)
 
 
 def maps(gfn: z3.ExprRef, frame: z3.ExprRef) -> z3.BoolRef:
@@ -38,12 +41,12 @@ def maps(gfn: z3.ExprRef, frame: z3.ExprRef) -> z3.BoolRef:
 
 def in_window(gfn: z3.ExprRef) -> z3.BoolRef:
     """Whether some thread's invalidation covers `gfn` now (mmu_invalidate_in_progress with its range)."""
-    return z3.Exists([t], z3.Or(window(t, gfn), inner_window(t, gfn)))
+    return invalidating(gfn)
 
 
 def being_unmapped(gfn: z3.ExprRef) -> z3.BoolRef:
     """Whether some thread is unmapping `gfn` on purpose now."""
-    return z3.Exists([t], z3.Or(window(t, gfn), inner_window(t, gfn), zap_window(t, gfn)))
+    return z3.Or(invalidating(gfn), z3.Exists([t], zap_window(t, gfn)))
 
 
 def initial(huge: bool, mapped: bool, regions: int, slots: int) -> list[Update]:
@@ -64,7 +67,7 @@ def initial(huge: bool, mapped: bool, regions: int, slots: int) -> list[Update]:
         Update(host_huge, (r,), z3.BoolVal(huge and mapped)),
         Update(host_block, (r,), block),
         Update(frame_free, (f,), z3.Not(used)),
-        *(Update(var, var.variables(), z3.BoolVal(False)) for var in (window, inner_window, zap_window, seq_stale)),
+        *(Update(var, var.variables(), z3.BoolVal(False)) for var in (window, inner_window, invalidating, zap_window, seq_stale)),
     ]
 
 

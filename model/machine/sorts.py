@@ -31,6 +31,8 @@ region_of = Rigid(
 )
 slot_of = Rigid("slot_of", (GFN,), SLOT, lambda geometry, at: at[0] % geometry.sizes["Slot"], doc="gfn & 511 with the kernel's 512 entries")
 gfn_le = Rigid("gfn_le", (GFN, GFN), BOOL, lambda geometry, at: at[0] <= at[1], doc="the order of guest frame numbers")
+gfn_first = Rigid("gfn_first", (), GFN, lambda geometry, at: 0, doc="the lowest guest frame number")
+gfn_last = Rigid("gfn_last", (), GFN, lambda geometry, at: geometry.sizes["Gfn"] - 1, doc="the highest guest frame number")
 part = Rigid(
     "part",
     (BLOCK, SLOT),
@@ -53,10 +55,13 @@ AXIOMS = {
         # A region is an interval.
         z3.ForAll([g, h, k], z3.Implies(z3.And(gfn_le(g, h), gfn_le(h, k), region_of(g) == region_of(k)), region_of(h) == region_of(g))),
     ),
+    gfn_first.name: (z3.ForAll([g], gfn_le(gfn_first(), g)),),
+    gfn_last.name: (z3.ForAll([g], gfn_le(g, gfn_last())),),
     part.name: (z3.ForAll([b, s, _b2, _s2], z3.Implies(part(b, s) == part(_b2, _s2), z3.And(b == _b2, s == _s2))),),
 }
 RIGIDS = tuple(
-    Rigid(x.name, x.params, x.kind, x.meaning, AXIOMS.get(x.name, ()), doc=x.doc) for x in (region_of, slot_of, gfn_le, part, iommu_of)
+    Rigid(x.name, x.params, x.kind, x.meaning, AXIOMS.get(x.name, ()), doc=x.doc)
+    for x in (region_of, slot_of, gfn_le, gfn_first, gfn_last, part, iommu_of)
 )
 
 

@@ -9,7 +9,7 @@ import z3
 
 from tdpcheck.core.errors import InputError
 from tdpcheck.core.sorts import Rigid, Sort, Word
-from tdpcheck.kernelc.rewrite import constant_index
+from tdpcheck.core.rewrite import constant_index
 from tdpcheck.model.lift.words import INT_BITS, PAGE_SHIFT, ROOT_LEVEL, Words, words_of
 from tdpcheck.model.machine import sorts
 from tdpcheck.model.scenario import convert_scenario

@@ -5,7 +5,7 @@ from __future__ import annotations
 import z3
 
 from tdpcheck.core.sorts import Sort
-from tdpcheck.kernelc.rewrite import Rewriter, conjuncts
+from tdpcheck.core.rewrite import Rewriter, conjuncts
 
 Colour = Sort("Colour", ("red", "green"))
 red, green = (Colour.element(name) for name in Colour.elements)
@@ -40,3 +40,16 @@ def test_conjuncts_look_through_negations() -> None:
     """The false branch of `a || !b` teaches both."""
     assert [z3.Not(a), b] == conjuncts(z3.Not(z3.Or(a, z3.Not(b))))
     assert [a, b] == conjuncts(z3.And(a, z3.Not(z3.Not(b))))
+
+
+def test_a_quantifier_inside_a_quantifier_keeps_its_variables() -> None:
+    """Its variables count from where it stands; folded from outside in, `exists u. forall h. r(u, h)` became a term about nobody."""
+    things = z3.DeclareSort("Things")
+    u, h, x = (z3.Const(name, things) for name in "uhx")
+    related = z3.Function("related", things, things, z3.BoolSort())
+    inner = z3.ForAll([h], z3.And(related(u, h), z3.Or(related(h, u), z3.BoolVal(False))))
+    folded = Rewriter([(x, u)])(z3.Exists([u], z3.And(inner, z3.Or(z3.BoolVal(False), related(u, u)))))
+    solver = z3.Solver()
+    solver.add(folded != z3.Exists([u], z3.And(z3.ForAll([h], z3.And(related(u, h), related(h, u))), related(u, u))))
+
+    assert z3.unsat == solver.check()

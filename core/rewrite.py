@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import z3
 
-from ..core.ground import fold, negation
-from ..core.shape import shape, subterms
-from ..core.sorts import element_index
+from .ground import fold, negation
+from .shape import shape, subterms
+from .sorts import element_index
 
 __all__ = ["Rewriter", "conjuncts", "constant_index", "subterms"]
 
@@ -49,13 +49,10 @@ class Rewriter:
 
 
 def _folded(term: z3.QuantifierRef) -> z3.ExprRef:
-    """A quantifier with its body folded."""
-    body = Rewriter()(term.body())
-    if body.eq(term.body()) or term.is_lambda():
+    """A quantifier with its body folded: opened first, since the variables of a quantifier inside it count from there."""
+    if term.is_lambda():
         return term
-    if z3.is_true(body) or z3.is_false(body):
-        return body
-    taken = {t.decl().name() for t in subterms(body) if z3.is_const(t)}
+    taken = {t.decl().name() for t in subterms(term) if z3.is_app(t) and not shape(t).children}
     bound: list[z3.ExprRef] = []
     for number in range(term.num_vars()):
         name = term.var_name(number)
@@ -63,7 +60,12 @@ def _folded(term: z3.QuantifierRef) -> z3.ExprRef:
             name += "'"
         taken.add(name)
         bound.append(z3.Const(name, term.var_sort(number)))
-    folded = z3.substitute_vars(body, *reversed(bound))
+    body = z3.substitute_vars(term.body(), *reversed(bound))
+    folded = Rewriter()(body)
+    if folded.eq(body):
+        return term
+    if z3.is_true(folded) or z3.is_false(folded):
+        return folded
     return z3.ForAll(bound, folded) if term.is_forall() else z3.Exists(bound, folded)
 
 

@@ -1,0 +1,218 @@
+"""What is left to ask of a lemma and an action: the lemma in parts, read after the action, thread by thread, without what folds away.
+
+Most of an argument is untouched by most actions, and that is seen without a solver: an action of thread `a` leaves alone what another
+thread has for itself, and a part that speaks of threads at certain places says nothing of `a` unless the action ends at one of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import z3
+
+from ..core.ground import conjunction
+from ..core.rewrite import Rewriter, conjuncts
+from ..core.shape import shape, subterms
+from ..core.sorts import Sort, element_index
+from ..core.system import Action, Lemma, substitute_updates
+
+
+@dataclass(frozen=True)
+class Part:
+    """One conjunct of a lemma, with its outer universal variables as constants.
+
+    Args:
+        places: for each variable that the part speaks of only at certain values of an enumeration, that function's name and the values
+            (`pc(t)` at these places).
+    """
+
+    lemma: str
+    variables: tuple[z3.ExprRef, ...]
+    body: z3.BoolRef
+    mentions: frozenset[str]
+    places: Mapping[int, tuple[str, frozenset[int]]]
+
+    @cached_property
+    def closed(self) -> z3.BoolRef:
+        """The part as a closed term."""
+        return z3.ForAll(list(self.variables), self.body) if self.variables else self.body
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Something to be proved of the state after an action, said of the state before it, with what may be assumed of its constants."""
+
+    part: Part
+    assumed: tuple[z3.BoolRef, ...]
+    holds: z3.BoolRef
+    constants: tuple[z3.ExprRef, ...]
+
+
+def parts_of(lemma: Lemma) -> tuple[Part, ...]:
+    """The conjuncts of a lemma; each quantifies over what occurs in it, named alike in all lemmas: the first page is `Page?0`."""
+    variables: tuple[z3.ExprRef, ...] = ()
+    body = lemma.holds
+    while z3.is_quantifier(body) and body.is_forall():
+        new = tuple(z3.Const(f"{lemma.name}?{len(variables) + n}", body.var_sort(n)) for n in range(body.num_vars()))
+        variables += new
+        body = z3.substitute_vars(body.body(), *reversed(new))
+    folded = Rewriter()
+    return tuple(_part(lemma.name, variables, term) for x in _split(folded(body)) if not z3.is_true(term := folded(x)))
+
+
+def _split(term: z3.BoolRef) -> list[z3.BoolRef]:
+    """The terms of which `term` is the conjunction."""
+    if z3.is_and(term):
+        return [x for child in term.children() for x in _split(child)]
+    if z3.is_implies(term):
+        return [z3.Implies(term.arg(0), x) for x in _split(term.arg(1))]
+    if z3.is_or(term):
+        # The folded form of an implication: split what is a conjunction, once.
+        for n, child in enumerate(term.children()):
+            pieces = _split(child)
+            if len(pieces) > 1:
+                rest = [c for m, c in enumerate(term.children()) if m != n]
+                return [z3.Or(*rest, x) for x in pieces]
+        return [term]
+    if z3.is_eq(term) and z3.is_bool(term.arg(0)):
+        one, other = term.children()
+        return [*_split(z3.Or(z3.Not(one), other)), *_split(z3.Or(one, z3.Not(other)))]
+    if z3.is_not(term):
+        inner = term.arg(0)
+        if z3.is_or(inner):
+            return [x for child in inner.children() for x in _split(z3.Not(child))]
+        if z3.is_not(inner):
+            return _split(inner.arg(0))
+        if z3.is_implies(inner):
+            return [*_split(inner.arg(0)), *_split(z3.Not(inner.arg(1)))]
+    return [term]
+
+
+def _part(lemma: str, variables: Sequence[z3.ExprRef], body: z3.BoolRef) -> Part:
+    inside = {node.get_id() for node in subterms(body)}
+    used = [x for x in variables if x.get_id() in inside]
+    numbers: dict[str, int] = {}
+    named = []
+    for x in used:
+        sort = x.sort().name()
+        named.append(z3.Const(f"{sort}?{numbers.get(sort, 0)}", x.sort()))
+        numbers[sort] = numbers.get(sort, 0) + 1
+    if used:
+        body = z3.substitute(body, *zip(used, named, strict=True))
+    mentions = frozenset(n.decl().name() for n in subterms(body) if shape(n).operator == z3.Z3_OP_UNINTERPRETED and not _is_element(n))
+    return Part(lemma, tuple(named), body, mentions, _places(body))
+
+
+def _is_element(term: z3.ExprRef) -> bool:
+    return not shape(term).children and element_index(term) is not None
+
+
+def _places(body: z3.BoolRef) -> dict[int, tuple[str, frozenset[int]]]:
+    """The variables of which `body` says nothing unless some function of them has one of these values."""
+    found: dict[int, tuple[str, frozenset[int]]] = {}
+    if not z3.is_or(body) and not z3.is_implies(body):
+        return found
+    negative = [z3.Not(body.arg(0))] if z3.is_implies(body) else [c for c in body.children() if z3.is_not(c)]
+    for child in negative:
+        for condition in conjuncts(child.arg(0)):
+            options = condition.children() if z3.is_or(condition) else [condition]
+            seen = [_at(option) for option in options]
+            if all(x is not None for x in seen):
+                functions = {(x[0].get_id(), x[1]) for x in seen if x is not None}
+                if len(functions) == 1:
+                    ((variable, name),) = functions
+                    found[variable] = (name, frozenset(x[2] for x in seen if x is not None))
+    return found
+
+
+def _at(term: z3.BoolRef) -> tuple[z3.ExprRef, str, int] | None:
+    """`f(x) == element`: the variable, the function's name and the element's number."""
+    if not z3.is_eq(term):
+        return None
+    one, other = term.children()
+    if element_index(one) is not None and not shape(one).children:
+        one, other = other, one
+    if shape(other).children or element_index(other) is None:
+        return None
+    if shape(one).operator != z3.Z3_OP_UNINTERPRETED or one.num_args() != 1 or not z3.is_const(one.arg(0)):
+        return None
+    return one.arg(0), one.decl().name(), int(element_index(other) or 0)
+
+
+class Changes:
+    """What an action changes, apart for whoever acts (its first parameter) and for everybody else."""
+
+    def __init__(self, action: Action) -> None:
+        self.action = action
+        first = action.params[0] if action.params else None
+        self.acting = (first.const,) if first is not None and isinstance(first.kind, Sort) and not first.kind.elements else ()
+        self.own: set[str] = set()
+        self.shared: set[str] = set()
+        self.ends: dict[str, int] = {}
+        for update in action.updates:
+            (self.own if self._is_own(update.variables, update.value, update.var(*update.variables)) else self.shared).add(update.var.name)
+            for actor in self.acting:
+                if len(update.variables) == 1 and update.variables[0].sort() == actor.sort():
+                    value = Rewriter([(update.variables[0] == actor, z3.BoolVal(True))])(update.value)
+                    number = None if shape(value).children else element_index(value)
+                    if number is not None:
+                        self.ends[update.var.name] = number
+
+    def _is_own(self, variables: Sequence[z3.ExprRef], value: z3.ExprRef, before: z3.ExprRef) -> bool:
+        """Whether a variable changes only where its thread is the one that acts."""
+        if len(self.acting) != 1:
+            return False
+        mine = [(x == self.acting[0], z3.BoolVal(False)) for x in variables if x.sort() == self.acting[0].sort()]
+        return bool(mine) and Rewriter(mine)(value).eq(before)
+
+    def goals(self, part: Part) -> Iterator[Goal]:
+        """What has to be asked so that `part` holds after the action."""
+        if not part.mentions & (self.own | self.shared):
+            return
+        if len(self.acting) != 1:
+            yield from self._goal(part, {}, {})
+            return
+        (actor,) = self.acting
+        threads = [x for x in part.variables if x.sort() == actor.sort()]
+        for choice in itertools.product((True, False), repeat=len(threads)):
+            mine = [x for x, yes in zip(threads, choice, strict=True) if yes]
+            others = [x for x, yes in zip(threads, choice, strict=True) if not yes]
+            if not mine and not part.mentions & self.shared and not part.mentions & self.own - self._only_at(part, threads):
+                continue
+            if any(self._elsewhere(part, x) for x in mine):
+                continue
+            yield from self._goal(part, dict.fromkeys(mine, actor), dict.fromkeys(others, actor))
+
+    def _only_at(self, part: Part, threads: Sequence[z3.ExprRef]) -> frozenset[str]:
+        """The functions that the part applies to its outer thread variables alone: what others have for themselves stays."""
+        keys = {x.get_id() for x in threads}
+        names: set[str] = set()
+        bad: set[str] = set()
+        sort = self.acting[0].sort()
+        for node in subterms(part.body):
+            if shape(node).operator == z3.Z3_OP_UNINTERPRETED and node.decl().name() in self.own:
+                at = [c for c in shape(node).children if c.sort() == sort]
+                (names if at and all(c.get_id() in keys for c in at) else bad).add(node.decl().name())
+        return frozenset(names - bad)
+
+    def _elsewhere(self, part: Part, variable: z3.ExprRef) -> bool:
+        known = part.places.get(variable.get_id())
+        return known is not None and known[0] in self.ends and self.ends[known[0]] not in known[1]
+
+    def _goal(self, part: Part, mine: Mapping[z3.ExprRef, z3.ExprRef], others: Mapping[z3.ExprRef, z3.ExprRef]) -> Iterator[Goal]:
+        before, after = part.body, substitute_updates(part.body, self.action.updates)
+        if mine:
+            before, after = (z3.substitute(term, *mine.items()) for term in (before, after))
+        apart = [(same, z3.BoolVal(False)) for x, actor in others.items() for same in (x == actor, actor == x)]
+        folded = Rewriter(apart)
+        holds = folded(after)
+        if z3.is_true(holds) or holds.eq(folded(before)):
+            return
+        constants = tuple(mine.get(x, x) for x in part.variables)
+        yield Goal(part, tuple(x != actor for x, actor in others.items()), holds, constants)
+
+
+__all__ = ["Changes", "Goal", "Part", "conjunction", "parts_of"]

@@ -1,0 +1,117 @@
+"""A scenario for any number of everything: threads of each role, vCPUs, pages, frames, tables, roots, IOMMUs and devices.
+
+The same kernel C and the same machine as `system.build` uses. Only two things are said anew: every role has any number of threads (so
+nothing is merged that a second thread of the role could see), and the initial state is described by what is true of it at every size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import z3
+
+from ..core.sorts import BOOL, Rigid, StateVar
+from ..core.system import TransitionSystem, Update
+from ..kernelc.cfg import THREAD, THREADS
+from .machine import host, iommu, tables
+from .machine.sorts import PT, ROOT, SLOT, VCPU, g, p, r, region_of, root, s, slot_of
+from .places import Places
+from .scenario import Scenario
+from .system import Code, Software, assemble, compile_software
+
+vcpu_of = Rigid("vcpu_of", (THREADS,), VCPU, lambda geometry, at: 0, doc="the vCPU whose fault a thread handles")
+mapped_at_start = Rigid(
+    "mapped_at_start", (ROOT,), BOOL, lambda geometry, at: True, doc="whether the root holds at the start what the scenario says of tables"
+)
+
+_UNKNOWN_AT_START = frozenset(
+    v.name
+    for v in (
+        *(tables.pmd_kind, tables.pmd_writable, tables.pmd_block, tables.pmd_pt, tables.pte_kind, tables.pte_writable, tables.pte_frame),
+        *(tables.pt_state, tables.pt_root, tables.pt_region, host.host_frame, host.host_block, host.frame_free),
+    )
+)
+"""What `start_condition` describes, in place of the values that a scenario's own size would give."""
+
+
+@dataclass(frozen=True)
+class Parametric:
+    """The system for every size, and the places of its threads, of which lemmas speak."""
+
+    scenario: Scenario
+    system: TransitionSystem
+    software: Software
+    places: Places
+
+
+def parametric(scenario: Scenario, code: Code, *, merge: bool = True) -> Parametric:
+    """The transition system of a scenario for any number of everything.
+
+    Raises:
+        Refusal, InputError: as `system.build`.
+    """
+    roles = [t.role for t in scenario.thread for _ in range(2)]  # two of a role: as far as merging goes, any number
+    software = compile_software(scenario, code, roles, merge=merge, vcpu=lambda _: vcpu_of(THREAD))
+    sized = assemble(scenario, software, (vcpu_of, mapped_at_start))
+    system = replace(
+        sized,
+        init=tuple(_at_every_size(u) for u in sized.init if u.var.name not in _UNKNOWN_AT_START),
+        constraint=z3.And(sized.constraint, start_condition(scenario)),
+    )
+    return Parametric(scenario, system, software, Places(software))
+
+
+def _at_every_size(update: Update) -> Update:
+    """The initial value of a state variable where the scenario's own names roots by number."""
+    from .machine.ghosts import promised
+
+    held = z3.And(mapped_at_start(root), z3.BoolVal(True))
+    if update.var.name == promised.name and not z3.is_false(z3.simplify(update.value)):
+        return Update(promised, update.variables, z3.substitute(held, (root, update.variables[0])))
+    return update
+
+
+def start_condition(scenario: Scenario) -> z3.BoolRef:
+    """What is true at the start of a scenario, whatever its size: a closed term.
+
+    The grounded initial state of every shipped scenario satisfies it (tested).
+    """
+    start = scenario.start
+    held, at = mapped_at_start(root), (root, r)
+    pt = tables.pmd_pt(*at)
+    parts: list[z3.BoolRef] = []
+    mapped = start.host != "unmapped"
+    if mapped:
+        parts.append(z3.ForAll([g], z3.Not(host.frame_free(host.host_frame(g)))))
+    if start.host == "huge":
+        parts.append(z3.ForAll([g], host.host_frame(g) == sorts_part(host.host_block(region_of(g)), slot_of(g))))
+    kind = {"nothing": tables.NONE, "huge": tables.LEAF, "pages": tables.TABLE, "tables": tables.TABLE}[start.tables]
+    parts.append(z3.ForAll([root, r], tables.pmd_kind(*at) == z3.If(held, kind, tables.NONE)))
+    if start.tables == "huge":
+        parts.append(z3.ForAll([root, r], z3.Implies(held, tables.pmd_block(*at) == host.host_block(r))))
+    if start.tables in ("pages", "tables"):
+        linked = tables.pt_state(p) == tables.PT_LINKED
+        parts += [
+            z3.ForAll([root, r], z3.Implies(held, z3.And(tables.pt_state(pt) == tables.PT_LINKED))),
+            z3.ForAll([root, r, p], z3.Implies(z3.And(held, pt == p), z3.And(tables.pt_root(p) == root, tables.pt_region(p) == r))),
+            z3.ForAll(
+                [root, r, p],
+                z3.Implies(z3.And(linked, tables.pt_root(p) == root, tables.pt_region(p) == r), z3.And(held, pt == p)),
+            ),
+            z3.ForAll([p], z3.Or(linked, tables.pt_state(p) == tables.PT_FREE)),
+        ]
+        leaf = tables.LEAF if start.tables == "pages" else tables.NONE
+        parts.append(z3.ForAll([p, s], tables.pte_kind(p, s) == z3.If(linked, leaf, tables.NONE)))
+        if start.tables == "pages":
+            there = z3.And(linked, tables.pt_region(p) == region_of(g))
+            parts.append(z3.ForAll([p, g], z3.Implies(there, tables.pte_frame(p, slot_of(g)) == host.host_frame(g))))
+    else:
+        parts.append(z3.ForAll([p, s], z3.And(tables.pt_state(p) == tables.PT_FREE, tables.pte_kind(p, s) == tables.NONE)))
+    return z3.And(parts)
+
+
+def sorts_part(block: z3.ExprRef, slot: z3.ExprRef) -> z3.ExprRef:
+    from .machine.sorts import part
+
+    return part(block, slot)
