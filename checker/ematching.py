@@ -43,6 +43,10 @@ class Matcher:
         held = [v(x) for v in self._system.state for x in mine if len(v.params) == 1 and v.params[0].z3 == x.sort() and _is_plain(v)]
         self._solver.add(*self._seed([*mine, *held, *constants]))
 
+    def seed(self, constants: Sequence[z3.ExprRef]) -> None:
+        """Put the terms that matter of these constants before the solver, for good."""
+        self._solver.add(*self._seed(constants))
+
     def forget(self) -> None:
         self._solver.pop()
 

@@ -185,10 +185,20 @@ class Changes:
         self.own: set[str] = set()
         self.shared: set[str] = set()
         self.ends: dict[str, int] = {}
+        self.starts = self._starts()
         for update in action.updates:
             (self.own if self._is_own(update) else self.shared).add(update.var.name)
         self._updates = {update.var.name: update for update in action.updates}
         self._changed = self.own | self.shared
+
+    def _starts(self) -> dict[str, int]:
+        """Where the guard says that whoever acts stands: `pc(t) == here`."""
+        found = {}
+        for condition in conjuncts(self.action.guard):
+            seen = _at(condition)
+            if seen is not None and self.acting is not None and seen[0].eq(self.acting):
+                found[seen[1]] = seen[2]
+        return found
 
     def _is_own(self, update: Update) -> bool:
         """Whether a variable changes only where its first index of the acting sort is the one that acts."""
