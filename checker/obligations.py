@@ -73,15 +73,17 @@ class Certificate:
 
     def mentions(self, definition: Definition) -> frozenset[str]:
         """The declared functions that a definition speaks of, shared subterms included."""
-        found: set[str] = set()
-        for token in tokens(definition.body):
-            if token in self.functions:
-                found.add(token)
-            elif token in self.shared:
-                found |= self._shared_mentions[token]
-        return frozenset(found)
+        if definition.name not in self._mentions:
+            found: set[str] = set()
+            for token in set(tokens(definition.body)):
+                if token in self.functions:
+                    found.add(token)
+                elif token in self.shared:
+                    found |= self.mentions(self.shared[token])
+            self._mentions[definition.name] = frozenset(found)
+        return self._mentions[definition.name]
 
-    _shared_mentions: dict[str, frozenset[str]] = field(default_factory=dict)
+    _mentions: dict[str, frozenset[str]] = field(default_factory=dict)
 
 
 def parse(text: str, what: str = "the certificate") -> Certificate:
@@ -121,7 +123,7 @@ class _Reader:
             case _ if not self._schema:
                 raise self._refuse(f"it is no certificate of tdpcheck: it does not begin with (set-info :tdpcheck-certificate {SCHEMA})")
             case ["set-logic", "UF" | "QF_BV"]:
-                pass
+                self._check_header()
             case ["declare-sort", str(name), "0"]:
                 self._declare(name, "sort")
                 self._command(f"(declare-sort {name} 0)")
@@ -182,8 +184,8 @@ class _Reader:
             raise self._refuse(f"{made.name} must be a truth value without parameters")
         match part:
             case "":
-                found._shared_mentions[made.name] = found.mentions(made)
                 found.shared[made.name] = made
+                found.mentions(made)  # its subterms are known by now, so that no chain of them is ever followed twice
             case "axiom":
                 found.axioms.append(made.name)
             case "init":
@@ -221,15 +223,18 @@ class _Reader:
                 raise self._refuse(f"{made.name} must not speak of {token}")
         self._bound |= _bound_names(made)
 
-    def finish(self) -> Certificate:
-        """The certificate, if it is whole."""
-        found = self._found
+    def _check_header(self) -> None:
         if not self._schema:
             raise self._refuse(f"it is no certificate of tdpcheck: it does not begin with (set-info :tdpcheck-certificate {SCHEMA})")
         if self._schema != str(SCHEMA):
             raise self._refuse(f"it has schema {self._schema[:20]}, and this tdpcheck reads schema {SCHEMA}; make it again")
-        if found.header.get("kind") not in KINDS:
-            raise self._refuse(f"its kind is {found.header.get('kind', 'missing')!r}, expected {' or '.join(KINDS)}")
+        if self._found.header.get("kind") not in KINDS:
+            raise self._refuse(f"its kind is {self._found.header.get('kind', 'missing')!r}, expected {' or '.join(KINDS)}")
+
+    def finish(self) -> Certificate:
+        """The certificate, if it is whole."""
+        found = self._found
+        self._check_header()
         if not found.properties:
             raise self._refuse("it has no property; it was cut off")
         if not found.lemmas:
@@ -305,7 +310,7 @@ def primed_definitions(found: Certificate, changed: frozenset[str]) -> Iterator[
         yield f"(declare-fun {names[cell]} () {found.functions[cell][1]})"
     wanted = _below(found, found.lemmas.values())
     for name, made in found.shared.items():
-        if name in wanted and found._shared_mentions[name] & changed:
+        if name in wanted and found.mentions(made) & changed:
             names[name] = primed(name)
             yield Definition(primed(name), (), made.sort, rename(made.body, names)).text
     for name, made in found.lemmas.items():

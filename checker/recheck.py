@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,9 @@ from .sexpr import name_of
 from .solvers import SOLVERS, Answer, Session, open_session
 
 INITIALLY, SAFETY, EXISTS = "initially", "safety", "an initial state exists"
+GRACE = 5.0
+"""Seconds that a process gets beyond its time, to start and to end by itself."""
+
 Word = Literal["broken", "unknown"]
 
 
@@ -120,9 +124,7 @@ def check_certificate(
     started = time.monotonic()
     found = parse(text)
     if of is not None:
-        other = difference(found, parse_statement(of))
-        if other:
-            raise InputError(f"the certificate is not about this system: {other}")
+        require_same(found, of)
     session = open_session(solver, found.kind, per_query, None if timeout is None else started + timeout)
     check = _Check(found, session, most)
     failures = check.run()
@@ -133,8 +135,19 @@ def check_certificate(
     return Checked(solver, session.version, verdict, failures, session.queries, time.monotonic() - started, reason)
 
 
-def parse_statement(text: str) -> Certificate:
-    """A statement of `statement_of`, taken apart: a certificate without an invariant."""
+def require_same(found: Certificate, of: str) -> None:
+    """Make sure that a certificate is about the system and properties of `of`, as `statement_of` writes them.
+
+    Raises:
+        InputError: it is not.
+    """
+    other = difference(found, _statement(of))
+    if other:
+        raise InputError(f"the certificate is about something else: {other}")
+
+
+def _statement(text: str) -> Certificate:
+    """A statement without an invariant, taken apart."""
     return parse(text + "(define-fun |lemma none| () Bool true)\n", "today's system")
 
 
@@ -153,8 +166,9 @@ class _Check:
         session.send("".join(f"{c}\n" for c in found.commands))
         grounded = found.kind == "grounded"
         changed = frozenset(cell for step in found.steps.values() for cell in step.following)
-        if grounded:
-            session.send("".join(f"{line}\n" for line in primed_definitions(found, changed)))
+        primed_ones = list(primed_definitions(found, changed)) if grounded else []
+        if primed_ones:
+            session.send("".join(f"{line}\n" for line in primed_ones))
         for group in (self._exists, self._initiation, self._safety):
             group()
             if self._failures:
@@ -235,7 +249,7 @@ def recheck(
 
     Args:
         solvers: which; by default Z3, and cvc5 for quantified or bitwuzla for grounded certificates.
-        timeout: seconds for everything. A process that is not done by then is killed, and has not accepted.
+        timeout: seconds for each solver. A process that is not done by then is killed, and has not accepted.
         per_query: seconds for one question.
         jobs: how many processes at once.
         memory: bytes that each process may use; None is no limit.
@@ -244,66 +258,122 @@ def recheck(
     Raises:
         InputError: the text is no certificate, or is about another system.
     """
-    started = time.monotonic()
-    found = parse(text)
     if of is not None:
-        other = difference(found, parse_statement(of))
-        if other:
-            raise InputError(f"the certificate is not about this system: {other}")
-    chosen = tuple(solvers or ("z3", second_solver(found.kind)))
-    with tempfile.TemporaryDirectory(prefix="tdpcheck-") as folder:
-        path = Path(folder) / "certificate.smt2"
-        path.write_text(text, encoding="utf-8")
-        with ThreadPoolExecutor(max(1, jobs)) as pool:
-            asked = [pool.submit(_in_process, path, solver, started + timeout, per_query, memory) for solver in chosen]
-            answers = tuple(future.result() for future in asked)
-    return Rechecked(answers, time.monotonic() - started)
+        require_same(parse(text), of)
+    (answer,) = recheck_all([text], solvers=solvers, timeout=timeout, per_query=per_query, jobs=jobs, memory=memory)
+    return answer
 
 
-def _in_process(path: Path, solver: str, deadline: float, per_query: float, memory: int | None) -> Checked:
+def recheck_all(
+    texts: Sequence[str],
+    *,
+    solvers: Sequence[str] | None = None,
+    timeout: float = 60.0,
+    per_query: float = 20.0,
+    jobs: int = 2,
+    memory: int | None = 4 << 30,
+) -> list[Rechecked]:
+    """Like `recheck`, for many certificates: one process a solver and a share of them, since starting one costs as much as a small check.
+
+    Args:
+        timeout: seconds for each certificate and solver.
+
+    Raises:
+        InputError: one of them is no certificate.
+    """
+    kinds = [parse(text).kind for text in texts]
+    wanted: dict[str, list[int]] = {}
+    for number, kind in enumerate(kinds):
+        for solver in solvers or ("z3", second_solver(kind)):
+            wanted.setdefault(solver, []).append(number)
+    found: list[list[Checked]] = [[] for _ in texts]
+    with tempfile.TemporaryDirectory(prefix="tdpcheck-") as folder, ThreadPoolExecutor(max(1, jobs)) as pool:
+        paths = [Path(folder) / f"{number}.smt2" for number in range(len(texts))]
+        for path, text in zip(paths, texts, strict=True):
+            path.write_text(text, encoding="utf-8")
+        shares = [(s, numbers[k::jobs]) for s, numbers in wanted.items() for k in range(jobs if len(wanted) == 1 else 1)]
+        limits = _Limits(timeout, per_query, memory)
+        asked = [(numbers, pool.submit(_in_processes, [paths[n] for n in numbers], s, limits)) for s, numbers in shares if numbers]
+        for numbers, future in asked:
+            for number, answer in zip(numbers, future.result(), strict=True):
+                found[number].append(answer)
+    return [Rechecked(tuple(answers), max((a.seconds for a in answers), default=0.0)) for answers in found]
+
+
+@dataclass(frozen=True)
+class _Limits:
+    timeout: float
+    per_query: float
+    memory: int | None
+
+
+def _in_processes(paths: Sequence[Path], solver: str, limits: _Limits) -> list[Checked]:
+    """The answers of one solver, by a fresh process; by another one from where it died."""
+    answers: list[Checked] = []
+    while len(answers) < len(paths):
+        answers += _in_process(paths[len(answers) :], solver, limits)
+    return answers
+
+
+def _in_process(paths: Sequence[Path], solver: str, limits: _Limits) -> list[Checked]:
+    """At least one answer: where the process died or was ended, that is the last one."""
     started = time.monotonic()
-    left = deadline - started
-    if left <= 0:
-        return Checked(solver, "", "undecided", reason="the time is up")
-    command = [sys.executable, "-m", "tdpcheck.checker.recheck", str(path), "--solver", solver]
-    command += ["--timeout", f"{left:.3f}", "--per-query", f"{per_query:.3f}", "--memory", str(memory or 0)]
+    command = [sys.executable, "-m", "tdpcheck.checker.recheck", *map(str, paths), "--solver", solver]
+    command += ["--timeout", f"{limits.timeout:.3f}", "--per-query", f"{limits.per_query:.3f}", "--memory", str(limits.memory or 0)]
+    patience = limits.timeout * len(paths) + GRACE
     try:
-        done = subprocess.run(command, capture_output=True, timeout=left + 1.0, check=False, stdin=subprocess.DEVNULL)
-    except subprocess.TimeoutExpired:
-        return Checked(solver, "", "undecided", seconds=time.monotonic() - started, reason="the time is up; its process was ended")
-    seconds = time.monotonic() - started
+        done = subprocess.run(command, capture_output=True, timeout=patience, check=False, stdin=subprocess.DEVNULL)
+        said, complaint, code = done.stdout, done.stderr, done.returncode
+    except subprocess.TimeoutExpired as late:
+        said, complaint, code = late.stdout or b"", b"", None
+    answers = [answer for line in said.splitlines() if (answer := _told(line)) is not None]
+    if len(answers) == len(paths):
+        return answers
+    if code is None:
+        how = "the time is up; its process was ended"
+    elif code < 0:
+        how = f"its process was killed by signal {-code}"
+    else:
+        last = complaint.decode("utf-8", "replace").strip().splitlines()[-1:] or [f"exit code {code}"]
+        how = f"its process ended without an answer: {last[0][:200]}"
+    return [*answers, Checked(solver, "", "undecided", seconds=time.monotonic() - started, reason=how)]
+
+
+def _told(line: bytes) -> Checked | None:
+    """An answer as a worker prints it; None if it is none.
+
+    Raises:
+        InputError: the solver does not accept the certificate.
+    """
     try:
-        told = json.loads(done.stdout)
-        failures = tuple(Failure(**f) for f in told.pop("failures"))
-        return Checked(**{**told, "failures": failures, "seconds": seconds})
+        told = json.loads(line)
+        if "refuses" not in told:
+            return Checked(**{**told, "failures": tuple(Failure(**f) for f in told["failures"])})
     except (ValueError, TypeError, KeyError):
-        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        how = f"was killed by signal {-done.returncode}" if done.returncode < 0 else f"ended without an answer: {last[0][:200]}"
-        return Checked(solver, "", "undecided", seconds=seconds, reason=f"its process {how}")
+        return None
+    raise InputError(str(told["refuses"]))
 
 
 def _main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tdpcheck.checker.recheck", description="Check a certificate with one solver.")
-    parser.add_argument("file")
+    parser = argparse.ArgumentParser(prog="python -m tdpcheck.checker.recheck", description="Check certificates with one solver.")
+    parser.add_argument("file", nargs="+")
     parser.add_argument("--solver", choices=SOLVERS, default="z3")
-    parser.add_argument("--timeout", type=float)
+    parser.add_argument("--timeout", type=float, help="seconds for each file")
     parser.add_argument("--per-query", type=float, default=20.0)
     parser.add_argument("--memory", type=int, default=0, help="bytes; 0 is no limit")
     given = parser.parse_args(arguments)
     if given.memory:
-        import resource
-
         resource.setrlimit(resource.RLIMIT_AS, (given.memory, given.memory))
-    try:
-        text = Path(given.file).read_text(encoding="utf-8")
-        answer = check_certificate(text, given.solver, timeout=given.timeout, per_query=given.per_query)
-    except (TdpcheckError, OSError, UnicodeDecodeError) as error:
-        print(f"tdpcheck: {error}", file=sys.stderr)
-        return 2
-    except MemoryError:
-        print("there was not enough memory", file=sys.stderr)
-        return 3
-    print(json.dumps(asdict(answer)))
+    for file in given.file:
+        try:
+            text = Path(file).read_text(encoding="utf-8")
+            told = asdict(check_certificate(text, given.solver, timeout=given.timeout, per_query=given.per_query))
+        except (TdpcheckError, OSError, UnicodeDecodeError) as error:
+            told = {"refuses": str(error)}
+        except MemoryError:
+            print("there was not enough memory", file=sys.stderr)
+            return 3
+        print(json.dumps(told), flush=True)
     return 0
 
 

@@ -22,6 +22,13 @@ class Answer:
     reason: str = ""
 
 
+def _refusal(solver: str, said: str) -> Exception:
+    """What to raise when a solver does not take a text."""
+    if "bad_alloc" in said or "out of memory" in said.lower():
+        return MemoryError(said)
+    return InputError(f"{solver} does not accept the certificate: {' '.join(said.split())[:300]}")
+
+
 class Session(ABC):
     """One solver process's talk: text in, answers out.
 
@@ -43,6 +50,7 @@ class Session(ABC):
 
         Raises:
             InputError: the solver does not accept them.
+        MemoryError: it has not enough memory for them.
         """
 
     @abstractmethod
@@ -101,12 +109,12 @@ class _Z3(Session):
             return str(self._z3.z3core.Z3_eval_smtlib2_string(self._context.ref(), text))
         except self._z3.Z3Exception as error:
             said = error.value
-            raise InputError(f"z3 does not accept the certificate: {said.decode() if isinstance(said, bytes) else said}") from None
+            raise _refusal("z3", said.decode() if isinstance(said, bytes) else str(said)) from None
 
     def send(self, text: str) -> None:
         said = self._evaluate(text).strip()
         if said:
-            raise InputError(f"z3 does not accept the certificate: {said[:300]}")
+            raise _refusal("z3", said)
 
     def _check(self, seconds: float, sat: bool) -> Answer:
         said = self._evaluate(f"(set-option :timeout {max(1, int(seconds * 1000))})\n(check-sat)\n").strip()
@@ -164,9 +172,9 @@ class _Cvc5(Session):
             while not (command := parser.nextCommand()).isNull():
                 said = str(command.invoke(solver, parser.getSymbolManager())).strip()
                 if said:
-                    raise InputError(f"cvc5 does not accept the certificate: {said[:300]}")
+                    raise _refusal("cvc5", said)
         except RuntimeError as error:
-            raise InputError(f"cvc5 does not accept the certificate: {str(error)[:300]}") from None
+            raise _refusal("cvc5", str(error)) from None
 
     def _check(self, seconds: float, sat: bool) -> Answer:
         until = time.monotonic() + seconds
@@ -206,7 +214,7 @@ class _Bitwuzla(Session):
         try:
             self._parser.parse(text, False, False)
         except self._bitwuzla.BitwuzlaException as error:
-            raise InputError(f"bitwuzla does not accept the certificate: {str(error)[:300]}") from None
+            raise _refusal("bitwuzla", str(error)) from None
 
     def _check(self, seconds: float, sat: bool) -> Answer:
         until = time.monotonic() + seconds
