@@ -42,7 +42,9 @@ def parametric(
     """
     head = _Head(PARAMETRIC, system.name, _several(prop), EVERY_SIZE, digest, scenario)
     writer = _ParametricWriter(system)
-    return _text([*head.lines(len(lemmas), len(system.actions)), *writer.statement(_several(prop)), *_clauses(lemmas, writer.closed)])
+    return _text(
+        [*head.lines(len(lemmas), len(system.actions)), *writer.statement(_several(prop)), *_clauses(_some(lemmas), writer.closed)]
+    )
 
 
 def grounded(
@@ -69,7 +71,7 @@ def grounded(
     writer = _GroundWriter(ground_system)
     named = [c if isinstance(c, Lemma) else Lemma(str(number), c, readable(ground_system, c)) for number, c in enumerate(clauses, 1)]
     statement = writer.statement(_several(prop))
-    invariant = [*_ranges(ground_system), *named]
+    invariant = _some([*_ranges(ground_system), *named])
     return _text([*head.lines(len(invariant), len(ground_system.actions)), *statement, *writer.clauses(invariant)])
 
 
@@ -84,6 +86,10 @@ def statement_of(system: TransitionSystem | GroundSystem, prop: Property | Seque
 
 def _several(prop: Property | Sequence[Property]) -> tuple[Property, ...]:
     return (prop,) if isinstance(prop, Property) else tuple(prop)
+
+
+def _some(lemmas: Sequence[Lemma]) -> Sequence[Lemma]:
+    return lemmas or [Lemma("nothing", z3.BoolVal(True), "Nothing need be known of a state.")]
 
 
 def _text(lines: Iterable[str]) -> str:
