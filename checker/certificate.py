@@ -336,7 +336,7 @@ def _readable(kinds: Mapping[str, object], term: z3.ExprRef, depth: int) -> str:
         case z3.Z3_OP_OR:
             return "(" + " or ".join(inner) + ")"
         case z3.Z3_OP_NOT if shape(parts[0]).operator == z3.Z3_OP_EQ:
-            return _equation(kinds, parts[0], inner_of(kinds, parts[0], depth - 1), "is not")
+            return _equation(kinds, parts[0], [_readable(kinds, part, max(depth - 2, 1)) for part in parts[0].children()], "is not")
         case z3.Z3_OP_NOT:
             return f"not {inner[0]}"
         case z3.Z3_OP_IMPLIES:
@@ -353,11 +353,6 @@ def _readable(kinds: Mapping[str, object], term: z3.ExprRef, depth: int) -> str:
             return str(term.decl().name())
         case _:
             return f"{term.decl().name()}({', '.join(inner)})"
-
-
-def inner_of(kinds: Mapping[str, object], term: z3.ExprRef, depth: int) -> list[str]:
-    """The parts of a term, readable."""
-    return [_readable(kinds, part, max(depth, 1)) for part in term.children()]
 
 
 def _equation(kinds: Mapping[str, object], term: z3.ExprRef, inner: Sequence[str], verb: str) -> str:

@@ -100,11 +100,13 @@ class Surveyed:
         traces: for each term, a shortest run to a state in which it is true; None if no visited state is one.
         stats: what was counted; where it is `complete`, None means that no reachable state is one.
         stopped: why the search ended early, empty if it did not.
+        states: every reachable state, if they were to be kept and the search is complete.
     """
 
     traces: dict[str, Trace | None]
     stats: Stats
     stopped: str = ""
+    states: tuple[State, ...] = ()
 
 
 def survey(
@@ -114,8 +116,13 @@ def survey(
     *,
     max_states: int | None = None,
     timeout: float | None = None,
+    keep: bool = False,
 ) -> Surveyed:
-    """Visit the reachable states once, nearest first, and find the nearest state for each closed term."""
+    """Visit the reachable states once, nearest first, and find the nearest state for each closed term.
+
+    Args:
+        keep: answer with the states themselves, too; `explored.py` makes a proof of them.
+    """
     search = _Breadth(Evaluator(system, geometry), max_states, None if timeout is None else time.monotonic() + timeout)
     tests = {name: search.evaluator.compile(term) for name, term in terms.items()}
     nearest: dict[str, State] = {}
@@ -128,7 +135,8 @@ def survey(
                     nearest[name] = hit
     except KeyboardInterrupt:
         search.stopped = INTERRUPTED
-    return Surveyed({name: search.run_to(nearest[name]) if name in nearest else None for name in terms}, search.stats, search.stopped)
+    traces = {name: search.run_to(nearest[name]) if name in nearest else None for name in terms}
+    return Surveyed(traces, search.stats, search.stopped, search.visited if keep and search.stats.complete else ())
 
 
 class _Breadth:
@@ -181,6 +189,11 @@ class _Breadth:
         elif self._deadline is not None and time.monotonic() > self._deadline:
             self.stopped = "the time is up"
         return bool(self.stopped)
+
+    @property
+    def visited(self) -> tuple[State, ...]:
+        """The states met so far."""
+        return tuple(self._parents)
 
     def run_to(self, state: State) -> Trace:
         """The run by which the search came to `state`."""

@@ -28,6 +28,9 @@ INITIALLY, SAFETY, EXISTS = "initially", "safety", "an initial state exists"
 GRACE = 5.0
 """Seconds that a process gets beyond its time, to start and to end by itself."""
 
+TOGETHER = 8
+"""How many quantified clauses are asked about at once: each question has its price, and a large one is hard to decide."""
+
 Word = Literal["broken", "unknown"]
 
 
@@ -190,7 +193,7 @@ class _Check:
 
     def _initiation(self) -> None:
         found = self._found
-        self._all(INITIALLY, [*found.axioms, *found.init], {name: name for name in found.lemmas}, found.kind == "grounded")
+        self._all(INITIALLY, [*found.axioms, *found.init], {name: name for name in found.lemmas})
 
     def _safety(self) -> None:
         with self._session.scope([*self._found.axioms, *self._found.lemmas]):
@@ -201,7 +204,7 @@ class _Check:
         found = self._found
         changed = step.following.keys()
         goals = {name: after_renaming(found, step, made) for name, made in found.lemmas.items() if found.mentions(made) & changed}
-        self._all(step.name, [step.guard], goals, False)
+        self._all(step.name, [step.guard], goals)
 
     def _ground_step(self, step: Step) -> None:
         found = self._found
@@ -210,22 +213,26 @@ class _Check:
         if goals:
             read = frozenset().union(*(found.mentions(found.lemmas[name]) for name in goals)) & self._changing
             equations = [f"(= {after} {value})" for after, value in frame(found, step, sorted(read)).items()]
-            self._all(step.name, [step.guard, *equations], goals, True)
+            self._all(step.name, [step.guard, *equations], goals)
 
     @property
     def _changing(self) -> frozenset[str]:
         return frozenset(cell for step in self._found.steps.values() for cell in step.following)
 
-    def _all(self, step: str, known: Sequence[str], goals: dict[str, str], at_once: bool) -> None:
-        """Whether `known` implies each of the goals: one question where that is likely to do, else one for each."""
+    def _all(self, step: str, known: Sequence[str], goals: dict[str, str]) -> None:
+        """Whether `known` implies each of the goals: some are asked together, and one by one where that is not `unsat`."""
         session, lemmas = self._session, self._found.lemmas
+        names = list(goals)
+        size = len(names) if self._found.kind == "grounded" else TOGETHER
         with session.scope(known):
-            if at_once and session.ask([f"(not (and true {' '.join(goals.values())}))"]).word == "unsat":
-                return
-            for name, goal in goals.items():
-                self._fail(step, lemmas[name], session.ask([f"(not {goal})"]))
-                if len(self._failures) >= self._most:
-                    return
+            for start in range(0, len(names), max(1, size)):
+                some = names[start : start + size]
+                if len(some) > 1 and session.ask([f"(not (and {' '.join(goals[name] for name in some)}))"]).word == "unsat":
+                    continue
+                for name in some:
+                    self._fail(step, lemmas[name], session.ask([f"(not {goals[name]})"]))
+                    if len(self._failures) >= self._most:
+                        return
 
     def _fail(self, step: str, clause: Definition | None, answer: Answer) -> None:
         if answer.word == "unsat":

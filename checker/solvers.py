@@ -125,7 +125,7 @@ class _Z3(Session):
 
 
 class _Cvc5(Session):
-    """cvc5 has several ways with quantifiers, and what one cannot decide another may: they are tried in turn, each with more time."""
+    """cvc5 has several ways with quantifiers, and what one cannot decide another may: they are tried in turn."""
 
     WAYS: ClassVar[dict[str, tuple[dict[str, str], ...]]] = {
         "parametric": ({"mbqi": "true"}, {"finite-model-find": "true"}, {"full-saturate-quant": "true"}),
@@ -184,7 +184,7 @@ class _Cvc5(Session):
             left = until - time.monotonic()
             if left <= 0:
                 break
-            answer = self._asked(number, left if number == ways - 1 else left / (4 if number == 0 else 2))
+            answer = self._asked(number, left if number == ways - 1 else left / 2)
             if answer.word != "unknown":
                 break
         return answer

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import cvc5
 import pytest
 import z3
 
@@ -74,6 +76,23 @@ def test_a_proof_is_accepted_by_both_solvers(name: str) -> None:
 
         assert ("accepted", ()) == (answer.verdict, answer.failures)
         assert answer.queries > len(parse(text_of(name)).lemmas)
+
+
+@pytest.mark.parametrize("name", CERTIFICATES)
+def test_the_file_as_it_stands_is_read_by_other_programs(name: str) -> None:
+    """It is plain SMT-LIB: definitions that somebody may take into questions of their own."""
+    text = text_of(name)
+    context = z3.Context()  # lives as long as it is used
+    said = z3.z3core.Z3_eval_smtlib2_string(context.ref(), text + "(check-sat)")
+    solver = cvc5.Solver()
+    parser = cvc5.InputParser(solver)
+    parser.setStringInput(cvc5.InputLanguage.SMT_LIB_2_6, text, name)
+    answers = set()
+    while not (command := parser.nextCommand()).isNull():
+        answers.add(command.invoke(solver, parser.getSymbolManager()))
+
+    assert "sat" == said.strip()
+    assert {""} == answers
 
 
 @pytest.mark.parametrize("solver", ["z3", "cvc5", "bitwuzla"])
@@ -361,6 +380,27 @@ def test_a_process_that_dies_has_not_accepted() -> None:
     assert not answer.accepted
     assert not answer.refused
     assert all("its process" in a.reason or "memory" in a.reason for a in answer.answers)
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("kill -9 $$", "its process was killed by signal 9"),
+        ("echo accepted", "its process ended without an answer: exit code 0"),
+        ("echo oh dear >&2; exit 7", "its process ended without an answer: oh dear"),
+        ('echo \'{"verdict": "accepted"}\'', "its process ended without an answer: exit code 0"),
+    ],
+)
+def test_a_process_that_says_nothing_has_not_accepted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, reason: str) -> None:
+    """Whatever becomes of it, there is a reason and no acceptance."""
+    impostor = tmp_path / "python"
+    impostor.write_text(f"#!/bin/sh\n{script}\n")
+    impostor.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(impostor))
+    answer = recheck(every_size("table_cache"))
+
+    assert not answer.accepted
+    assert [reason, reason] == [a.reason for a in answer.answers]
 
 
 def test_no_time_is_no_acceptance() -> None:

@@ -11,7 +11,7 @@ import pytest
 import z3
 
 from tdpcheck.checker.certificate import grounded, statement_of
-from tdpcheck.checker.explore import reachable
+from tdpcheck.checker.explore import reachable, survey
 from tdpcheck.checker.explored import explored_invariant
 from tdpcheck.checker.recheck import check_certificate
 from tdpcheck.core.errors import EngineError
@@ -162,6 +162,18 @@ def test_clauses_that_are_not_needed_are_said_to_be_so() -> None:
         idle += [clause.name] if verdicts == {"accepted"} else []
 
     assert len(idle) < len(learned.clauses) / 3
+
+
+def test_the_states_of_a_survey_are_kept_if_it_is_complete() -> None:
+    """Whoever explored for questions has the states for the proof."""
+    system, prop = table_cache.system, table_cache.no_stale_cache
+    seen = survey(system, TABLE, {"bad": z3.Not(prop.holds)}, keep=True)
+
+    assert set(reachable(system, TABLE)[0]) == set(seen.states)
+    assert seen.stats.states == len(seen.states)
+    assert explored_invariant(ground(system, TABLE), seen.states, [prop]).complete
+    assert () == survey(system, TABLE, {}, keep=True, max_states=3).states
+    assert () == survey(system, TABLE, {}).states
 
 
 def test_one_invariant_serves_several_properties() -> None:
