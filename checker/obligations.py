@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..core.errors import InputError
-from .sexpr import RESERVED, Sexpr, name_of, read, rename, symbol, tokens, unquoted, write
+from .sexpr import LITERAL, OPERATORS, RESERVED, Sexpr, name_of, read, rename, symbol, tokens, unquoted, write
 
 SCHEMA = 1
 KINDS = ("parametric", "grounded")
@@ -218,10 +218,14 @@ class _Reader:
     def _scoped(self, made: Definition, action: str) -> None:
         """A definition speaks of the state, of subterms with names, and of its own action's parameters; it hides none of them."""
         allowed = ("sort", "function", "shared", f"parameter {action}")
-        for token in tokens(made.body):
-            if token in self._names and self._names[token] not in allowed:
+        bound = _bound_names(made)
+        for token in set(tokens([made.body, made.sort, *made.parameters])):
+            part = self._names.get(token)
+            if part is None and token not in bound and token not in OPERATORS and not LITERAL.fullmatch(token):
+                raise self._refuse(f"{made.name} speaks of {token[:60]}, which is neither declared before it nor a word that is known here")
+            if part is not None and part not in allowed:
                 raise self._refuse(f"{made.name} must not speak of {token}")
-        self._bound |= _bound_names(made)
+        self._bound |= bound
 
     def _check_header(self) -> None:
         if not self._schema:

@@ -11,13 +11,20 @@ from ..core.errors import InputError
 Sexpr: TypeAlias = "str | list[Sexpr]"
 """A token, or a list of expressions. Strings keep their quotes; a symbol that needs no bars has lost them."""
 
-MOST_CHARACTERS = 64_000_000
+MOST_CHARACTERS = 16_000_000
 _TOKEN = re.compile(r'[ \t\r\n]+|;[^\n]*|(\(|\)|"(?:[^"]|"")*"|\|[^|\\]*\||[^\s()"|;]+)')
 _PLAIN = re.compile(r"[A-Za-z~!@$%^&*_+=<>.?/-][A-Za-z0-9~!@$%^&*_+=<>.?/-]*")
-RESERVED = frozenset(
-    "true false and or not xor ite distinct let forall exists match par as _ ! = => assert check-sat push pop concat".split()
+OPERATORS = frozenset(
+    (
+        "true false and or not xor ite distinct let forall exists => = _ Bool BitVec concat extract zero_extend sign_extend "
+        "bvneg bvadd bvsub bvmul bvudiv bvurem bvand bvor bvxor bvnot bvshl bvlshr bvashr "
+        "bvule bvult bvuge bvugt bvsle bvslt bvsge bvsgt"
+    ).split()
 )
-"""Words of the language: no name of a system may be one of them, however it is written."""
+"""The words of SMT-LIB that a certificate uses. Others (annotations, further binders) would need thought, and are refused."""
+RESERVED = OPERATORS | frozenset("! as par match lambda choice assert check-sat push pop declare-fun declare-sort define-fun".split())
+"""No name of a system may be one of these, however it is written."""
+LITERAL = re.compile(r"[0-9]+|bv[0-9]+|#b[01]+|#x[0-9a-fA-F]+")
 
 
 def read(text: str, what: str = "the text") -> list[Sexpr]:
@@ -86,7 +93,15 @@ def symbol(name: str) -> str:
     Raises:
         InputError: it cannot be written as a symbol, or is a word of the language.
     """
-    if name in RESERVED or "|" in name or "\\" in name or not name.isprintable() or not name.isascii() or not name:
+    if (
+        name in RESERVED
+        or LITERAL.fullmatch(name)
+        or "|" in name
+        or "\\" in name
+        or not name.isprintable()
+        or not name.isascii()
+        or not name
+    ):
         raise InputError(f"{name!r} cannot be the name of anything in SMT-LIB; choose another")
     return name if _PLAIN.fullmatch(name) else f"|{name}|"
 

@@ -12,7 +12,7 @@ import z3
 
 from ..core.errors import ModelError
 from ..core.shape import children, shape
-from .sexpr import symbol
+from .sexpr import LITERAL, RESERVED, symbol
 
 _QUANTIFIER, _VARIABLE = -1, -2
 _PLAIN = {
@@ -178,7 +178,7 @@ def fresh(name: str, taken: set[str]) -> str:
     plain = "".join(c if c.isalnum() or c in "_.!" else "_" for c in name if c.isascii()) or "x"
     plain = plain if not plain[0].isdigit() else f"x{plain}"
     number, candidate = 0, plain
-    while candidate in taken or candidate in ("true", "false", "let", "as", "par", "and", "or", "not", "ite", "xor", "forall", "exists"):
+    while candidate in taken or candidate in RESERVED or LITERAL.fullmatch(candidate):
         number += 1
         candidate = f"{plain}.{number}"
     return candidate

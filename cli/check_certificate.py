@@ -100,7 +100,8 @@ def _record(file: str, found: Certificate, verdict: str, answer: Rechecked) -> C
 
 def _lines(file: str, found: Certificate, verdict: str, answer: Rechecked) -> list[str]:
     header = found.header
-    where = f" (scenario {header['scenario']})" if header.get("scenario") else ""
+    about = [f"{word} {header[word]}" for word in ("scenario", "model") if header.get(word)]
+    where = f" ({', '.join(about)})" if about else ""
     lines = [
         f"{file}: {header.get('property', '')} of {header.get('system', '')}{where}, {header.get('sizes', '')}",
         f"  {found.kind}: {len(found.lemmas)} clauses, {len(found.steps)} actions",

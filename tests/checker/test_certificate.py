@@ -347,7 +347,10 @@ def test_a_certificate_that_was_cut_off_is_never_accepted(name: str) -> None:
         (lambda text: text + "(define-fun |lemma x| () Bool (let ((mapped true)) mapped))\n", "a bound variable hides mapped"),
         (lambda text: text + "(define-fun |lemma x| ((p Page)) Bool true)\n", "must be a truth value without parameters"),
         (lambda text: text + "(define-fun |lemma x| () Bool (used used))\n", "z3 does not accept"),
-        (lambda text: text + "(define-fun |lemma x| () Bool (unheard of))\n", "z3 does not accept"),
+        (lambda text: text + "(define-fun |lemma x| () Bool (unheard of))\n", "speaks of"),
+        (lambda text: text + "(define-fun |lemma x| () Bool (! true :named used))\n", "speaks of|must not"),
+        (lambda text: text + "(define-fun |lemma x| () Bool (forall ((p Page)) ((lambda ((used Page)) true) p)))\n", "speaks of lambda"),
+        (lambda text: text + "(define-fun |lemma x| () Bool |lemma x|)\n", "speaks of .lemma x"),
         (lambda text: text.replace("(define-fun |guard zap|", "(define-fun |gourd zap|"), "is no part of a certificate"),
         (lambda text: "\n".join(x for x in text.splitlines() if "|guard zap|" not in x), "action zap has no guard"),
         (lambda text: text.replace("(declare-fun used (Page)", "(declare-fun used (Device)"), "has not the sorts of used"),
@@ -457,7 +460,7 @@ def test_a_certificate_is_the_same_text_each_time() -> None:
 def test_names_that_cannot_be_written_are_refused() -> None:
     """A variable called `and` would be another thing in the file than in the system."""
     prop = Property("p", "", truth(True))
-    for name in ("and", "a|b", "é"):
+    for name in ("and", "a|b", "é", "bvadd", "bv1", "12"):
         var = StateVar(name, (), Word(2))
         with pytest.raises((ModelError, InputError), match="cannot be the name"):
             grounded(ground(TransitionSystem("s", (), (var,), (), ()), Geometry({})), prop, [truth(True)])

@@ -29,7 +29,7 @@ def test_a_proof_is_accepted(call: Call, file: Path) -> None:
     result = call("check-certificate", str(file))
 
     assert 0 == result.exit_code
-    assert f"{file}: no_stale_cache of table_cache (scenario toy), every size\n" in result.output
+    assert f"{file}: no_stale_cache of table_cache (scenario toy, model 1b77e2), every size\n" in result.output
     assert "  parametric: 5 clauses, 5 actions\n" in result.output
     assert ["z3", "cvc5"] == [line.split()[0] for line in result.output.splitlines() if ": accepted (" in line]
     assert result.output.splitlines()[-1].startswith("accepted: an initial state exists")
