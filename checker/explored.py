@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import z3
@@ -88,7 +89,7 @@ class _Learner:
         self._cells = grounded.cells
         self._deadline = deadline
         self._all = (1 << len(states)) - 1
-        self._masks = [_masks([state[position[cell.name]] for state in states]) for cell in self._cells]
+        self._masks = [_masks(list(map(itemgetter(position[cell.name]), states))) for cell in self._cells]
         self._domains = [range(_patterns(grounded.variable(cell))) for cell in self._cells]
         self._properties = tuple(properties)
         self._relation = _Relation(grounded, properties)
@@ -212,8 +213,9 @@ class _Learner:
         exists = {v for v in self._domains[number] if not isinstance(kind, Sort) or v < self._grounded.geometry.size(kind)}
         show = kind.show if isinstance(kind, Sort) else str
         named = sorted(values & exists)
-        if 2 * len(named) > len(exists) and exists - values:
-            return f"{cell.name} is not {' or '.join(show(v) for v in sorted(exists - values))}"
+        others = [show(v) for v in sorted(exists - values)]
+        if 2 * len(named) > len(exists) and others:
+            return f"{cell.name} is {'not' if len(others) == 1 else 'none of'} {', '.join(others)}"
         return f"{cell.name} is {' or '.join(show(v) for v in named) or 'nothing'}"
 
 
@@ -279,8 +281,11 @@ def _patterns(variable: z3.ExprRef) -> int:
 
 def _masks(column: Sequence[int]) -> Mapping[int, int]:
     """For each value of a cell, the set of states that have it, as the bits of a number."""
-    places: dict[int, bytearray] = {}
-    size = (len(column) + 7) // 8
-    for number, value in enumerate(column):
-        places.setdefault(value, bytearray(size))[number >> 3] |= 1 << (number & 7)
-    return {value: int.from_bytes(bits, "little") for value, bits in places.items()}
+    numbers = {value: number for number, value in enumerate(dict.fromkeys(column))}
+    if len(numbers) == 1:
+        return {value: (1 << len(column)) - 1 for value in numbers}
+    if len(numbers) > 256:
+        return {value: sum(1 << place for place, one in enumerate(column) if one == value) for value in numbers}
+    digits = bytes(map(numbers.__getitem__, reversed(column)))  # the last state is the highest bit
+    tables = {value: bytes(48 + (other == number) for other in range(256)) for value, number in numbers.items()}
+    return {value: int(digits.translate(table), 2) for value, table in tables.items()}
