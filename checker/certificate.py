@@ -17,8 +17,8 @@ import z3
 
 from ..core.errors import ModelError
 from ..core.ground import GroundSystem
-from ..core.shape import shape, subterms
-from ..core.sorts import Rigid, Sort, StateVar, element_index
+from ..core.shape import children, shape, subterms
+from ..core.sorts import Kind, Rigid, Sort, StateVar, element_index
 from ..core.system import Action, Lemma, Property, TransitionSystem, Update
 from .induction import EVERY_SIZE, axioms
 from .sexpr import quoted, symbol
@@ -315,50 +315,55 @@ def _ranges(system: GroundSystem) -> Iterator[Lemma]:
             )
 
 
-_MOST_READABLE = 400
+MOST_WORDS = 60
 
 
 def readable(system: GroundSystem, term: z3.BoolRef) -> str:
     """A grounded clause in the model's own names, cut off where it gets long."""
-    kinds = {cell.name: cell.var.kind for cell in system.cells}
-    text = _readable(kinds, term, 12)
-    return text if len(text) <= _MOST_READABLE else text[:_MOST_READABLE] + " …"
+    return _Telling({cell.name: cell.var.kind for cell in system.cells}).tell(term)
 
 
-def _readable(kinds: Mapping[str, object], term: z3.ExprRef, depth: int) -> str:
-    parts = term.children()
-    if depth == 0 and parts:
-        return "…"
-    inner = [_readable(kinds, part, depth - 1) for part in parts[:40]] + ["…"] * (len(parts) > 40)
-    match shape(term).operator:
-        case z3.Z3_OP_AND:
-            return "(" + " and ".join(inner) + ")"
-        case z3.Z3_OP_OR:
-            return "(" + " or ".join(inner) + ")"
-        case z3.Z3_OP_NOT if shape(parts[0]).operator == z3.Z3_OP_EQ:
-            return _equation(kinds, parts[0], [_readable(kinds, part, max(depth - 2, 1)) for part in parts[0].children()], "is not")
-        case z3.Z3_OP_NOT:
-            return f"not {inner[0]}"
-        case z3.Z3_OP_IMPLIES:
-            return f"({inner[0]} implies {inner[1]})"
-        case z3.Z3_OP_EQ:
-            return _equation(kinds, term, inner, "is")
-        case z3.Z3_OP_ITE:
-            return f"(if {inner[0]} then {inner[1]} else {inner[2]})"
-        case z3.Z3_OP_BNUM:
-            return str(term.as_long())
-        case z3.Z3_OP_TRUE | z3.Z3_OP_FALSE:
-            return str(term).lower()
-        case _ if not parts:
-            return str(term.decl().name())
-        case _:
-            return f"{term.decl().name()}({', '.join(inner)})"
+class _Telling:
+    """Tells a term, and gives up after `MOST_WORDS` parts: nobody reads further, and shared parts may be told endlessly."""
 
+    def __init__(self, kinds: Mapping[str, Kind]) -> None:
+        self._kinds = kinds
+        self._left = MOST_WORDS
 
-def _equation(kinds: Mapping[str, object], term: z3.ExprRef, inner: Sequence[str], verb: str) -> str:
-    left, right = term.children()
-    if z3.is_bv_value(left):
-        left, right, inner = right, left, inner[::-1]
-    kind = kinds.get(left.decl().name()) if z3.is_const(left) else None
-    value = kind.show(right.as_long()) if isinstance(kind, Sort) and z3.is_bv_value(right) else inner[1]
-    return f"{inner[0]} {verb} {value}"
+    def tell(self, term: z3.ExprRef) -> str:
+        """The term in words and operators."""
+        self._left -= 1
+        if self._left < 0:
+            return "…"
+        parts = children(term)
+        match shape(term).operator:
+            case z3.Z3_OP_AND | z3.Z3_OP_OR as operator:
+                return "(" + (" and " if operator == z3.Z3_OP_AND else " or ").join(self._some(parts)) + ")"
+            case z3.Z3_OP_NOT if shape(parts[0]).operator == z3.Z3_OP_EQ:
+                return self._equation(parts[0], "is not")
+            case z3.Z3_OP_NOT:
+                return f"not {self.tell(parts[0])}"
+            case z3.Z3_OP_EQ:
+                return self._equation(term, "is")
+            case z3.Z3_OP_ITE:
+                return "(if {} then {} else {})".format(*map(self.tell, parts))
+            case z3.Z3_OP_BNUM:
+                return str(term.as_long())
+            case _ if not parts:
+                return str(term.decl().name())
+            case _:
+                return f"{term.decl().name()}({', '.join(self._some(parts))})"
+
+    def _some(self, parts: Sequence[z3.ExprRef]) -> Iterator[str]:
+        for part in parts:
+            yield self.tell(part)
+            if self._left < 0:
+                return
+
+    def _equation(self, term: z3.ExprRef, verb: str) -> str:
+        left, right = children(term)
+        if z3.is_bv_value(left):
+            left, right = right, left
+        kind = self._kinds.get(left.decl().name()) if z3.is_const(left) else None
+        value = kind.show(right.as_long()) if isinstance(kind, Sort) and z3.is_bv_value(right) else self.tell(right)
+        return f"{self.tell(left)} {verb} {value}"

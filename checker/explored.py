@@ -231,21 +231,23 @@ class _Relation:
         unroller = Unroller(grounded)
         goal = z3.Goal()
         goal.add(unroller.transition(0))
-        named: dict[str, z3.BoolRef] = {}
+        names: list[str] = []
         for step in (0, 1):
+            terms = []
             for number, cell in enumerate(grounded.cells):
                 variable = grounded.variable(cell)
                 for value in [1] if z3.is_bool(variable) else range(_patterns(variable)):
-                    holds = variable if z3.is_bool(variable) else variable == value
-                    named[f"cell:{step}:{number}:{value}"] = unroller.at(holds, step)
-        for number, prop in enumerate(properties):
-            named[f"bad:{number}"] = unroller.at(bad(grounded, prop), 0)
-        for name, term in named.items():
-            goal.add(z3.Bool(name) == term)
+                    names.append(f"cell:{step}:{number}:{value}")
+                    terms.append(z3.Bool(names[-1]) == (variable if z3.is_bool(variable) else variable == value))
+            if step == 0:
+                for number, prop in enumerate(properties):
+                    names.append(f"bad:{number}")
+                    terms.append(z3.Bool(names[-1]) == bad(grounded, prop))
+            goal.add(unroller.at(z3.And(terms), step))
         (clauses,) = z3.Then("simplify", "bit-blast", "tseitin-cnf")(goal)
         variables, matrix = _dimacs(clauses.dimacs())
         free = max([*variables.values(), *(abs(literal) for clause in matrix for literal in clause), 0])
-        for name in named:
+        for name in names:
             if name not in variables:  # the clauses say nothing of it: it may be either
                 free += 1
                 variables[name] = free

@@ -325,7 +325,7 @@ def _in_processes(paths: Sequence[Path], solver: str, limits: _Limits) -> list[C
 def _in_process(paths: Sequence[Path], solver: str, limits: _Limits) -> list[Checked]:
     """At least one answer: where the process died or was ended, that is the last one."""
     started = time.monotonic()
-    command = [sys.executable, "-m", "tdpcheck.checker.recheck", *map(str, paths), "--solver", solver]
+    command = [sys.executable, "-P", "-m", "tdpcheck.checker.recheck", *map(str, paths), "--solver", solver]
     command += ["--timeout", f"{limits.timeout:.3f}", "--per-query", f"{limits.per_query:.3f}", "--memory", str(limits.memory or 0)]
     patience = limits.timeout * len(paths) + GRACE
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -12,7 +13,7 @@ import pytest
 import z3
 
 from tdpcheck.checker import recheck as checking
-from tdpcheck.checker.certificate import grounded, parametric, statement_of
+from tdpcheck.checker.certificate import grounded, parametric, readable, statement_of
 from tdpcheck.checker.induction import examine
 from tdpcheck.checker.obligations import Certificate, parse
 from tdpcheck.checker.recheck import check_certificate, recheck, recheck_all
@@ -258,6 +259,17 @@ def test_both_solvers_are_asked_in_fresh_processes() -> None:
         assert all(a.version and a.queries for a in answer.answers)
 
 
+def test_a_process_takes_nothing_from_the_folder_it_runs_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Somebody else's `json.py` must not answer for us."""
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join(str(Path(p).absolute()) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p)
+    )
+    (tmp_path / "json.py").write_text("raise SystemExit('taken from here')")
+    monkeypatch.chdir(tmp_path)
+
+    assert recheck(every_size("table_cache")).accepted
+
+
 def test_many_certificates_share_their_processes() -> None:
     """Starting a process costs as much as a small check; a bad one among them spoils no other."""
     texts = [every_size("table_cache"), of_one_size(), dict(dropped("table_cache"))["lemma one_thread_a_page"]]
@@ -473,3 +485,17 @@ def test_sentences_survive_with_their_quotes() -> None:
     (made,) = found.lemmas.values()
 
     assert ('It is "so" – or \\ not.', "Because of it.") == (made.says, made.because)
+
+
+def test_a_grounded_clause_is_told_in_the_names_of_the_model() -> None:
+    """`pc[0] is zapping`, not `pc[0] = 1`; and a term that is all sharing is not told for ever."""
+    small = small_table()
+    cells = {cell.name: small.variable(cell) for cell in small.cells}
+    clause = z3.Or(z3.Not(cells["pc[0]"] == 1), z3.Not(cells["mapped[0]"]), cells["target[0]"] == 0)
+    tower = cells["mapped[0]"]
+    for _ in range(200):
+        tower = z3.If(cells["mapped[1]"], z3.And(tower, cells["used[0]"]), z3.Or(tower, cells["used[1]"]))
+
+    assert "(pc[0] is not zapping or not mapped[0] or target[0] is 0)" == readable(small, clause)
+    assert len(readable(small, tower)) < 2_000
+    assert check_certificate(grounded(small, Property("t", "", truth(True)), [z3.Or(tower, z3.Not(tower))]), "bitwuzla").accepted
