@@ -102,12 +102,14 @@ class Surveyed:
         stats: what was counted; where it is `complete`, None means that no reachable state is one.
         stopped: why the search ended early, empty if it did not.
         stuck: the stuck states, one for each place where threads rest; None if nobody asked, or not every state was visited.
+        states: every reachable state, if they were to be kept and the search is complete.
     """
 
     traces: dict[str, Trace | None]
     stats: Stats
     stopped: str = ""
     stuck: tuple[Stuck, ...] | None = None
+    states: tuple[State, ...] = ()
 
 
 def survey(
@@ -118,8 +120,14 @@ def survey(
     max_states: int | None = None,
     timeout: float | None = None,
     ends: Ends | None = None,
+    keep: bool = False,
 ) -> Surveyed:
-    """Visit the reachable states once, nearest first, and find the nearest state for each closed term; with `ends`, the stuck ones, too."""
+    """Visit the reachable states once, nearest first, and find the nearest state for each closed term.
+
+    Args:
+        ends: find the stuck states, too.
+        keep: answer with the states themselves, too; `explored.py` makes a proof of them.
+    """
     evaluator = Evaluator(system, geometry)
     still = None if ends is None else Standstill(evaluator, ends)
     search = _Breadth(evaluator, max_states, None if timeout is None else time.monotonic() + timeout, still)
@@ -138,7 +146,8 @@ def survey(
     stuck = None
     if still is not None and search.stats.complete:
         stuck = tuple(Stuck(search.run_to(states[0]), len(states)) for states in still.stuck().values())
-    return Surveyed(traces, search.stats, search.stopped, stuck)
+    states = search.visited if keep and search.stats.complete else ()
+    return Surveyed(traces, search.stats, search.stopped, stuck, states)
 
 
 class _Breadth:
@@ -196,6 +205,11 @@ class _Breadth:
         elif self._deadline is not None and time.monotonic() > self._deadline:
             self.stopped = "the time is up"
         return bool(self.stopped)
+
+    @property
+    def visited(self) -> tuple[State, ...]:
+        """The states met so far."""
+        return tuple(self._parents)
 
     def run_to(self, state: State) -> Trace:
         """The run by which the search came to `state`."""
