@@ -94,6 +94,8 @@ def ended(news: News, subject: Subject, depth: int, seconds: float) -> PlainAnsw
             why = message or OUT_OF_MEMORY
         case Failed(kind="EngineError", message=message):
             return fault(subject, EngineError(message), seconds)
+        case Failed(kind="InputError" | "ModelError" | "Refusal", message=message):
+            why = message
         case _:
             why = f"a fault of tdpcheck itself: {news}"
     asked = subject.asked

@@ -191,7 +191,7 @@ class Worker:
                 version.subject.survey = survey
                 version.subject.survey.gave_way = survey.gave_way or ("" if task.explore else "exploration ended without an answer")
                 self._ask_all(version)
-            case Died() | Failed(kind="MemoryError") if task.explore and self._plan.limits.states:
+            case Died() | Failed(kind="MemoryError" | "ModelError") if task.explore and self._plan.limits.states:
                 self._tasks.insert(0, _Task(version, explore=False))  # too large: that is what walks are for
             case _:
                 version.subject.survey = Survey()

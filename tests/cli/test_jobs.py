@@ -24,6 +24,7 @@ from tdpcheck.cli.results import Result, to_json
 from tdpcheck.cli.run import Outcome, run
 from tdpcheck.cli.slots import Slots
 from tdpcheck.cli.sources import files_of
+from tdpcheck.core.errors import ModelError
 from tdpcheck.core.verdict import HoldsUpTo, Unknown, Verdict
 from tdpcheck.model.scenario import Scenario, shipped_scenarios
 
@@ -95,11 +96,16 @@ def test_a_question_whose_process_dies_costs_its_own_answer_and_no_other(end: Ca
     assert 3 == outcome.document.exit_code
 
 
-def test_an_exploration_that_dies_gives_way_to_walks() -> None:
+def too_many() -> Verdict:
+    raise ModelError("more than 100000 initial states")
+
+
+@pytest.mark.parametrize("end", [killed, too_many])
+def test_an_exploration_that_dies_gives_way_to_walks(end: Callable[[], Verdict]) -> None:
     """More states than there is memory is what walks and bounded search are for."""
 
     def too_large(*_: Any, **__: Any) -> Surveyed:
-        killed()
+        end()
         raise AssertionError
 
     outcome = run(plan(scenarios=SCENARIOS[:1], survey=too_large, bmc=holds))
