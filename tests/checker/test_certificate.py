@@ -248,6 +248,9 @@ def test_words_are_certified_grounded() -> None:
     assert recheck(text).accepted
     with pytest.raises(ModelError, match="not parametric"):
         parametric(counter.system, counter.stays_within_the_limit, [])
+    grow = Action("grow", "any", (Param("by", Word(8)),), truth(True), ())
+    with pytest.raises(ModelError, match=r"grow\(by\) are bit-vectors"):
+        parametric(TransitionSystem("s", (), (), (), (grow,)), Property("p", "", truth(True)), [])
 
 
 def test_both_solvers_are_asked_in_fresh_processes() -> None:
