@@ -18,7 +18,7 @@ import z3
 from ..core.errors import ModelError
 from ..core.ground import GroundSystem
 from ..core.shape import children, shape, subterms
-from ..core.sorts import Kind, Rigid, Sort, StateVar, element_index
+from ..core.sorts import Kind, Rigid, Sort, StateVar, Word, element_index
 from ..core.system import Action, Lemma, Property, TransitionSystem, Update
 from .induction import EVERY_SIZE, axioms
 from .sexpr import quoted, symbol
@@ -172,8 +172,9 @@ class _ParametricWriter:
     """Writes a system over uninterpreted sorts."""
 
     def __init__(self, system: TransitionSystem) -> None:
-        if system.words:
-            raise ModelError(f"{system.name} is not parametric: {', '.join(system.words[:4])} are bit-vectors of a fixed width")
+        words = (*system.words, *(f"{a.name}({p.name})" for a in system.actions for p in a.params if isinstance(p.kind, Word)))
+        if words:
+            raise ModelError(f"{system.name} is not parametric: {', '.join(words[:4])} are bit-vectors of a fixed width")
         self.system = system
         self._elements = {e.decl().name(): e for e in self._constants()}
         names = [*(v.name for v in system.state), *(r.name for r in system.rigids), *self._elements]

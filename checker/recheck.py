@@ -55,14 +55,14 @@ class Failure:
         said = f" ({self.sentence})" if self.sentence else ""
         match self.step:
             case "an initial state exists":
-                what = "there is no initial state"
+                broken, wanted = "there is no initial state", "there is an initial state"
             case "initially":
-                what = f"{self.clause} does not hold in every initial state{said}"
+                broken, wanted = (f"{self.clause} {verb} in every initial state{said}" for verb in ("does not hold", "holds"))
             case "safety":
-                what = f"the clauses do not imply {self.clause}{said}"
+                broken, wanted = (f"the clauses {verb} {self.clause}{said}" for verb in ("do not imply", "imply"))
             case _:
-                what = f"{self.step} does not keep {self.clause}{said}"
-        return what if self.answer == "broken" else f"undecided: whether {what}: {self.reason or 'the solver gave up'}"
+                broken, wanted = (f"{self.step} {verb} {self.clause}{said}" for verb in ("does not keep", "keeps"))
+        return broken if self.answer == "broken" else f"undecided whether {wanted}: {self.reason or 'the solver gave up'}"
 
 
 @dataclass(frozen=True)

@@ -121,10 +121,6 @@ _MEANING = {
 
 
 def _said(checked: Checked) -> str:
-    match checked.verdict:
-        case "accepted":
-            return f"accepted ({checked.queries} questions, {checked.seconds:.1f} s)"
-        case "refused":
-            return f"refused ({checked.queries} questions, {checked.seconds:.1f} s)"
-        case _:
-            return f"undecided: {checked.reason}"
+    if checked.verdict == "undecided" and not checked.failures:
+        return f"undecided: {checked.reason}"
+    return f"{checked.verdict} ({checked.queries} questions, {checked.seconds:.1f} s)"
