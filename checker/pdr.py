@@ -10,8 +10,9 @@ not pay. Where the state has threads, a cube that mentions the
 locals of one thread at most is tried first: such clauses make thread-modular proofs, and there are far fewer of them.
 
 Bradley: SAT-Based Model Checking without Unrolling, VMCAI 2011. Een, Mishchenko, Brayton: Efficient Implementation of Property
-Directed Reachability, FMCAD 2011. Hassan, Bradley, Somenzi: Better Generalization in IC3, FMCAD 2013 (what did not pay). Owicki, Gries: An Axiomatic
-Proof Technique for Parallel Programs, 1976; Hoenicke, Majumdar, Podelski: Thread Modularity at Many Levels, POPL 2017.
+Directed Reachability, FMCAD 2011. Hassan, Bradley, Somenzi: Better Generalization in IC3, FMCAD 2013 (which did not pay here).
+Owicki, Gries: An Axiomatic Proof Technique for Parallel Programs, 1976; Hoenicke, Majumdar, Podelski: Thread Modularity at Many
+Levels, POPL 2017.
 """
 
 from __future__ import annotations
