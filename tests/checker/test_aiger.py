@@ -14,7 +14,7 @@ from tdpcheck.core.evaluate import Evaluator
 from tdpcheck.core.ground import ground
 from tdpcheck.core.system import Property
 from tdpcheck.core.verdict import Proved, Violated
-from tdpcheck.tests.checker.abc import ABC, abc_verdict, ask_abc
+from tdpcheck.tests.checker.berkeley import ABC, abc_verdict, ask_abc
 from tdpcheck.tests.random_systems import GEOMETRY, random_property, random_system
 from tdpcheck.tests.toys import TOYS, Toy
 

@@ -16,7 +16,7 @@ from tdpcheck.core.evaluate import Evaluator
 from tdpcheck.core.ground import ground
 from tdpcheck.core.trace import replays
 from tdpcheck.core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
-from tdpcheck.tests.checker.abc import ABC, abc_verdict
+from tdpcheck.tests.checker.berkeley import ABC, abc_verdict
 from tdpcheck.tests.random_systems import GEOMETRY, random_property, random_system
 from tdpcheck.tests.toys import TOYS, Toy
 

@@ -98,7 +98,7 @@ def test_a_counterexample_to_induction_is_one(table: GroundSystem) -> None:
         assert not evaluator.holds(failure.clause, move.apply(state))
 
 
-@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("seed", range(8))
 def test_only_what_holds_everywhere_is_inductive(seed: int) -> None:
     """On random systems: an invariant that is accepted holds in each state that enumeration reaches."""
     system = random_system(seed)
