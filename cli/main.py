@@ -10,6 +10,8 @@ from typing import Any
 import click
 
 from ..core.errors import EngineError, TdpcheckError
+from .cache_command import cache
+from .check_certificate import check_certificate
 from .listing import list_
 from .museum import museum
 from .replay import replay
@@ -67,7 +69,7 @@ def tdpcheck() -> None:
     """Check changes to page tables that KVM and an IOMMU share."""
 
 
-for _command in (verify, show, replay, list_, museum):
+for _command in (verify, show, replay, list_, museum, check_certificate, cache):
     tdpcheck.add_command(_command)
 
 

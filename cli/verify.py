@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,11 @@ import msgspec
 
 from ..counterexamples.schema import file_name
 from . import output, printing, rendering, results
+from .cache import default_cache
 from .changes import versions
-from .question import Limits
-from .run import Found, Outcome, Plan, each_violation, run, selected_scenarios
+from .limits import Limits
+from .plan import Plan
+from .run import Found, Outcome, each_violation, run, selected_scenarios
 from .sources import files_of, kernel_given
 
 Key = tuple[str, str, str | None]
@@ -36,6 +39,10 @@ Key = tuple[str, str, str | None]
     help="Visit up to N states before asking Z3; 0: ask at once.",
 )
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), default=300.0, show_default=True, help="Seconds a question.")
+@click.option("--certify", is_flag=True, help="Make a proof of every complete exploration, and have two solvers check it.")
+@click.option("--jobs", type=click.IntRange(1, 1024), metavar="N", help="Processes that compute at once; default: one for each core.")
+@click.option("--memory", type=click.IntRange(200), metavar="MB", help="What each of them may use; a question that needs more is Unknown.")
+@click.option("--no-cache", is_flag=True, help="Ask everything anew, and keep nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--out", metavar="DIR", help="Leave run.json and each counterexample there.")
 @click.pass_context
@@ -49,6 +56,10 @@ def verify(
     depth: int | None,
     states: int,
     timeout: float,
+    certify: bool,
+    jobs: int | None,
+    memory: int | None,
+    no_cache: bool,
     as_json: bool,
     out: str | None,
 ) -> None:
@@ -67,7 +78,9 @@ def verify(
             properties=tuple(dict.fromkeys(properties)),
             versions=versions(change, files_of(tree)),
             kernel=tree,
-            limits=Limits(depth=depth, timeout=timeout, states=states),
+            limits=Limits(depth=depth, timeout=timeout, states=states, memory=memory, certify=certify),
+            jobs=jobs or cores(),
+            cache=None if no_cache else default_cache(),
         )
         outcome = run(plan, progress)
     told = tell(outcome, folder)
@@ -76,6 +89,11 @@ def verify(
     else:
         printing.print_document(printing.console(sys.stdout), told.document, told.texts)
     context.exit(told.document.exit_code)
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)
@@ -90,13 +108,20 @@ def tell(outcome: Outcome, folder: Path | None) -> Told:
     """Make the counterexamples, leave them in `folder`, and say in the records where."""
     files: dict[Key, tuple[str, ...]] = {}
     texts: dict[Key, str] = {}
-    for found in each_violation(outcome):
+    for found in each_violation(outcome, lambda record: folder is not None or not record.as_expected):
         record = found.record
         key = _key(record)
         if folder is not None:
             files[key] = leave(found, folder)
         if not record.as_expected:
             texts[key] = text_of(found, folder)
+    if folder is not None:
+        for place, certificate in outcome.certificates.items():
+            record = outcome.told[place]
+            if record.verdict == "proved":
+                name = f"{_name(record)}.smt2"
+                output.write(folder / name, certificate.encode())
+                files[_key(record)] = (name,)
     document = outcome.document
     if files:
         linked = tuple(msgspec.structs.replace(r, files=files.get(_key(r), ())) for r in document.results)

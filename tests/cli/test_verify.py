@@ -242,6 +242,7 @@ def test_a_scenario_from_a_file_that_expects_the_wrong_thing(call: Call, tmp_pat
     path.write_text(
         'name = "own"\nstory = "x"\n[[thread]]\nrole = "share"\nentry = "kvm_share_tdp"\n'
         '[hardware]\ncoherent = false\n[start]\nexported = []\nattached = false\n[expect]\nreject_noncoherent_dma = "violated"\n'
+        '[[unreachable]]\nbecause = "nobody else runs"\nsteps = ["share: *"]\n'
     )
 
     result = call("verify", "--scenario", str(path), "--property", "reject_noncoherent_dma")
