@@ -15,7 +15,7 @@ from ..core.verdict import Unknown, Verdict, Violated
 from ..kernelc.tree import KernelTree
 from ..model.account import Accounted, Ran, Side, account, can_fire, same_behaviour, unfired, unmodelled
 from ..model.scenario import Scenario, read_scenario, shipped_scenarios
-from ..model.system import Model
+from ..model.system import Code, Model
 from . import results
 from .changes import Version, read_change, touched
 from .names import choose
@@ -71,12 +71,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Found:
-    """A violation with what a report about it needs."""
+    """A violation with what a report about it needs: the code that ran, and the version that it belongs to."""
 
     record: Result
     model: Model
     prop: Property
     verdict: Violated
+    code: Code
+    version: Version
 
 
 @dataclass
@@ -220,7 +222,7 @@ class _Run:
         record = results.result(model, answer, asked.subject.survey, scenario.expect.get(name), version.name or None, before)
         self._outcome.records.append(record)
         if isinstance(answer.verdict, Violated):
-            self._outcome.violations.append(Found(record, model, answer.prop, answer.verdict))
+            self._outcome.violations.append(Found(record, model, answer.prop, answer.verdict, asked.built.code, version))
         self._listener.answered(record)
 
     # Changed lines

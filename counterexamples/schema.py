@@ -165,6 +165,27 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     assumptions: tuple[str, ...] = ()
 
 
+class Listing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A function of our own kernel C as it ran, the change applied: `line` is that of the first line of `text`.
+
+    Functions that were lifted from a kernel tree are never listed: of these a document holds the statements that a run executes.
+    """
+
+    file: str
+    function: str
+    line: int
+    text: str
+
+
+class Edit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A line that the change adds or removes; `line` counts in the changed file, for a removed one it is that of the nearest line left."""
+
+    file: str
+    kind: Literal["added", "removed"]
+    line: int
+    text: str
+
+
 class Promise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The property that does not hold."""
 
@@ -198,6 +219,8 @@ class Cex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         repairs: edits of the kernel C, each verified.
         assumptions: what is taken for granted of hardware and software here.
         needs: those of `assumptions` without which this violation would not be one.
+        sources: our own functions that the run passes through.
+        changed: the lines of the change, in the order of the patch.
     """
 
     schema: int
@@ -226,6 +249,8 @@ class Cex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     needs: tuple[str, ...] = ()
     confidence: Confidence = Confidence()
     signature: Signature | None = None
+    sources: tuple[Listing, ...] = ()
+    changed: tuple[Edit, ...] = ()
 
 
 def write(cex: Cex) -> bytes:
