@@ -27,7 +27,7 @@ def itf(cex: Cex) -> bytes:
         variables = _variables(values)
         state: dict[str, object] = {"#meta": {"index": index}, ACTION: action, ACTOR: actor, LABEL: label}
         found.append(state | {names[var]: _value_of(cells) for var, cells in variables.items()})
-    document = {
+    head = {
         "#meta": {
             "format": "ITF",
             "format-description": "https://apalache-mc.org/docs/adr/015adr-trace.html",
@@ -38,9 +38,10 @@ def itf(cex: Cex) -> bytes:
         },
         "params": [],
         "vars": [ACTION, ACTOR, LABEL, *names.values()],
-        "states": found,
     }
-    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+    # A state a line: it can be read, and is a third as long as with each bracket on its own.
+    lines = ",\n".join("  " + json.dumps(state, ensure_ascii=False, separators=(",", ":")) for state in found)
+    return (json.dumps(head, indent=1, ensure_ascii=False)[:-2] + f',\n "states": [\n{lines}\n ]\n}}\n').encode()
 
 
 def _variables(values: Mapping[str, Value]) -> dict[str, dict[tuple[int, ...], Value]]:

@@ -107,7 +107,8 @@ class _Drawing:
     def _names(self, *kinds: str) -> list[str]:
         return sorted((n for n, kind in self._kinds.items() if kind in kinds), key=_order)
 
-    def _looks(self, key: str, say: Callable[[Scene], str]) -> tuple[Look, ...]:
+    def _looks(self, key: str, say: Callable[[Scene], str], *, always: bool = False) -> tuple[Look, ...]:
+        """How a part looks by state; unless `always`, it says nothing where the graph does not have it."""
         found = []
         last = len(self._graphs) - 1
         for number, (graph, scene) in enumerate(zip(self._graphs, self._views, strict=True)):
@@ -115,7 +116,7 @@ class _Drawing:
             stale = node is not None and (node["stale"] or any(d["stale"] for _, _, d in graph.out_edges(key, data=True)))
             wrong = number == last and key in self._wrong
             states = [word for word, so in (("stale", stale), ("violating", wrong)) if so]
-            found.append(Look(say(scene) if node is not None else "", " ".join(states)))
+            found.append(Look(say(scene) if node is not None or always else "", " ".join(states)))
         return tuple(found)
 
     def _box(
@@ -165,15 +166,15 @@ class _Drawing:
         for owner in self._names("iommu"):
             (i,) = _index(owner)
             rows = [(n, self._label(n), self._looks(n, self._value(n))) for n in self._owned(owner)]
-            self._box(column, owner, owner, self._looks(owner, _iommu(i)), rows)
+            self._box(column, owner, owner, self._looks(owner, _iommu(i), always=True), rows)
         for device in self._names("device"):
             (d,) = _index(device)
             if not all(s.is_set("attached", d) for s in self._views) or device in self._wrong:
-                self._box(column, device, device, self._looks(device, _device(d)), ())
+                self._box(column, device, device, self._looks(device, _device(d), always=True), ())
         for owner in self._names("vcpu"):
             (v,) = _index(owner)
             rows = [(n, self._label(n), self._looks(n, self._value(n))) for n in self._owned(owner)]
-            self._box(column, owner, owner, self._looks(owner, _vcpu(v)), rows)
+            self._box(column, owner, owner, self._looks(owner, _vcpu(v), always=True), rows)
         return column
 
     def _label(self, cache: str) -> str:
@@ -273,7 +274,8 @@ def _iommu(i: int) -> Callable[[Scene], str]:
     def say(s: Scene) -> str:
         root = s.number("domain_root", i)
         invalid = " (invalid)" if s.is_set("root_invalid", root) else ""
-        return f"{', '.join(f'device {d}' for d in s.devices_of(i))}; walks root {root}{invalid}"
+        devices = ", ".join(f"device {d}" for d in s.devices_of(i))
+        return f"{devices}; walks root {root}{invalid}" if devices else "no device attached"
 
     return say
 

@@ -35,13 +35,16 @@
       const old = looks[before][0];
       const moved = old !== text;
       g.setAttribute("class", [bases.get(g), word(state), moved ? "touched" : ""].filter(Boolean).join(" "));
-      g.querySelector(".is").textContent = word(text) || (moved ? "empty" : "");
-      g.querySelector(".was").textContent = moved ? (word(old) || "empty") : "";
-      g.querySelector(".was").nextSibling.textContent = (moved ? " \u2192 " : "") + g.querySelector(".is").textContent;
+      const name = g.querySelector("title");
+      const title = name.textContent.split(": ")[0];
+      const said = word(text) || (moved ? "empty" : "");
+      const was = word(old) || "empty";
+      const fits = moved && title.length + was.length + said.length < 34;
+      g.querySelector(".was").textContent = fits ? was : "";
+      g.querySelector(".is").textContent = (fits ? " \u2192 " : "") + said;
       const tag = g.querySelector(".tag");
       if (tag) tag.textContent = word(state).includes("stale") ? " stale" : "";
-      const name = g.querySelector("title");
-      name.textContent = name.textContent.split(": ")[0] + ": " + (moved ? "was " + (word(old) || "empty") + ", now " : "") + (word(text) || "empty");
+      name.textContent = `${title}: ${moved ? `was ${was}, now ` : ""}${word(text) || "empty"}`;
     }
     for (const path of arrows) {
       const look = word(data.arrows[path.dataset.arrow][n]);
