@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 
 from .report import acting, folded, place
 from .schema import Cex, Step
+from .text import TOGETHER
 
 NAMESPACE = "http://www.w3.org/2000/svg"
 SANS = "Helvetica,Arial,sans-serif"
@@ -122,9 +123,10 @@ def text_width(said: str, size: float) -> float:
 
 
 def wrapped(said: str, width: float, size: float) -> list[str]:
-    """Lines that fit; a word that does not is cut."""
+    """Lines that fit; a word that does not is cut. 'gfn 1 -> A' and its like stay on one line."""
     lines = [""]
-    for word in said.split():
+    for held in TOGETHER.sub(lambda m: m[0].replace(" ", "\0"), said).split():
+        word = held.replace("\0", " ")
         joined = f"{lines[-1]} {word}".strip()
         if lines[-1] and text_width(joined, size) > width:
             lines.append(_fitted(word, width, size))

@@ -49,8 +49,6 @@ def _lanes(cex: Cex) -> Iterator[str]:
 
 
 def _chart(cex: Cex) -> Iterator[str]:
-    if not cex.steps:
-        return
     yield from ("<details><summary>As a sequence chart</summary>", "", "```mermaid", mermaid(cex).rstrip("\n"), "```", "", "</details>", "")
 
 

@@ -27,8 +27,9 @@ def mermaid(cex: Cex) -> str:
     heads += [f"  participant {i} as {name}" for i, name, _ in SHARED if i in used]
     heads += [f"  participant {ids[n]} as {_text(n)}" for n in ids if n not in threads]
     hidden = sum(folded(cex, s) for s in cex.steps)
-    who = ids[cex.steps[-1].actor] if cex.steps else ""
-    tail = [f"  Note over {who}: VIOLATED: {_text(i.sentence)}" for i in cex.violation[:3]] if who else []
+    who = ids[cex.steps[-1].actor] if cex.steps else "start"
+    heads = heads or [f"  participant {who} as the first state"]
+    tail = [f"  Note over {who}: VIOLATED: {_text(i.sentence)}" for i in cex.violation[:3]]
     note = [f"  %% {hidden} step{'s' if hidden != 1 else ''} folded"] if hidden else []
     return "\n".join(["sequenceDiagram", *heads, *body, *note, *tail]) + "\n"
 

@@ -76,7 +76,7 @@ def command(cex: Cex) -> str:
     """What to type to see it again."""
     change = f" --change {shlex.quote(cex.change.partition(':')[0])}" if cex.change else ""
     kernel = "" if cex.kernel == "shipped" else " --kernel DIR"
-    return f"tdpcheck replay {file_name(cex)}{change}{kernel}"
+    return f"tdpcheck replay {shlex.quote(file_name(cex))}{change}{kernel}"
 
 
 def path_of(cex: Cex, file: str) -> str:

@@ -95,7 +95,7 @@ def _result(cex: Cex, rule: int) -> Object:
             for n, s in _places(cex)
         ],
         "partialFingerprints": {"tdpcheckSignature/v1": fingerprint(cex)},
-        "codeFlows": [_flow(cex)],
+        "codeFlows": [_flow(cex)] if cex.steps else [],
         "properties": {**dict(facts(cex)), "reproduce": command(cex)},
     }  # fmt: skip
     return {name: value for name, value in found.items() if value != []}

@@ -28,6 +28,9 @@
     cell.replaceChildren(...made.flatMap((item) => [item, " "]));
   };
 
+  // About how wide words are, in lower-case letters: there is only so much room in a row.
+  const span = (words) => words.length + 0.4 * (words.match(/[A-Z]/g) || []).length;
+
   const drawParts = (n, before) => {
     for (const g of parts) {
       const looks = data.parts[g.dataset.part];
@@ -39,7 +42,7 @@
       const title = name.textContent.split(": ")[0];
       const said = word(text) || (moved ? "empty" : "");
       const was = word(old) || "empty";
-      const fits = moved && title.length + was.length + said.length < 34;
+      const fits = moved && span(title) + span(was) + span(said) < 32;
       g.querySelector(".was").textContent = fits ? was : "";
       g.querySelector(".is").textContent = (fits ? " \u2192 " : "") + said;
       const tag = g.querySelector(".tag");
@@ -106,7 +109,9 @@
     for (const id of ["on", "last"]) one(id).disabled = current === data.depth;
     all(".when").forEach((e) => { e.textContent = current ? `after step ${current}` : "before the first step"; });
     all(".when-number").forEach((e) => { e.textContent = current || "1 (nothing has happened yet)"; });
-    if (follow) history.replaceState(null, "", `#step=${current}`);
+    if (!follow) return;
+    history.replaceState(null, "", `#step=${current}`);
+    rows.find((row) => Number(row.dataset.step) === current)?.scrollIntoView({ block: "nearest" });
   };
 
   const linked = () => {

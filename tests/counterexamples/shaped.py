@@ -49,6 +49,11 @@ def long(cex: Cex, steps: int = 40) -> Cex:
     return checked(replace(cex, depth=steps, steps=whole, shortest=None))
 
 
+def at_once(cex: Cex) -> Cex:
+    """The state at the end of a run as one that violates the property from the start."""
+    return checked(replace(cex, depth=0, steps=(), initial=schema.states(cex)[-1]))
+
+
 def odd(cex: Cex) -> Cex:
     """A document in which every name and sentence tries to be markup."""
     names = {a.name: f"{ODD}{n}" for n, a in enumerate(cex.actors)}

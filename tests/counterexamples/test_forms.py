@@ -38,7 +38,7 @@ from tdpcheck.counterexamples.report import folded
 from tdpcheck.counterexamples.sarif import sarif, sarif_log, where
 from tdpcheck.counterexamples.schema import Cex, Edit, states
 from tdpcheck.tests.counterexamples.planted import FAULTS, GOLDEN, SHOWN, forms_of
-from tdpcheck.tests.counterexamples.shaped import ODD, long, odd, told
+from tdpcheck.tests.counterexamples.shaped import ODD, at_once, long, odd, told
 
 EACH = pytest.mark.parametrize("name", FAULTS)
 KEPT = [(name, form) for name in FAULTS for form in forms_of(name)]
@@ -478,6 +478,18 @@ def test_a_long_run_has_every_form(shown: Cex) -> None:
 
     assert 40 == cex.depth
     assert all(render(cex, form) for form in formats() if not form.startswith("png"))
+
+
+@pytest.mark.parametrize("form", [f for f in formats() if not f.startswith(("png", "svg-slide"))])
+def test_a_first_state_that_violates_the_property_has_every_form(form: str, shown: Cex) -> None:
+    """Without any step there is still a verdict, a picture and how to see it again."""
+    made = render(at_once(shown), form)
+
+    assert made
+    if form == "sarif":
+        assert valid(made)["runs"][0]["results"]
+    if form == "mermaid":
+        assert chart(made.decode())
 
 
 def test_what_strangers_write_is_not_lost(shown: Cex) -> None:

@@ -20,10 +20,10 @@ from tdpcheck.counterexamples.schema import Cex
 from tdpcheck.counterexamples.text import text
 from tdpcheck.tests.counterexamples.browser import chromium, opened, pixels
 from tdpcheck.tests.counterexamples.planted import FAULTS, SHOWN
-from tdpcheck.tests.counterexamples.shaped import long, odd, told
+from tdpcheck.tests.counterexamples.shaped import at_once, long, odd, told
 
 MOST = 300_000
-NAMES = ["shown", "told", "odd", "long", "lifted", *(n for n in FAULTS if n != SHOWN)]
+NAMES = ["shown", "told", "odd", "long", "lifted", "at once", *(n for n in FAULTS if n != SHOWN)]
 
 
 def document(name: str) -> Cex:
@@ -37,6 +37,8 @@ def document(name: str) -> Cex:
             return odd(kept)
         case "long":
             return long(kept)
+        case "at once":
+            return at_once(kept)
         case "lifted":
             return replace(kept, sources=(), changed=(), kernel="v6.1", lifted=("tdp_mmu_zap_leafs (tdp_mmu.c)",))
         case _:
@@ -166,6 +168,20 @@ def test_keys_step_through_the_run(browser: Browser, pages: Path) -> None:
         page.keyboard.press("End")
         page.keyboard.press("ArrowRight")
         assert now(page).startswith("Step 7 of 7")
+
+
+@pytest.mark.slow
+def test_the_picture_stays_in_sight_while_a_long_run_is_stepped(browser: Browser, pages: Path) -> None:
+    """And so does the step that it shows."""
+    with opened(browser, pages / "long.html") as seen:
+        page = seen.page
+        page.keyboard.press("Home")
+        for _ in range(34):
+            page.keyboard.press("ArrowRight")
+        boxes = [page.locator(where).first.bounding_box() for where in ("tr.current", ".machine svg", "nav.stepper")]
+
+        assert ["34"] == current(page)
+        assert all(box is not None and 0 <= box["y"] < 900 - 20 for box in boxes)
 
 
 def test_a_stale_entry_is_a_ghost_that_still_points_at_the_frame(browser: Browser, pages: Path) -> None:
