@@ -18,7 +18,9 @@ from tdpcheck.core.ground import ground
 from tdpcheck.core.system import Property
 from tdpcheck.core.verdict import Violated
 from tdpcheck.counterexamples.document import from_verdict
+from tdpcheck.counterexamples.png import ZOOM, rasterised
 from tdpcheck.counterexamples.schema import Cex, load, write
+from tdpcheck.counterexamples.svg import svg
 from tdpcheck.kernelc.patch import ChangedLine, apply, parse_change
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import KernelSource, Model, build, parse_source, shipped_source
@@ -144,6 +146,11 @@ def forms_of(name: str) -> dict[str, str]:
     return FORMS | (LARGE if name == SHOWN else {})
 
 
+def small_png(cex: Cex) -> bytes:
+    """The picture with a sixteenth of its pixels: it is kept, and compared pixel by pixel."""
+    return rasterised(svg(cex), zoom=ZOOM / 4)
+
+
 def remake(names: list[str]) -> None:
     """Find each fault again and keep its document and reports."""
     for name in names or list(FAULTS):
@@ -160,6 +167,8 @@ def remake_forms(names: list[str]) -> None:
     for name in names or list(FAULTS):
         for form, ending in forms_of(name).items():
             (GOLDEN / f"{name}.{ending}").write_bytes(render(FAULTS[name].kept, form))
+        if name == SHOWN:
+            (GOLDEN / f"{name}.small.png").write_bytes(small_png(FAULTS[name].kept))
 
 
 if __name__ == "__main__":
