@@ -119,18 +119,26 @@
     return match ? Number(match[1]) : null;
   };
 
+  const copied = (text) => {
+    const focus = document.activeElement;
+    const area = document.createElement("textarea");
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    focus?.focus({ preventScroll: true });
+    return done;
+  };
+
   const copy = async (text, what) => {
+    let done = true;
     try {
       await navigator.clipboard.writeText(text);
     } catch {
-      const area = document.createElement("textarea");
-      area.value = text;
-      document.body.append(area);
-      area.select();
-      document.execCommand("copy");
-      area.remove();
+      done = copied(text);
     }
-    one("copied").textContent = `Copied ${what}`;
+    one("copied").textContent = done ? `Copied ${what}` : "The browser refuses; the text stands at the end of the page";
   };
 
   const themes = ["auto", "light", "dark"];

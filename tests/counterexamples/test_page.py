@@ -256,6 +256,20 @@ def test_the_report_can_be_copied_as_mail_as_markdown_and_as_a_link(browser: Bro
             assert wanted == page.evaluate("navigator.clipboard.readText()")
 
 
+@pytest.mark.slow
+def test_a_browser_that_keeps_its_clipboard_closed_copies_the_old_way(browser: Browser, pages: Path) -> None:
+    """Pages that are opened from a disk are not trusted everywhere; the focus stays on the button."""
+    with opened(browser, pages / "told.html") as seen:
+        page = seen.page
+        page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('no')); }")
+        page.locator("#copy-mail").focus()
+        page.keyboard.press("Enter")
+        page.wait_for_function("document.getElementById('copied').textContent === 'Copied the mail'")
+
+        assert text(document("told")) == page.evaluate("navigator.clipboard.readText()")
+        assert "copy-mail" == page.evaluate("document.activeElement.id")
+
+
 READ = (
     "No IOTLB invalidation",
     "host unmaps gfn 0, frees A",
@@ -416,9 +430,14 @@ def test_on_paper_there_are_no_controls_and_the_last_step_is_shown(browser: Brow
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [360, 700, 1400])
 def test_the_page_fits_its_window(width: int, browser: Browser, pages: Path) -> None:
-    """What is wider scrolls by itself; the page never does sideways."""
+    """What is wider scrolls by itself, the page never does sideways; two columns only where there is room."""
     with opened(browser, pages / "told.html", width=width) as seen:
+        left = [
+            seen.page.locator(f"section.{name}").evaluate("e => e.getBoundingClientRect().left") for name in ("interleaving", "machine")
+        ]
+
         assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert (left[0] < left[1]) == (width > 1100)
 
 
 @pytest.mark.slow
