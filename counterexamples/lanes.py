@@ -15,6 +15,8 @@ FILL = {"thread": "#e3f2fd", "iommu": "#fff3e0", "vcpu": "#ede7f6"}
 SIZE, LINE, PAD, HEAD, BETWEEN = 12, 15, 5, 30, 5
 LEAST = 130
 """The narrowest lane in which a label can be read."""
+BRACKET, MOST = 14, 5
+"""How far apart the brackets of causes are, and how many are drawn."""
 NARROW, WIDE = frozenset("iljtfrI.,:;'|!()[]- "), frozenset("mwMW@%")
 
 
@@ -43,24 +45,26 @@ def drawn(cex: Cex, width: float, step: int | None = None) -> tuple[ET.Element, 
     names = [n for n in acting(cex) if any(s.actor == n for s in shown)]
     kinds = {a.name: a.kind for a in cex.actors}
     gutter = 30 + max((text_width(place(s.sources[0]), 11) + 14 for s in shown if s.sources), default=0)
-    width = max(width, gutter + LEAST * len(names))
-    lane = (width - gutter) / max(1, len(names))
+    margin = BRACKET * min(len(cex.causes), MOST) + 4 if cex.causes else 0
+    width = max(width, gutter + LEAST * len(names) + margin)
+    end = width - margin
+    lane = (end - gutter) / max(1, len(names))
     group = ET.Element(tag("g"), {"class": "lanes"})
     under = ET.SubElement(group, tag("g"))
     y = float(HEAD)
-    places: dict[int, tuple[float, float, float]] = {}
+    places: dict[int, tuple[float, float]] = {}
     for number, name in enumerate(names):
         words(group, gutter + lane * (number + 0.5), 18, _fitted(name, lane - 12, 13), size=13, bold=True, anchor="middle")
     for each in shown:
         left = gutter + lane * names.index(each.actor) + 4
         height = _step(group, cex, each, (left, y, lane - 8), FILL.get(kinds[each.actor], "#eceff1"), step)
-        places[each.number] = (left + (lane - 8) / 2, y, y + height)
+        places[each.number] = (left + lane - 8, y + height / 2)
         y += height + BETWEEN
     for number in range(len(names) + 1):
         x = f"{gutter + lane * number:g}"
         ET.SubElement(under, tag("line"), {"x1": x, "x2": x, "y1": "4", "y2": f"{y:g}", "stroke": GRID})
-    ET.SubElement(under, tag("line"), {"x1": "0", "x2": f"{width:g}", "y1": f"{HEAD - 4}", "y2": f"{HEAD - 4}", "stroke": GRID})
-    _causes(under, cex, places)
+    ET.SubElement(under, tag("line"), {"x1": "0", "x2": f"{end:g}", "y1": f"{HEAD - 4}", "y2": f"{HEAD - 4}", "stroke": GRID})
+    _causes(under, cex, places, end)
     hidden = len(cex.steps) - len(shown)
     if hidden:
         y += 12
@@ -87,15 +91,15 @@ def _step(parent: ET.Element, cex: Cex, step: Step, at: tuple[float, float, floa
     return height
 
 
-def _causes(parent: ET.Element, cex: Cex, places: dict[int, tuple[float, float, float]]) -> None:
-    """A dashed line for each order that the violation needs."""
-    for cause in cex.causes:
-        if cause.before in places and cause.after in places:
-            (x1, _, y1), (x2, y2, _) = places[cause.before], places[cause.after]
-            middle = (y1 + y2) / 2
-            path = f"M{x1:g},{y1:g} C{x1:g},{middle:g} {x2:g},{middle:g} {x2:g},{y2:g}"
-            style = {"fill": "none", "stroke": RED, "stroke-width": "1.5", "stroke-dasharray": "5 3", "class": "cause"}
-            ET.SubElement(parent, tag("path"), {"d": path, **style})
+def _causes(parent: ET.Element, cex: Cex, places: dict[int, tuple[float, float]], end: float) -> None:
+    """A bracket at the right for each order that the violation needs, with its arrow at the later step."""
+    found = [c for c in cex.causes if c.before in places and c.after in places]
+    for number, cause in enumerate(found[:MOST]):
+        (x1, y1), (x2, y2) = places[cause.before], places[cause.after]
+        x = end + BRACKET * (number + 1) - 4
+        style = {"fill": "none", "stroke": RED, "stroke-width": "1.5", "stroke-dasharray": "5 3", "class": "cause"}
+        ET.SubElement(parent, tag("path"), {"d": f"M{x1:g},{y1:g} H{x:g} V{y2:g} H{x2 + 7:g}", **style})
+        ET.SubElement(parent, tag("path"), {"d": f"M{x2 + 9:g},{y2 - 4:g} L{x2 + 2:g},{y2:g} L{x2 + 9:g},{y2 + 4:g} z", "fill": RED})
 
 
 def tag(name: str) -> str:
