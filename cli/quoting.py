@@ -16,7 +16,7 @@ SAYS_NOTHING = frozenset(("", "{", "}", "};"))
 
 def edits(changed: Iterable[ChangedLine]) -> tuple[Edit, ...]:
     """The lines of a change as the document counts them."""
-    return tuple(Edit(c.file, c.kind, c.near, c.text.strip()) for c in changed if c.text.strip() not in SAYS_NOTHING)
+    return tuple(Edit(c.file, c.kind, c.near, c.text.rstrip()) for c in changed if c.text.strip() not in SAYS_NOTHING)
 
 
 def listings(cex: Cex, functions: Mapping[str, Function], files: Mapping[str, str]) -> tuple[Listing, ...]:

@@ -116,8 +116,8 @@ def _location(cex: Cex, at: Edit | Source, *, identity: int | None = None, messa
     region: Object = {"startLine": max(1, at.line)}
     removed = isinstance(at, Edit) and at.kind == "removed"
     if not removed and at.text and not cex.lifted:
-        region["snippet"] = {"text": at.text}
-    words = f"next to the deleted line: {at.text}" if removed and not message else message
+        region["snippet"] = {"text": at.text.strip()}
+    words = f"next to the deleted line: {at.text.strip()}" if removed and not message else message
     found: Object = {} if identity is None else {"id": identity}
     found["physicalLocation"] = {"artifactLocation": {"uri": path_of(cex, at.file), "uriBaseId": ROOT}, "region": region}
     if isinstance(at, Source):

@@ -46,4 +46,4 @@ def test_lines_that_say_nothing_are_no_part_of_a_change() -> None:
         ChangedLine("a.c", "removed", 5, "", 6),
     ]
 
-    assert [("added", 4, "flush();")] == [(e.kind, e.line, e.text) for e in edits(lines)]
+    assert [("added", 4, "\tflush();")] == [(e.kind, e.line, e.text) for e in edits(lines)]
