@@ -72,5 +72,4 @@ def _target(cex: Cex, step: Step, ids: dict[str, str]) -> str | None:
 def _text(words: str) -> str:
     """Words that no parser of Mermaid takes for anything else; `#35;` and its like are how it writes characters."""
     clean = "".join(c if c.isprintable() else "?" for c in words)
-    clean = re.sub(r'[#;<>&"%{}]', lambda m: f"#{ord(m[0])};", clean)
-    return re.sub(r"\bend\b", "e#110;d", clean, flags=re.IGNORECASE)
+    return re.sub(r'[#;<>&"%{}]', lambda m: f"#{ord(m[0])};", clean)

@@ -372,10 +372,12 @@ def test_the_sequence_chart_is_one_that_mermaid_can_read(name: str) -> None:
 
 
 def test_words_that_mermaid_knows_are_only_words(shown: Cex) -> None:
-    """`end` closes a block wherever it stands, `;` a statement, `#` begins a character."""
-    steps = tuple(replace(s, label="end; #1 -->> loop") for s in shown.steps)
+    """`;` ends a statement, `#` begins a character, `%%` a comment: in a label they are none of these."""
+    steps = tuple(replace(s, label="waits; #1 -->> loop %% until <b>") for s in shown.steps)
+    lines = chart(mermaid(replace(shown, steps=steps)))
 
-    assert all("end;" not in line for line in chart(mermaid(replace(shown, steps=steps))))
+    assert len(chart(mermaid(shown))) == len(lines)
+    assert 6 == sum("waits#59; #35;1 --#62;#62; loop #37;#37; until #60;b#62;" in line for line in lines)
 
 
 def test_the_chart_tells_who_acts_on_what(shown: Cex) -> None:
