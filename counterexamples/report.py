@@ -27,7 +27,7 @@ def facts(cex: Cex) -> tuple[tuple[str, str], ...]:
         ("design", cex.design),
         ("kernel C", cex.kernel + lifted),
         ("model", cex.model),
-        ("found by", ", ".join(dict.fromkeys((cex.engine, *cex.confidence.engines)))),
+        ("found by", ", ".join(engines(cex))),
         ("replayed", "yes, without a solver"),
     )
 
@@ -59,13 +59,17 @@ def assumptions(cex: Cex) -> tuple[tuple[str, bool], ...]:
     return tuple((a, a in cex.needs) for a in cex.assumptions)
 
 
+def engines(cex: Cex) -> tuple[str, ...]:
+    """Those that found the violation, each once."""
+    return tuple(dict.fromkeys((*cex.engine.split(", "), *cex.confidence.engines)))
+
+
 def confidence(cex: Cex) -> tuple[str, ...]:
     """Why to believe it."""
-    engines = tuple(dict.fromkeys((cex.engine, *cex.confidence.engines)))
-    goals = cex.confidence.goals
+    known, goals = engines(cex), cex.confidence.goals
     lines = [
         "The run was executed again by plain evaluation, without a solver, and ends in the violation.",
-        f"Found by {engines[0]}." if len(engines) == 1 else f"Engines that agree: {', '.join(engines)}.",
+        f"Found by {known[0]}." if len(known) == 1 else f"Engines that agree: {', '.join(known)}.",
         "No shorter run violates the property." if cex.shortest else "",
         f"Goals of the scenario reached (step): {', '.join(f'{goal} ({at})' for goal, at in goals.items())}." if goals else "",
     ]
@@ -96,6 +100,6 @@ def before_after(cause: Cause) -> str:
 
 
 __all__ = [
-    "MARKS", "SHIPPED", "acting", "actors", "assumptions", "before_after", "command", "confidence", "facts", "folded", "path_of", "place",
+    "MARKS", "SHIPPED", "acting", "actors", "assumptions", "before_after", "command", "confidence", "engines", "facts", "folded", "path_of", "place",
     "sizes", "story", "verdict_line", "where",
 ]  # fmt: skip
