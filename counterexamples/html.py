@@ -23,6 +23,7 @@ from .entries import Entry, entries
 from .markdown import markdown
 from .picture import Picture, picture
 from .schema import Cex, Listing, Source, Step
+from .story import story
 from .text import text
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -44,7 +45,7 @@ def html(cex: Cex) -> str:
         script=Markup(script),
         policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'",
         facts=report.facts(cex),
-        story=report.story(cex),
+        story=story(cex),
         lanes=_lanes(cex),
         marked=any(s.mark for s in cex.steps),
         rows=[_row(cex, s) for s in cex.steps],

@@ -10,9 +10,10 @@ import json
 import re
 from collections.abc import Mapping
 
-from .report import story, verdict_line
 from .scene import split_cell
 from .schema import Cex, Value, states
+from .story import story
+from .text import verdict_line
 
 ACTION, ACTOR, LABEL = "action_taken", "actor", "label"
 Json = bool | str | dict[str, object] | list[object]

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from .entries import entries
 from .mermaid import mermaid
-from .report import MARKS, acting, actors, assumptions, command, confidence, facts, folded, place, story
+from .report import MARKS, acting, actors, assumptions, command, confidence, facts, folded, place
 from .schema import Cex
+from .story import story
 
 
 def markdown(cex: Cex) -> str:

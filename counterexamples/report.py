@@ -6,8 +6,7 @@ import shlex
 from pathlib import PurePosixPath
 
 from .schema import Cause, Cex, Source, Step, file_name
-from .story import story
-from .text import SIZES, is_noise, verdict_line, where
+from .text import SIZES, is_noise
 
 SHIPPED = "model/kernel/"
 """Where our own kernel C lies in the repository, and in a patch against it."""
@@ -97,9 +96,3 @@ def place(source: Source) -> str:
 def before_after(cause: Cause) -> str:
     """The order that a cause is about."""
     return f"step {cause.before} before step {cause.after}"
-
-
-__all__ = [
-    "MARKS", "SHIPPED", "acting", "actors", "assumptions", "before_after", "command", "confidence", "engines", "facts", "folded", "path_of", "place",
-    "sizes", "story", "verdict_line", "where",
-]  # fmt: skip
