@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import PurePosixPath
 
-from .schema import Cause, Cex, Source, Step, file_name
+from .schema import Cex, Source, Step, file_name
 from .text import SIZES, is_noise
 
 SHIPPED = "model/kernel/"
@@ -91,8 +91,3 @@ def path_of(cex: Cex, file: str) -> str:
 def place(source: Source) -> str:
     """File and line as a reader sees them."""
     return f"{PurePosixPath(source.file).name}:{source.line}"
-
-
-def before_after(cause: Cause) -> str:
-    """The order that a cause is about."""
-    return f"step {cause.before} before step {cause.after}"
