@@ -32,6 +32,8 @@ WORDS = re.compile(
     r"\b(?P<word>static|struct|void|bool|int|unsigned|long|const|if|else|for|while|do|return|goto|break|continue|true|false|NULL)\b"
 )
 
+STEP = re.compile(r"\bstep (\d{1,4})\b", re.IGNORECASE)
+
 
 def html(cex: Cex) -> str:
     """The whole page."""
@@ -55,6 +57,7 @@ def html(cex: Cex) -> str:
         panes=panes,
         assumptions=report.assumptions(cex),
         actors=report.actors(cex),
+        causes=[report.order(c) for c in cex.causes],
         confidence=report.confidence(cex),
         command=report.command(cex),
         mail=text(cex),
@@ -81,7 +84,6 @@ class Row:
     place: str
     folded: bool
     breaks: bool
-    mark: str
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def _lanes(cex: Cex) -> tuple[Lane, ...]:
 def _row(cex: Cex, step: Step) -> Row:
     lane = report.acting(cex).index(step.actor)
     at = report.place(step.sources[0]) if step.sources else ""
-    return Row(step, lane, at, report.folded(cex, step), step.number == cex.depth, report.MARKS[step.mark])
+    return Row(step, lane, at, report.folded(cex, step), step.number == cex.depth)
 
 
 def _changed(entry: Entry, step: int) -> dict[str, object]:
@@ -237,6 +239,17 @@ def _data(cex: Cex, drawing: Picture, found: Iterable[Entry], panes: Iterable[Pa
     return written
 
 
+def linked(words: str, depth: int) -> Markup:
+    """A sentence in which each step of the run that it names is a link to it."""
+    made, last = Markup(""), 0
+    sentence = arrows(words)
+    for match in STEP.finditer(sentence):
+        if 1 <= int(match[1]) <= depth:
+            made += Markup.escape(sentence[last : match.start()]) + Markup('<a href="#step={}">{}</a>').format(match[1], match[0])
+            last = match.end()
+    return made + Markup.escape(sentence[last:])
+
+
 def arrows(words: str) -> str:
     """Words with arrows that stay beside what they point at."""
     return words.replace(" -> ", " \u2192\u00a0")
@@ -249,6 +262,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )  # fmt: skip
     made.filters["arrows"] = arrows
+    made.filters["linked"] = linked
     made.filters["g"] = lambda number: f"{number:g}"
     made.filters["sentence"] = lambda words: arrows(f"{words[:1].upper()}{words[1:].rstrip('.')}.")
     return made

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from .entries import entries
 from .mermaid import mermaid
-from .report import MARKS, acting, actors, assumptions, command, confidence, facts, folded, place
+from .report import MARKS, acting, actors, assumptions, command, confidence, facts, folded, order, place
 from .schema import Cex
 from .story import story
 
@@ -75,7 +75,7 @@ def _flags(flags: Sequence[str], before: Sequence[str] | None = None) -> str:
 def _causes(cex: Cex) -> Iterator[str]:
     if cex.causes:
         yield from ("### Causes", "")
-        yield from (f"- step {c.before} before step {c.after}: {_text(c.sentence)}" for c in cex.causes)
+        yield from (f"- {_text(order(c))}" for c in cex.causes)
         yield ""
 
 

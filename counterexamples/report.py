@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import PurePosixPath
 
-from .schema import Cex, Source, Step, file_name
+from .schema import Cause, Cex, Source, Step, file_name
 from .text import SIZES, is_noise
 
 SHIPPED = "model/kernel/"
@@ -80,6 +81,12 @@ def command(cex: Cex) -> str:
     change = f" --change {shlex.quote(cex.change.partition(':')[0])}" if cex.change else ""
     kernel = "" if cex.kernel == "shipped" else " --kernel DIR"
     return f"tdpcheck replay {shlex.quote(file_name(cex))}{change}{kernel}"
+
+
+def order(cause: Cause) -> str:
+    """What a cause says, and between which steps, if its sentence leaves that open."""
+    named = re.search(rf"\bstep {cause.before}\b", cause.sentence, re.IGNORECASE)
+    return cause.sentence if named else f"Step {cause.before} before step {cause.after}: {cause.sentence}"
 
 
 def path_of(cex: Cex, file: str) -> str:
