@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 
 from ..core.errors import InputError
@@ -59,9 +59,9 @@ def render(cex: Cex, form: str) -> bytes:
     return made if isinstance(made, bytes) else made.encode()
 
 
-def document_of(model: Model, prop: Property, verdict: Violated, change: str | None) -> Cex:
+def document_of(model: Model, prop: Property, verdict: Violated, change: str | None, goals: Mapping[str, int | None] | None = None) -> Cex:
     """The document of a violation."""
-    return document.from_verdict(model, prop, verdict, change)
+    return document.from_verdict(model, prop, verdict, change, goals=goals)
 
 
 __all__ = ["Cex", "document_of", "formats", "load", "render"]

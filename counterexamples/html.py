@@ -57,6 +57,7 @@ def html(cex: Cex) -> str:
         panes=panes,
         assumptions=report.assumptions(cex),
         actors=report.actors(cex),
+        manners=report.MANNERS,
         causes=[report.order(c) for c in cex.causes],
         confidence=report.confidence(cex),
         command=report.command(cex),

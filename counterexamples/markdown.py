@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from .entries import entries
 from .mermaid import mermaid
-from .report import MARKS, acting, actors, assumptions, command, confidence, facts, folded, order, place
+from .report import MANNERS, MARKS, acting, actors, assumptions, command, confidence, facts, folded, order, place
 from .schema import Cex
 from .story import story
 
@@ -83,8 +83,8 @@ def _near_miss(cex: Cex) -> Iterator[str]:
     near = cex.near_miss
     if near is not None:
         yield from ("### Near miss", "", _text(near.sentence), "")
-        rows = ((str(s.number or "new"), _code(s.source), _text(s.actor), _text(s.label)) for s in near.steps)
-        yield from _table(("step of the run", "source", "who", "what"), rows)
+        rows = ((str(s.number or "new"), _code(s.source), _text(s.actor), _text(s.label), MANNERS[s.manner]) for s in near.steps)
+        yield from _table(("step of the run", "source", "who", "what", ""), rows)
         yield ""
     if cex.searched:
         yield from (_text(cex.searched), "")

@@ -15,6 +15,9 @@ SHIPPED = "model/kernel/"
 MARKS = {"cause": "cause", "enabling": "needed", "noise": "noise", "": ""}
 """What a reader sees of a mark."""
 
+MANNERS = {"same": "", "branch": "goes another way", "idle": "finds nothing to do", "left out": "is not reached", "inserted": "added"}
+"""How a step of the near miss went."""
+
 
 def facts(cex: Cex) -> tuple[tuple[str, str], ...]:
     """The verdict line's facts, by name."""

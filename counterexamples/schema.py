@@ -28,6 +28,9 @@ Size = Annotated[int, msgspec.Meta(ge=1, le=4096)]
 Mark = Literal["cause", "enabling", "noise", ""]
 """What a step is to the violation; '' where nobody has checked it."""
 
+Manner = Literal["same", "branch", "idle", "inserted", "left out"]
+"""How a step of another schedule went."""
+
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A statement of kernel C."""
@@ -88,26 +91,36 @@ class Instance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cells: tuple[str, ...] = ()
 
 
-class Cause(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An order that the violation needs: the same steps with `after` before `before` satisfy the property.
+class Turn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A step of another schedule of the run, as it is replayed and as it is read.
 
     Args:
-        schedule: the numbers of the same steps in an order that was executed and satisfies the property, `after` before `before`.
+        number: as the violating run counts it; 0 if it is not in that run.
+        manner: 'same'; 'branch' where the thread executes the same statement and then goes another way; 'idle' where the machine finds
+            nothing to do; 'left out' where the thread no longer comes to it; 'inserted'.
+        action, arguments: what is executed; of a step that is idle or left out, what the run has there.
     """
-
-    before: int
-    after: int
-    sentence: str
-    schedule: tuple[int, ...] = ()
-
-
-class NearStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A step of the near miss, `number` as the violating run counts it; 0 if it is not in that run."""
 
     number: int
     actor: str
     label: str
     source: str = ""
+    manner: Manner = "same"
+    action: str = ""
+    arguments: dict[str, Value] = {}
+
+
+class Cause(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An order that the violation needs: the same steps with `after` before `before` satisfy the property.
+
+    Args:
+        schedule: how they were executed so.
+    """
+
+    before: int
+    after: int
+    sentence: str
+    schedule: tuple[Turn, ...] = ()
 
 
 class NearMiss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,7 +133,7 @@ class NearMiss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         sentence: the difference as one would say it: 'had X happened before Y, ...'.
     """
 
-    steps: tuple[NearStep, ...]
+    steps: tuple[Turn, ...]
     swaps: int
     inserted: int
     sentence: str
@@ -213,7 +226,7 @@ class Cex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         absent: what of a machine has no part in this scenario.
         initial: every cell of the first state; the others follow from the changes of each step.
         violation: which instances of the property are false after the last step.
-        causes: the orders of two steps that the violation needs, least change first; the first is the race.
+        causes: the orders of two steps that the violation needs: those of two threads first, and least change first.
         near_miss: the run that differs least and satisfies the property; None if none was found, and `searched` says how far was looked.
         searched: what the search for causes and for the near miss did not get to, in words; '' if nothing is left open.
         repairs: edits of the kernel C, each verified.
@@ -319,7 +332,7 @@ def _told_wrongly(cex: Cex) -> Iterator[str]:
     for cause in cex.causes:
         if not (cause.before in numbers and cause.after in numbers and cause.before < cause.after):
             yield f"a cause says that step {cause.before} comes before step {cause.after}"
-        elif cause.schedule and sorted(cause.schedule) != list(numbers):
+        elif cause.schedule and sorted(t.number for t in cause.schedule if t.number) != list(numbers):
             yield f"the schedule beside the cause of steps {cause.before} and {cause.after} has other steps than the run"
         elif {cex.steps[n - 1].mark for n in (cause.before, cause.after)} != {"cause"}:
             yield f"steps {cause.before} and {cause.after} are a cause, and are not marked so"

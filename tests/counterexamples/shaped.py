@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from tdpcheck.counterexamples import schema
-from tdpcheck.counterexamples.schema import Actor, Cause, Cex, Change, Confidence, NearMiss, NearStep, Repair, Signature, load, write
+from tdpcheck.counterexamples.schema import Actor, Cause, Cex, Change, Confidence, NearMiss, Repair, Signature, Turn, load, write
 
 ODD = 'a"\\}]; </script><script>alert(1)</script> | `x` {{ 7*7 }} @who #1 \x07\x1b\u2028 -> & <b>'
 
@@ -15,18 +15,28 @@ def checked(cex: Cex) -> Cex:
     return load(write(cex), "shaped")
 
 
+def plain(cex: Cex) -> Cex:
+    """A run of which nobody has asked what it comes from."""
+    steps = tuple(replace(s, mark="") for s in cex.steps)
+    unasked = replace(cex, steps=steps, causes=(), near_miss=None, searched="", repairs=(), assumptions=(), needs=(), signature=None)
+    return checked(replace(unasked, confidence=Confidence()))
+
+
 def told(cex: Cex) -> Cex:
     """A run with marks, a cause, a near miss, a repair and assumptions: what they say is made up, where they stand is not."""
     first, last = 1, cex.depth
     marks = {first: "cause", last: "cause"} if first < last else {}
     steps = tuple(replace(s, mark=marks.get(s.number, "noise" if not s.effects else "enabling")) for s in cex.steps)
-    near = tuple(NearStep(s.number, s.actor, s.label) for s in (cex.steps[-1], *cex.steps[:-1]))
+    turns = {s.number: Turn(s.number, s.actor, s.label, "", "same", s.action, s.arguments) for s in cex.steps}
+    near = tuple(turns[n] for n in (last, *range(1, last)) if n)
+    waits = Turn(0, cex.actors[0].name, "waits", "kvm_main.c:1", "inserted", "wait")
+    missed = (waits, *near[:-1], *(replace(t, manner="left out") for t in near[-1:]))
     return checked(
         replace(
             cex,
             steps=steps,
-            causes=tuple(Cause(n, last, "the first comes before the last", (last, *range(n, last))) for n in marks if n < last),
-            near_miss=NearMiss((NearStep(0, cex.actors[0].name, "waits"), *near), last - 1, 1, "had the last come first, it would hold"),
+            causes=tuple(Cause(n, last, "the first comes before the last", near) for n in marks if n < last),
+            near_miss=NearMiss(missed, last - 1, 1, "had the last come first, it would hold"),
             searched="orders of three steps were not tried",
             repairs=(Repair("wait", "wait before the last step", "kvm_main.c:14", "HoldsUpTo 20", "-\told();\n+\tnew();\n"),),
             assumptions=("every device snoops", "memory is sequentially consistent"),
@@ -46,12 +56,12 @@ def long(cex: Cex, steps: int = 40) -> Cex:
         made += [*forth, *back]
     made += [replace(cex.steps[0], changes=())] * spare
     whole = tuple(replace(s, number=n) for n, s in enumerate([*made, *cex.steps], 1))
-    return checked(replace(cex, depth=steps, steps=whole, shortest=None))
+    return checked(replace(plain(cex), depth=steps, steps=tuple(replace(s, mark="") for s in whole), shortest=None))
 
 
 def at_once(cex: Cex) -> Cex:
     """The state at the end of a run as one that violates the property from the start."""
-    return checked(replace(cex, depth=0, steps=(), initial=schema.states(cex)[-1]))
+    return checked(replace(plain(cex), depth=0, steps=(), initial=schema.states(cex)[-1]))
 
 
 def odd(cex: Cex) -> Cex:

@@ -194,7 +194,7 @@ def put(value: object, *path: str | int) -> Callable[[Raw], None]:
 
 
 unmarked = [{"before": 1, "after": 3, "sentence": ""}]
-strange = {"steps": [{"number": 9, "actor": "a", "label": "b"}], "swaps": 0, "inserted": 0, "sentence": ""}
+strange: Raw = {"steps": [{"number": 9, "actor": "a", "label": "b"}], "swaps": 0, "inserted": 0, "sentence": ""}
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ strange = {"steps": [{"number": 9, "actor": "a", "label": "b"}], "swaps": 0, "in
         (put("guilty", "steps", 0, "mark"), "mark"),
         (put([{"before": 4, "after": 2, "sentence": ""}], "causes"), "step 4 comes before step 2"),
         (put([{"before": 4, "after": 9, "sentence": ""}], "causes"), "step 4 comes before step 9"),
-        (put([{"before": 1, "after": 3, "sentence": "", "schedule": [3, 1]}], "causes"), "has other steps than the run"),
+        (put([{"before": 1, "after": 3, "sentence": "", "schedule": strange["steps"]}], "causes"), "has other steps than the run"),
         (put(unmarked, "causes"), "steps 1 and 3 are a cause, and are not marked so"),
         (put(strange, "near_miss"), "the near miss has step 9, and the run has 7"),
         (put(["ATS"], "needs"), "'ATS', which is not among the assumptions"),

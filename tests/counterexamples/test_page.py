@@ -20,16 +20,18 @@ from tdpcheck.counterexamples.schema import Cex
 from tdpcheck.counterexamples.text import text
 from tdpcheck.tests.counterexamples.browser import chromium, opened, pixels
 from tdpcheck.tests.counterexamples.planted import FAULTS, SHOWN
-from tdpcheck.tests.counterexamples.shaped import at_once, long, odd, told
+from tdpcheck.tests.counterexamples.shaped import at_once, long, odd, plain, told
 
 MOST = 300_000
-NAMES = ["shown", "told", "odd", "long", "lifted", "at once", *(n for n in FAULTS if n != SHOWN)]
+NAMES = ["shown", "kept", "told", "odd", "long", "lifted", "at once", *(n for n in FAULTS if n != SHOWN)]
 
 
 def document(name: str) -> Cex:
     kept = FAULTS[SHOWN].kept
     match name:
         case "shown":
+            return plain(kept)
+        case "kept":
             return kept
         case "told":
             return told(kept)
