@@ -20,17 +20,17 @@ from ..core.plain import PlainRun, violation
 from ..core.system import Property
 from ..core.verdict import Violated
 from ..model.scenario import Scenario, read_scenario, shipped_scenarios
-from ..model.system import Model
+from ..model.system import Code, Model
 from . import results
 from .accounting import Accountant, Witnesses, why_not_modelled
 from .cache import Known
-from .changes import read_change, touched
+from .changes import Version, read_change, touched
 from .keys import lookups
 from .names import choose
 from .plan import Place, Plan
 from .results import Change, Document, Result
 from .slots import Slots
-from .sources import built
+from .sources import Built, built
 from .statements import ASSERTIONS, property_names, property_of
 from .worker import GRACE, Seen, Told, Worker, Working
 
@@ -60,12 +60,14 @@ class Nobody:
 
 @dataclass(frozen=True)
 class Found:
-    """A violation with what a report about it needs."""
+    """A violation with what a report about it needs: the code that ran, and the version that it belongs to."""
 
     record: Result
     model: Model
     prop: Property
     verdict: Violated
+    code: Code
+    version: Version
 
 
 @dataclass
@@ -336,7 +338,7 @@ def each_violation(outcome: Outcome, wanted: Callable[[Result], bool] = lambda _
         EngineError: a run that does not replay.
     """
     plan = outcome.plan
-    last: tuple[tuple[int, int], Model] | None = None
+    last: tuple[tuple[int, int], Built] | None = None
     for place, number, name in outcome.places:
         record = outcome.told[place, number, name]
         found = outcome.runs.get((place, number, name))
@@ -345,11 +347,12 @@ def each_violation(outcome: Outcome, wanted: Callable[[Result], bool] = lambda _
         if last is None or last[0] != (place, number):
             version = plan.versions[number]
             own = version.scenario(plan.scenarios[place])
-            last = (place, number), built(own, plan.kernel, version.files, touched(plan.versions, number)).model
-        model = last[1]
+            last = (place, number), built(own, plan.kernel, version.files, touched(plan.versions, number))
+        model, code = last[1].model, last[1].code
         prop = property_of(model, name)
         trace = violation(found, prop, Evaluator(model.system, model.geometry))
-        yield Found(record, model, prop, Violated(trace, record.engine, record.shortest, record.seconds))
+        verdict = Violated(trace, record.engine, record.shortest, record.seconds)
+        yield Found(record, model, prop, verdict, code, plan.versions[number])
 
 
 __all__ = ["Change", "Found", "Listener", "Nobody", "Outcome", "Plan", "each_violation", "run", "selected_scenarios"]

@@ -11,11 +11,12 @@ import click
 import msgspec
 
 from ..counterexamples.schema import file_name
-from . import output, printing, rendering, results
+from . import logs, output, printing, rendering, results
 from .cache import default_cache
 from .changes import versions
 from .limits import Limits
 from .plan import Plan
+from .quoting import quoted
 from .run import Found, Outcome, each_violation, run, selected_scenarios
 from .sources import files_of, kernel_given
 
@@ -45,6 +46,8 @@ Key = tuple[str, str, str | None]
 @click.option("--no-cache", is_flag=True, help="Ask everything anew, and keep nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--out", metavar="DIR", help="Leave run.json and each counterexample there.")
+@click.option("--junit", metavar="FILE", help="Write the answers as JUnit XML there.")
+@click.option("--sarif", metavar="FILE", help="Write the violations that no scenario expects as SARIF there.")
 @click.pass_context
 def verify(
     context: click.Context,
@@ -62,6 +65,8 @@ def verify(
     no_cache: bool,
     as_json: bool,
     out: str | None,
+    junit: str | None,
+    sarif: str | None,
 ) -> None:
     r"""Check properties in scenarios, with and without a change.
 
@@ -84,6 +89,10 @@ def verify(
         )
         outcome = run(plan, progress)
     told = tell(outcome, folder)
+    if junit is not None:
+        output.write(Path(junit), logs.junit(told.document, told.texts))
+    if sarif is not None:
+        output.write(Path(sarif), logs.sarif(told.document, told.made))
     if as_json:
         click.echo(results.to_json(told.document), nl=False)
     else:
@@ -98,23 +107,28 @@ def cores() -> int:
 
 @dataclass(frozen=True)
 class Told:
-    """An outcome as it is told: its document, and the text of each counterexample that is news."""
+    """An outcome as it is told: its document, the text of each counterexample that is news, and every counterexample."""
 
     document: results.Document
     texts: dict[Key, str]
+    made: dict[Key, rendering.Cex]
 
 
 def tell(outcome: Outcome, folder: Path | None) -> Told:
     """Make the counterexamples, leave them in `folder`, and say in the records where."""
     files: dict[Key, tuple[str, ...]] = {}
     texts: dict[Key, str] = {}
+    made: dict[Key, rendering.Cex] = {}
     for found in each_violation(outcome, lambda record: folder is not None or not record.as_expected):
         record = found.record
         key = _key(record)
-        if folder is not None:
-            files[key] = leave(found, folder)
+        cex = _made(found)
+        if cex is not None:
+            made[key] = cex
+            if folder is not None:
+                files[key] = leave(record, cex, folder)
         if not record.as_expected:
-            texts[key] = text_of(found, folder)
+            texts[key] = text_of(found, cex, folder)
     if folder is not None:
         for place, certificate in outcome.certificates.items():
             record = outcome.told[place]
@@ -128,7 +142,7 @@ def tell(outcome: Outcome, folder: Path | None) -> Told:
         document = msgspec.structs.replace(document, results=linked)
     if folder is not None:
         output.write(folder / "run.json", results.to_json(document).encode())
-    return Told(document, texts)
+    return Told(document, texts, made)
 
 
 def _key(record: results.Result) -> Key:
@@ -140,32 +154,45 @@ def _name(record: results.Result) -> str:
     return output.slug(record.scenario, record.property, record.change)
 
 
-def text_of(found: Found, folder: Path | None = None) -> str:
-    """The counterexample as text, naming the file of it in `folder`; as plain steps if it has no such form."""
+def document_of(found: Found) -> rendering.Cex:
+    """The document of a violation, with the functions and the changed lines that a report quotes."""
+    cex = rendering.document_of(found.model, found.prop, found.verdict, found.record.change)
+    # Lines of a change that did not bring the violation about would mislead whoever is sent to them.
+    changed = found.version.changed if found.record.label == "introduced" else ()
+    return quoted(cex, found.code.functions, found.version.files, changed)
+
+
+def _made(found: Found) -> rendering.Cex | None:
+    """The document, or None if it cannot be made: an answer is worth more than its telling."""
     try:
-        cex = rendering.document_of(found.model, found.prop, found.verdict, found.record.change)
-        text = rendering.render(cex, "text").decode()
-        return text if folder is None else text.replace(file_name(cex), str(folder / f"{_name(found.record)}.cex.json"))
-    except Exception as error:  # an answer is worth more than its telling
-        click.echo(f"the counterexample is shown as plain steps: {type(error).__name__}: {error}", err=True)
+        return document_of(found)
+    except Exception as error:
+        click.echo(f"{_name(found.record)}: there is no report of it: {type(error).__name__}: {error}", err=True)
+        return None
+
+
+def text_of(found: Found, cex: rendering.Cex | None, folder: Path | None = None) -> str:
+    """The counterexample as text, naming the file of it in `folder`; as plain steps if it has no such form."""
+    if cex is not None:
+        try:
+            text = rendering.render(cex, "text").decode()
+            return text if folder is None else text.replace(file_name(cex), str(folder / f"{_name(found.record)}.cex.json"))
+        except Exception as error:
+            click.echo(f"the counterexample is shown as plain steps: {type(error).__name__}: {error}", err=True)
     return "\n".join(f"  {n:3} {step.actor:12} {step.text}" for n, step in enumerate(found.record.trace or (), 1)) + "\n"
 
 
-def leave(found: Found, folder: Path) -> tuple[str, ...]:
+def leave(record: results.Result, cex: rendering.Cex, folder: Path) -> tuple[str, ...]:
     """Write a counterexample in each form that a reader may want, and answer with the names of the files."""
-    record = found.record
     name = _name(record)
-    cex = rendering.document_of(found.model, found.prop, found.verdict, record.change)
     left = []
-    for form, ending in (("json", "cex.json"), ("text", "txt"), ("svg", "svg")):
-        if form not in rendering.formats():
-            continue
+    for form, ending in rendering.LEFT:
         try:
             content = rendering.render(cex, form)
         except Exception as error:  # an answer is worth more than its picture
             click.echo(f"{name}.{ending} was not written: {type(error).__name__}: {error}", err=True)
             continue
-        if form == "text":
+        if form != "json":
             content = content.replace(file_name(cex).encode(), f"{name}.cex.json".encode())
         output.write(folder / f"{name}.{ending}", content)
         left.append(f"{name}.{ending}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,12 +10,13 @@ from ..core.errors import EngineError
 from ..core.evaluate import Evaluator, Layout, State
 from ..core.sorts import Kind, Sort, Truth
 from ..core.system import Action, Property, truth
-from ..core.trace import Misfit, Step, Trace, misfit, replays
+from ..core.trace import Misfit, Step, Trace, misfit, replays, run
 from ..core.verdict import Violated
 from ..model.machine import cursors, ghosts
 from ..model.system import Model
-from . import schema, words
+from . import causes, reasons, schema, words
 from .scene import Scene
+from .schedule import EXPANDED, Schedule, Scheduler
 from .schema import SCHEMA, Cex, Value, file_name, load, write
 from .witness import witnesses
 
@@ -23,8 +24,23 @@ GHOSTS = frozenset(v.name for v in (*ghosts.STATE, *cursors.STATE))
 """What no machine keeps: nobody's step depends on it."""
 
 
-def from_verdict(model: Model, prop: Property, verdict: Violated, change: str | None = None) -> Cex:
-    """The document of a violation; `change` names the patch or edit under which `model` was built.
+def from_verdict(
+    model: Model,
+    prop: Property,
+    verdict: Violated,
+    change: str | None = None,
+    *,
+    goals: Mapping[str, int | None] | None = None,
+    repairs: Sequence[schema.Repair] = (),
+    budget: int = EXPANDED,
+) -> Cex:
+    """The document of a violation, with its causes, its near miss and what it rests on.
+
+    Args:
+        change: names the patch or edit under which `model` was built.
+        goals: the depth at which each goal of the scenario is reached.
+        repairs: edits of the kernel C that were verified.
+        budget: how many states each search for causes may look into; 0 for a document without causes.
 
     Raises:
         EngineError: the run does not replay, or does not violate `prop`. No report is made of such a run.
@@ -39,10 +55,11 @@ def from_verdict(model: Model, prop: Property, verdict: Violated, change: str | 
     names = {
         s.name: s.elements for v in model.system.state for s in v.params if s.elements
     }  # fmt: skip
-    views = [Scene(trace.geometry.sizes, _values(layout, state), threads, names) for state in trace.states]
-    steps = tuple(_Teller(model, trace, threads).step(n, step, views[n - 1], views[n]) for n, step in enumerate(trace.steps, 1))
+    evaluator = Evaluator(trace.system, trace.geometry)
+    teller = _Teller(model, trace, threads, names)
+    steps, last = teller.told(trace)
     acting = tuple(dict.fromkeys(step.actor for step in steps))
-    return Cex(
+    cex = Cex(
         schema=SCHEMA,
         prop=schema.Promise(prop.name, prop.sentence),
         scenario=schema.Question(scenario.name, scenario.story),
@@ -60,8 +77,14 @@ def from_verdict(model: Model, prop: Property, verdict: Violated, change: str | 
         absent=_absent(model),
         initial=_values(layout, trace.initial),
         steps=steps,
-        violation=witnesses(prop.name, prop.sentence, views[-1]),
+        violation=witnesses(prop.name, prop.sentence, last),
+        repairs=tuple(repairs),
+        confidence=schema.Confidence(True, tuple(verdict.engine.split(", ")), {n: d for n, d in (goals or {}).items() if d is not None}),
     )
+    if not budget:
+        return cex
+    scheduler = Scheduler(model, trace, prop, [step.actor for step in steps], evaluator)
+    return reasons.explained(cex, scheduler, causes.find(scheduler, budget), lambda found: teller.turns(found, evaluator, cex))
 
 
 def to_trace(cex: Cex, model: Model, evaluator: Evaluator | None = None) -> Trace:
@@ -180,20 +203,46 @@ class _Watched(tuple[int, ...]):
 
 
 class _Teller:
-    """Tells one step after another."""
+    """Tells the steps of one run, and of others like it."""
 
-    def __init__(self, model: Model, trace: Trace, threads: tuple[str, ...]) -> None:
+    def __init__(self, model: Model, trace: Trace, threads: tuple[str, ...], names: Mapping[str, tuple[str, ...]]) -> None:
         self._threads = threads
+        self._names = names
+        self._trace = trace
         self._layout = trace.layout
         # With the bookkeeping left out, what an action looks at is what it depends on.
         self._evaluator = Evaluator(trace.system, trace.geometry)
         own = {v.name for v in model.software.state}
         self._machine = frozenset(v.name for v in trace.system.state) - own - GHOSTS
         self._software = frozenset(a.name for a in model.software.actions)
-        self._states = dict(zip(range(1, trace.depth + 1), pairwise(trace.states), strict=True))
 
-    def step(self, number: int, step: Step, before: Scene, after: Scene) -> schema.Step:
-        old, new = self._states[number]
+    def told(self, trace: Trace) -> tuple[tuple[schema.Step, ...], Scene]:
+        """The steps of a run, and its last state."""
+        views = [Scene(trace.geometry.sizes, _values(self._layout, state), self._threads, self._names) for state in trace.states]
+        pairs = tuple(pairwise(trace.states))
+        return tuple(self._step(n, step, pairs[n - 1], views[n - 1], views[n]) for n, step in enumerate(trace.steps, 1)), views[-1]
+
+    def turns(self, schedule: Schedule, evaluator: Evaluator, cex: Cex) -> tuple[schema.Turn, ...]:
+        """A schedule of the run that `cex` tells. It is executed again here: what is told is what was seen.
+
+        Raises:
+            EngineError: it cannot be executed so.
+        """
+        done = [d for d in schedule.steps if d.executed]
+        again = run(evaluator, self._trace.initial, [(d.action, d.arguments) for d in done])
+        if again.states[1:] != tuple(d.state for d in done):
+            raise EngineError("a schedule that satisfies the property does not replay; please report this")
+        executed = iter(self.told(again)[0])
+        turns = []
+        for d in schedule.steps:
+            number = d.event.number if d.event is not None else 0
+            step = next(executed) if d.executed else cex.steps[number - 1]
+            source = f"{step.sources[0].file}:{step.sources[0].line}" if step.sources else ""
+            turns.append(schema.Turn(number, step.actor, step.label, source, d.manner, step.action, step.arguments))
+        return tuple(turns)
+
+    def _step(self, number: int, step: Step, states: tuple[State, State], before: Scene, after: Scene) -> schema.Step:
+        old, new = states
         cells = self._layout.cells
         changed = [cell for cell, a, b in zip(cells, old, new, strict=True) if a != b]
         names = [cell.name for cell in changed]
