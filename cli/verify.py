@@ -15,6 +15,7 @@ from .changes import versions
 from .question import Limits
 from .run import Found, Outcome, Plan, each_violation, run, selected_scenarios
 from .sources import files_of, kernel_given
+from .telling import Telling
 
 Key = tuple[str, str, str | None]
 """Scenario, property and change of an answer."""
@@ -36,6 +37,7 @@ Key = tuple[str, str, str | None]
     help="Visit up to N states before asking Z3; 0: ask at once.",
 )
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), default=300.0, show_default=True, help="Seconds a question.")
+@click.option("--repair", is_flag=True, help="Look for an edit that repairs each unexpected violation, and verify it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--out", metavar="DIR", help="Leave run.json and each counterexample there.")
 @click.pass_context
@@ -49,6 +51,7 @@ def verify(
     depth: int | None,
     states: int,
     timeout: float,
+    repair: bool,
     as_json: bool,
     out: str | None,
 ) -> None:
@@ -70,7 +73,7 @@ def verify(
             limits=Limits(depth=depth, timeout=timeout, states=states),
         )
         outcome = run(plan, progress)
-    told = tell(outcome, folder)
+        told = tell(outcome, folder, Telling(plan if repair else None, progress.working))
     if as_json:
         click.echo(results.to_json(told.document), nl=False)
     else:
@@ -86,17 +89,18 @@ class Told:
     texts: dict[Key, str]
 
 
-def tell(outcome: Outcome, folder: Path | None) -> Told:
+def tell(outcome: Outcome, folder: Path | None, telling: Telling | None = None) -> Told:
     """Make the counterexamples, leave them in `folder`, and say in the records where."""
+    telling = telling or Telling()
     files: dict[Key, tuple[str, ...]] = {}
     texts: dict[Key, str] = {}
     for found in each_violation(outcome):
         record = found.record
         key = _key(record)
         if folder is not None:
-            files[key] = leave(found, folder)
+            files[key] = leave(found, folder, telling)
         if not record.as_expected:
-            texts[key] = text_of(found, folder)
+            texts[key] = text_of(found, folder, telling)
     document = outcome.document
     if files:
         linked = tuple(msgspec.structs.replace(r, files=files.get(_key(r), ())) for r in document.results)
@@ -115,10 +119,10 @@ def _name(record: results.Result) -> str:
     return output.slug(record.scenario, record.property, record.change)
 
 
-def text_of(found: Found, folder: Path | None = None) -> str:
+def text_of(found: Found, folder: Path | None = None, telling: Telling | None = None) -> str:
     """The counterexample as text, naming the file of it in `folder`; as plain steps if it has no such form."""
     try:
-        cex = rendering.document_of(found.model, found.prop, found.verdict, found.record.change)
+        cex = (telling or Telling()).document(found)
         text = rendering.render(cex, "text").decode()
         return text if folder is None else text.replace(file_name(cex), str(folder / f"{_name(found.record)}.cex.json"))
     except Exception as error:  # an answer is worth more than its telling
@@ -126,11 +130,11 @@ def text_of(found: Found, folder: Path | None = None) -> str:
     return "\n".join(f"  {n:3} {step.actor:12} {step.text}" for n, step in enumerate(found.record.trace or (), 1)) + "\n"
 
 
-def leave(found: Found, folder: Path) -> tuple[str, ...]:
+def leave(found: Found, folder: Path, telling: Telling) -> tuple[str, ...]:
     """Write a counterexample in each form that a reader may want, and answer with the names of the files."""
     record = found.record
     name = _name(record)
-    cex = rendering.document_of(found.model, found.prop, found.verdict, record.change)
+    cex = telling.document(found)
     left = []
     for form, ending in (("json", "cex.json"), ("text", "txt"), ("svg", "svg")):
         if form not in rendering.formats():

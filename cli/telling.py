@@ -1,0 +1,82 @@
+"""From the violations of a run to their documents, each made once; repairs are verified here, where models are built and asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from ..core.errors import TdpcheckError
+from ..core.verdict import HoldsUpTo, Proved, Verdict, Violated
+from ..counterexamples import repairs
+from ..counterexamples.schema import Cex, Repair
+from .changes import Version
+from .question import ASSERTIONS, MARGIN, Limits, Subject
+from .rendering import document_of
+from .run import Found, Plan
+from .sources import Files, Layer, built
+
+
+@dataclass
+class Telling:
+    """Makes the document of each violation.
+
+    Args:
+        plan: of the run; None where nobody looks for repairs.
+        working: told what is going on.
+    """
+
+    plan: Plan | None = None
+    working: Callable[[str], None] | None = None
+    _made: dict[tuple[str, str, str | None], Cex] = field(default_factory=dict)
+
+    def document(self, found: Found) -> Cex:
+        """The document of a violation."""
+        record = found.record
+        key = record.scenario, record.property, record.change
+        if key not in self._made:
+            cex = document_of(found.model, found.prop, found.verdict, record.change, record.goals)
+            if self.plan is not None and not record.as_expected:
+                cex = msgspec.structs.replace(cex, repairs=self._repairs(found, cex, self.plan))
+            self._made[key] = cex
+        return self._made[key]
+
+    def _repairs(self, found: Found, cex: Cex, plan: Plan) -> tuple[Repair, ...]:
+        number = next((n for n, v in enumerate(plan.versions) if v.name == (found.record.change or "")), len(plan.versions) - 1)
+        now: Version = plan.versions[number]
+        before = plan.versions[number - 1].files if number else None
+        working = self.working or (lambda said: None)
+
+        def check(files: Files) -> str | None:
+            working(f"{cex.scenario.name}: trying a repair of {cex.prop.name}")
+            changed = {name: text for name, text in files.items() if now.files.get(name) != text}
+            return asked_again(found, plan, Layer(now.files, changed, ()))
+
+        return repairs.verified(cex, dict(now.files), check, None if before is None else dict(before))
+
+
+def asked_again(found: Found, plan: Plan, files: Files) -> str | None:
+    """The verdict in words if with these files the violated property holds, and so does all else that the scenario expects to hold."""
+    scenario, name = found.model.scenario, found.prop.name
+    names = dict.fromkeys((name, *(n for n, expected in scenario.expect.items() if expected == "holds"), ASSERTIONS))
+    limits = Limits(timeout=plan.limits.timeout, states=plan.limits.states, walks=plan.limits.walks)
+    try:
+        subject = Subject(built(scenario, plan.kernel, files).model, names, limits, plan.engines)
+        subject.at_least = found.verdict.depth + MARGIN
+        verdicts: dict[str, Verdict] = {}
+        for asked in names:
+            verdicts[asked] = subject.ask(asked).verdict
+            if asked == name and not isinstance(verdicts[asked], HoldsUpTo | Proved):
+                return None
+    except TdpcheckError:  # the edit is no C that can be checked, or the model has become too large: no repair
+        return None
+    if subject.survey.missing or any(isinstance(v, Violated) for v in verdicts.values()):
+        return None
+    match verdicts[name]:
+        case HoldsUpTo(states=int() as states):
+            return f"{name} holds in all {states} states"
+        case HoldsUpTo(depth=depth):
+            return f"{name} holds up to depth {depth}"
+        case _:
+            return f"{name} is proved"
