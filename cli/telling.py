@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from ..checker.minimal import violations
 from ..core.errors import TdpcheckError
+from ..core.evaluate import Move
+from ..core.trace import Trace
 from ..core.verdict import HoldsUpTo, Proved, Verdict, Violated
 from ..counterexamples import repairs
+from ..counterexamples.document import actor_of
 from ..counterexamples.schema import Cex, Repair
 from .changes import Version
 from .question import ASSERTIONS, MARGIN, Limits, Subject
 from .rendering import document_of
 from .run import Found, Plan
 from .sources import Files, Layer, built
+
+LOOKED_AT, TOLD_OF, ALL = 4_000, 40, 8
+"""Of so many further runs, so many kinds are looked into, and so many are told."""
 
 
 @dataclass
@@ -36,11 +43,53 @@ class Telling:
         record = found.record
         key = record.scenario, record.property, record.change
         if key not in self._made:
-            cex = document_of(found.model, found.prop, found.verdict, record.change, record.goals)
+            cex = document_of(found.model, found.prop, self._plain(found), record.change, record.goals)
             if self.plan is not None and not record.as_expected:
                 cex = msgspec.structs.replace(cex, repairs=self._repairs(found, cex, self.plan))
             self._made[key] = cex
         return self._made[key]
+
+    def others(self, found: Found) -> tuple[Cex, ...]:
+        """Violations of the same property that are no variants of the first: each has a signature of its own, shortest first."""
+        first = self.document(found)
+        seen = {first.signature}
+        kinds: set[tuple[tuple[str, ...], frozenset[str]]] = set()
+        made: list[Cex] = []
+        for tried, trace in enumerate(self._runs(found)):
+            if tried >= LOOKED_AT or len(kinds) >= TOLD_OF or len(made) >= ALL:
+                break
+            # Runs of the same actions that end alike have the same places.
+            kind = trace.actions[-1:], frozenset(trace.actions)
+            if kind in kinds:
+                continue
+            kinds.add(kind)
+            verdict = Violated(trace, "explore", trace.depth == first.depth or None)
+            cex = document_of(found.model, found.prop, verdict, found.record.change, found.record.goals)
+            if cex.signature not in seen:
+                seen.add(cex.signature)
+                made.append(cex)
+        return tuple(made)
+
+    def _runs(self, found: Found, depth: int | None = None) -> Iterator[Trace]:
+        model = found.model
+        states = Limits().states if self.plan is None else self.plan.limits.states
+        names: dict[tuple[str, tuple[int, ...]], tuple[str, bool]] = {}
+
+        def actor(move: Move) -> tuple[str, bool]:
+            key = move.action.name, move.arguments
+            if key not in names:
+                names[key] = actor_of(model, move.action, move.arguments)
+            return names[key]
+
+        return violations(model.system, model.geometry, found.prop, actor, max_states=states, depth=depth)
+
+    def _plain(self, found: Found) -> Violated:
+        """The violation with the plainest of its shortest runs, where its states can be visited; else the run that was found."""
+        verdict = found.verdict
+        if verdict.shortest is not True:
+            return verdict
+        trace = next(self._runs(found, verdict.depth), None)
+        return verdict if trace is None or trace.depth != verdict.depth else replace(verdict, trace=trace)
 
     def _repairs(self, found: Found, cex: Cex, plan: Plan) -> tuple[Repair, ...]:
         number = next((n for n, v in enumerate(plan.versions) if v.name == (found.record.change or "")), len(plan.versions) - 1)

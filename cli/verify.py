@@ -37,6 +37,7 @@ Key = tuple[str, str, str | None]
     help="Visit up to N states before asking Z3; 0: ask at once.",
 )
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), default=300.0, show_default=True, help="Seconds a question.")
+@click.option("--all", "all_", is_flag=True, help="Tell every violation that is no variant of another, not the first alone.")
 @click.option("--repair", is_flag=True, help="Look for an edit that repairs each unexpected violation, and verify it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--out", metavar="DIR", help="Leave run.json and each counterexample there.")
@@ -51,6 +52,7 @@ def verify(
     depth: int | None,
     states: int,
     timeout: float,
+    all_: bool,
     repair: bool,
     as_json: bool,
     out: str | None,
@@ -73,7 +75,7 @@ def verify(
             limits=Limits(depth=depth, timeout=timeout, states=states),
         )
         outcome = run(plan, progress)
-        told = tell(outcome, folder, Telling(plan if repair else None, progress.working))
+        told = tell(outcome, folder, Telling(plan if repair else None, progress.working), all_=all_)
     if as_json:
         click.echo(results.to_json(told.document), nl=False)
     else:
@@ -89,7 +91,7 @@ class Told:
     texts: dict[Key, str]
 
 
-def tell(outcome: Outcome, folder: Path | None, telling: Telling | None = None) -> Told:
+def tell(outcome: Outcome, folder: Path | None, telling: Telling | None = None, *, all_: bool = False) -> Told:
     """Make the counterexamples, leave them in `folder`, and say in the records where."""
     telling = telling or Telling()
     files: dict[Key, tuple[str, ...]] = {}
@@ -101,6 +103,14 @@ def tell(outcome: Outcome, folder: Path | None, telling: Telling | None = None) 
             files[key] = leave(found, folder, telling)
         if not record.as_expected:
             texts[key] = text_of(found, folder, telling)
+        for number, cex in enumerate(telling.others(found) if all_ else (), 2):
+            name = f"{_name(record)}.{number}.cex.json"
+            if folder is not None:
+                output.write(folder / name, rendering.render(cex, "json"))
+                files[key] += (name,)
+            if not record.as_expected:
+                text = rendering.render(cex, "text").decode()
+                texts[key] += "\n" + (text if folder is None else text.replace(file_name(cex), str(folder / name)))
     document = outcome.document
     if files:
         linked = tuple(msgspec.structs.replace(r, files=files.get(_key(r), ())) for r in document.results)
