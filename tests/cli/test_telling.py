@@ -75,3 +75,18 @@ def test_code_that_is_still_wrong_or_no_code_is_no_repair(refused_late: tuple[Pl
     assert asked_again(found, plan, files) is None
     assert asked_again(found, plan, broken) is None
     assert asked_again(found, plan, plan.versions[0].files) is not None
+
+
+def test_two_races_in_one_change_are_both_told() -> None:
+    """Registration is not refused while the table is shared, and sharing is not refused while it is registered: two faults, two runs."""
+    shipped = files_of(None)
+    text = shipped["tdp_fd.c"].replace("if (kvm_tdp_is_exported(kvm)) {", "if (false) {")
+    text = text.replace("if (kvm_arch_has_noncoherent_dma(kvm)) {", "if (false) {")
+    versions = (Version(shipped), Version({**shipped, "tdp_fd.c": text}, name="two.patch"))
+    plan = Plan((shipped_scenarios()["noncoherent-export"],), ("reject_noncoherent_dma",), versions)
+    [found] = each_violation(run(plan))
+    telling = Telling()
+    both = (telling.document(found), *telling.others(found))
+
+    assert len(both) >= 2
+    assert {"register", "share"} == {cex.steps[-1].actor for cex in both}
