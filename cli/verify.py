@@ -16,9 +16,9 @@ from .cache import default_cache
 from .changes import versions
 from .limits import Limits
 from .plan import Plan
-from .quoting import quoted
 from .run import Found, Outcome, each_violation, run, selected_scenarios
 from .sources import files_of, kernel_given
+from .telling import Telling
 
 Key = tuple[str, str, str | None]
 """Scenario, property and change of an answer."""
@@ -41,6 +41,8 @@ Key = tuple[str, str, str | None]
 )
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), default=300.0, show_default=True, help="Seconds a question.")
 @click.option("--certify", is_flag=True, help="Make a proof of every complete exploration, and have two solvers check it.")
+@click.option("--all", "all_", is_flag=True, help="Tell every violation that is no variant of another, not the first alone.")
+@click.option("--repair", is_flag=True, help="Look for an edit that repairs each unexpected violation, and verify it.")
 @click.option("--jobs", type=click.IntRange(1, 1024), metavar="N", help="Processes that compute at once; default: one for each core.")
 @click.option("--memory", type=click.IntRange(200), metavar="MB", help="What each of them may use; a question that needs more is Unknown.")
 @click.option("--no-cache", is_flag=True, help="Ask everything anew, and keep nothing.")
@@ -60,6 +62,8 @@ def verify(
     states: int,
     timeout: float,
     certify: bool,
+    all_: bool,
+    repair: bool,
     jobs: int | None,
     memory: int | None,
     no_cache: bool,
@@ -88,7 +92,7 @@ def verify(
             cache=None if no_cache else default_cache(),
         )
         outcome = run(plan, progress)
-    told = tell(outcome, folder)
+        told = tell(outcome, folder, Telling(plan if repair else None, progress.working), all_=all_)
     if junit is not None:
         output.write(Path(junit), logs.junit(told.document, told.texts))
     if sarif is not None:
@@ -114,21 +118,30 @@ class Told:
     made: dict[Key, rendering.Cex]
 
 
-def tell(outcome: Outcome, folder: Path | None) -> Told:
+def tell(outcome: Outcome, folder: Path | None, telling: Telling | None = None, *, all_: bool = False) -> Told:
     """Make the counterexamples, leave them in `folder`, and say in the records where."""
+    telling = telling or Telling()
     files: dict[Key, tuple[str, ...]] = {}
     texts: dict[Key, str] = {}
     made: dict[Key, rendering.Cex] = {}
     for found in each_violation(outcome, lambda record: folder is not None or not record.as_expected):
         record = found.record
         key = _key(record)
-        cex = _made(found)
+        cex = _made(found, telling)
         if cex is not None:
             made[key] = cex
             if folder is not None:
                 files[key] = leave(record, cex, folder)
         if not record.as_expected:
             texts[key] = text_of(found, cex, folder)
+        for number, other in enumerate(telling.others(found) if all_ and cex is not None else (), 2):
+            name = f"{_name(record)}.{number}.cex.json"
+            if folder is not None:
+                output.write(folder / name, rendering.render(other, "json"))
+                files[key] += (name,)
+            if not record.as_expected:
+                text = rendering.render(other, "text").decode()
+                texts[key] += "\n" + (text if folder is None else text.replace(file_name(other), str(folder / name)))
     if folder is not None:
         for place, certificate in outcome.certificates.items():
             record = outcome.told[place]
@@ -154,18 +167,10 @@ def _name(record: results.Result) -> str:
     return output.slug(record.scenario, record.property, record.change)
 
 
-def document_of(found: Found) -> rendering.Cex:
-    """The document of a violation, with the functions and the changed lines that a report quotes."""
-    cex = rendering.document_of(found.model, found.prop, found.verdict, found.record.change)
-    # Lines of a change that did not bring the violation about would mislead whoever is sent to them.
-    changed = found.version.changed if found.record.label == "introduced" else ()
-    return quoted(cex, found.code.functions, found.version.files, changed)
-
-
-def _made(found: Found) -> rendering.Cex | None:
+def _made(found: Found, telling: Telling) -> rendering.Cex | None:
     """The document, or None if it cannot be made: an answer is worth more than its telling."""
     try:
-        return document_of(found)
+        return telling.document(found)
     except Exception as error:
         click.echo(f"{_name(found.record)}: there is no report of it: {type(error).__name__}: {error}", err=True)
         return None

@@ -87,6 +87,16 @@ def from_verdict(
     return reasons.explained(cex, scheduler, causes.find(scheduler, budget), lambda found: teller.turns(found, evaluator, cex))
 
 
+def actor_of(model: Model, action: Action, arguments: Sequence[int]) -> tuple[str, bool]:
+    """Who makes a move, by name, and whether that is a part of the machine."""
+    if any(a is action or a.name == action.name for a in model.software.actions):
+        return _threads(model)[arguments[0]], False
+    for param, value in zip(action.params, arguments, strict=True):
+        if isinstance(param.kind, Sort) and param.kind.name.lower() == action.actor:
+            return f"{action.actor} {value}", True
+    return action.actor, True
+
+
 def to_trace(cex: Cex, model: Model, evaluator: Evaluator | None = None) -> Trace:
     """The stored run as a trace of `model`, which may be younger than the document; `core.trace.misfit` says whether it still fits.
 
@@ -206,6 +216,7 @@ class _Teller:
     """Tells the steps of one run, and of others like it."""
 
     def __init__(self, model: Model, trace: Trace, threads: tuple[str, ...], names: Mapping[str, tuple[str, ...]]) -> None:
+        self._model = model
         self._threads = threads
         self._names = names
         self._trace = trace
@@ -214,7 +225,6 @@ class _Teller:
         self._evaluator = Evaluator(trace.system, trace.geometry)
         own = {v.name for v in model.software.state}
         self._machine = frozenset(v.name for v in trace.system.state) - own - GHOSTS
-        self._software = frozenset(a.name for a in model.software.actions)
 
     def told(self, trace: Trace) -> tuple[tuple[schema.Step, ...], Scene]:
         """The steps of a run, and its last state."""
@@ -270,12 +280,7 @@ class _Teller:
 
     def _actor(self, action: Action, arguments: tuple[int, ...]) -> str:
         """A thread by its name; a part of the machine by its number, if its action says which one."""
-        if action.name in self._software:
-            return self._threads[arguments[0]]
-        for param, value in zip(action.params, arguments, strict=True):
-            if isinstance(param.kind, Sort) and param.kind.name.lower() == action.actor:
-                return f"{action.actor} {value}"
-        return action.actor
+        return actor_of(self._model, action, arguments)[0]
 
     def _reads(self, action: Action, arguments: tuple[int, ...], state: State) -> tuple[str, ...]:
         bare = replace(action, updates=tuple(u for u in action.updates if u.var.name in self._machine))
@@ -287,4 +292,4 @@ class _Teller:
         return tuple(cells[i].name for i in sorted(watched.seen) if cells[i].var.name in self._machine)
 
 
-__all__ = ["SCHEMA", "Cex", "file_name", "from_verdict", "load", "replay", "to_trace", "write"]
+__all__ = ["SCHEMA", "Cex", "actor_of", "file_name", "from_verdict", "load", "replay", "to_trace", "write"]

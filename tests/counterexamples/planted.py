@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import difflib
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tdpcheck.checker.bmc import bmc
+from tdpcheck.checker.minimal import plainest
 from tdpcheck.cli.quoting import quoted
 from tdpcheck.cli.rendering import render
 from tdpcheck.core.ground import ground
 from tdpcheck.core.system import Property
 from tdpcheck.core.verdict import Violated
-from tdpcheck.counterexamples.document import from_verdict
+from tdpcheck.counterexamples.document import actor_of, from_verdict
 from tdpcheck.counterexamples.png import ZOOM, rasterised
 from tdpcheck.counterexamples.schema import Cex, load, write
 from tdpcheck.counterexamples.svg import svg
@@ -157,7 +158,12 @@ def remake(names: list[str]) -> None:
         fault = FAULTS[name]
         model = fault.model()
         prop = fault.property_of(model)
-        cex = fault.quoted(from_verdict(model, prop, violation(model, prop, fault.depth), fault.change))
+        verdict = violation(model, prop, fault.depth)
+        # A solver may give another run tomorrow; the plainest one is always the same.
+        trace = plainest(model.system, model.geometry, prop, lambda m: actor_of(model, m.action, m.arguments))  # noqa: B023
+        assert trace is not None
+        assert trace.depth == verdict.depth
+        cex = fault.quoted(from_verdict(model, prop, replace(verdict, trace=trace), fault.change))
         (GOLDEN / f"{name}.cex.json").write_bytes(write(cex))
     remake_forms(names)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -107,6 +108,7 @@ def test_a_step_taken_too_early_names_its_guard(found: Found) -> None:
 
     assert misfit is not None
     assert (1, f"the guard of {steps[0].action}") == (misfit.step, misfit.reason.partition("(")[0])
+    assert re.search(r"\(\w+\.c:\d+\) does not hold: it needs pc\(\d\) == \w+:.*, but pc\[\d\] is \w+:", misfit.reason)
 
 
 def test_an_action_that_is_gone_is_named(found: Found) -> None:
