@@ -11,6 +11,7 @@ import msgspec
 from ..core.system import Action
 from ..core.trace import Trace
 from ..core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
+from ..counterexamples.document import absent
 from ..kernelc.cfg import Op
 from ..model.account import Accounted, Fate, unmodelled
 from ..model.scenario import Expected
@@ -80,6 +81,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         steps: per role of thread, the lines that were reached and that never were.
         lifted, ours, intrinsics: functions from a kernel tree, functions of ours, and calls with a meaning of their own.
         states: how many states there are at this size, when every one was visited: then the answer holds at every depth.
+        absent: what of a machine has no part in this model.
     """
 
     property: str
@@ -108,6 +110,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     states: int | None = None
     lemmas: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -210,6 +213,7 @@ def result(
         model=model.digest,
         states=survey.states,
         lemmas=verdict.lemmas if isinstance(verdict, Proved) else (),
+        absent=absent(model),
     )
 
 

@@ -57,7 +57,7 @@ def from_verdict(model: Model, prop: Property, verdict: Violated, change: str | 
         sizes=dict(sorted(trace.geometry.sizes.items())),
         names=dict(sorted(names.items())),
         actors=_actors(model, threads, acting),
-        absent=_absent(model),
+        absent=absent(model),
         initial=_values(layout, trace.initial),
         steps=steps,
         violation=witnesses(prop.name, prop.sentence, views[-1]),
@@ -122,7 +122,8 @@ def _actors(model: Model, threads: tuple[str, ...], acting: tuple[str, ...]) -> 
     return (*own, *(schema.Actor(name, name.partition(" ")[0]) for name in others))
 
 
-def _absent(model: Model) -> tuple[str, ...]:
+def absent(model: Model) -> tuple[str, ...]:
+    """What of a machine has no part in a model."""
     kinds = {a.actor for a in model.system.actions}
     here = (("iommu", "IOMMUs"), ("vcpu", "vCPUs running guest code and their TLBs"))
     return (*(name for kind, name in here if kind not in kinds), "device TLBs (ATS)", "weak memory ordering")
@@ -238,4 +239,4 @@ class _Teller:
         return tuple(cells[i].name for i in sorted(watched.seen) if cells[i].var.name in self._machine)
 
 
-__all__ = ["SCHEMA", "Cex", "file_name", "from_verdict", "load", "replay", "to_trace", "write"]
+__all__ = ["SCHEMA", "Cex", "absent", "file_name", "from_verdict", "load", "replay", "to_trace", "write"]
