@@ -13,6 +13,7 @@ from ..core.errors import EngineError, TdpcheckError
 from .listing import list_
 from .museum import museum
 from .replay import replay
+from .report import report
 from .results import INTERRUPTED_CODE
 from .show import show
 from .verify import verify
@@ -67,7 +68,7 @@ def tdpcheck() -> None:
     """Check changes to page tables that KVM and an IOMMU share."""
 
 
-for _command in (verify, show, replay, list_, museum):
+for _command in (verify, show, replay, report, list_, museum):
     tdpcheck.add_command(_command)
 
 
