@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -29,39 +29,17 @@ def from_verdict(model: Model, prop: Property, verdict: Violated, change: str | 
     Raises:
         EngineError: the run does not replay, or does not violate `prop`. No report is made of such a run.
     """
-    trace, scenario = verdict.trace, model.scenario
+    trace = verdict.trace
     if not replays(trace, prop):
         raise EngineError(
-            f"{verdict.engine} gave a run of {scenario.name} that does not replay as a violation of {prop.name}; please report this"
+            f"{verdict.engine} gave a run of {model.scenario.name} that does not replay as a violation of {prop.name}; please report this"
         )
-    layout = trace.layout
-    threads = _threads(model)
-    names = {
-        s.name: s.elements for v in model.system.state for s in v.params if s.elements
-    }  # fmt: skip
-    views = [Scene(trace.geometry.sizes, _values(layout, state), threads, names) for state in trace.states]
-    steps = tuple(_Teller(model, trace, threads).step(n, step, views[n - 1], views[n]) for n, step in enumerate(trace.steps, 1))
-    acting = tuple(dict.fromkeys(step.actor for step in steps))
-    return Cex(
-        schema=SCHEMA,
-        prop=schema.Promise(prop.name, prop.sentence),
-        scenario=schema.Question(scenario.name, scenario.story),
-        design=scenario.design,
-        change=change,
-        kernel=model.kernel,
-        lifted=model.lifted,
-        model=model.digest,
-        engine=verdict.engine,
-        shortest=verdict.shortest,
-        depth=trace.depth,
-        sizes=dict(sorted(trace.geometry.sizes.items())),
-        names=dict(sorted(names.items())),
-        actors=_actors(model, threads, acting),
-        absent=absent(model),
-        initial=_values(layout, trace.initial),
-        steps=steps,
-        violation=witnesses(prop.name, prop.sentence, views[-1]),
-    )
+    teller = Teller(model, Evaluator(trace.system, trace.geometry))
+    views = [teller.scene(state) for state in trace.states]
+    pairs = list(pairwise(trace.states))
+    steps = [teller.step(n, step.action, step.arguments, pairs[n - 1], (views[n - 1], views[n])) for n, step in enumerate(trace.steps, 1)]
+    violation = witnesses(prop.name, prop.sentence, views[-1])
+    return teller.told(prop, trace.initial, steps, violation, engine=verdict.engine, shortest=verdict.shortest, change=change)
 
 
 def to_trace(cex: Cex, model: Model, evaluator: Evaluator | None = None) -> Trace:
@@ -88,7 +66,10 @@ def to_trace(cex: Cex, model: Model, evaluator: Evaluator | None = None) -> Trac
 
 
 def replay(cex: Cex, model: Model, prop: Property) -> Misfit | None:
-    """Run the stored schedule on `model` without a solver: None if it is still a run that violates `prop`, else where it fails and why."""
+    """Run the stored schedule on `model` without a solver: None if it is still a run that violates `prop`, else where it fails and why.
+
+    Of a document in which nothing is violated, only the run is checked.
+    """
     if dict(model.geometry.sizes) != cex.sizes:
         return Misfit(0, f"the run is of another size ({cex.sizes}); the scenario has {dict(model.geometry.sizes)}")
     evaluator = Evaluator(model.system, model.geometry)
@@ -97,7 +78,7 @@ def replay(cex: Cex, model: Model, prop: Property) -> Misfit | None:
         return Misfit(0, f"the document has other cells than the model of which it claims to be{': ' + unknown[0] if unknown else ''}")
     trace = to_trace(cex, model, evaluator)
     found = misfit(trace, evaluator)
-    if found is None and evaluator.holds(prop.holds, trace.states[-1]):
+    if found is None and cex.violation and evaluator.holds(prop.holds, trace.states[-1]):
         return Misfit(trace.depth, f"the run still fits, but {prop.name} holds at its end")
     return found
 
@@ -180,36 +161,80 @@ class _Watched(tuple[int, ...]):
         return tuple.__getitem__(self, place)
 
 
-class _Teller:
-    """Tells one step after another."""
+class Teller:
+    """Tells the runs of one model in words, a step at a time."""
 
-    def __init__(self, model: Model, trace: Trace, threads: tuple[str, ...]) -> None:
-        self._threads = threads
-        self._layout = trace.layout
-        # With the bookkeeping left out, what an action looks at is what it depends on.
-        self._evaluator = Evaluator(trace.system, trace.geometry)
+    def __init__(self, model: Model, evaluator: Evaluator) -> None:
+        self.model = model
+        self.threads = _threads(model)
+        self.names = {
+            s.name: s.elements for v in model.system.state for s in v.params if s.elements
+        }  # fmt: skip
+        self._layout = evaluator.layout
+        # With the bookkeeping left out, what an action looks at is what it depends on; `_reads` compiles actions without it.
+        self._evaluator = Evaluator(model.system, model.geometry)
         own = {v.name for v in model.software.state}
-        self._machine = frozenset(v.name for v in trace.system.state) - own - GHOSTS
+        self._machine = frozenset(v.name for v in model.system.state) - own - GHOSTS
         self._software = frozenset(a.name for a in model.software.actions)
-        self._states = dict(zip(range(1, trace.depth + 1), pairwise(trace.states), strict=True))
 
-    def step(self, number: int, step: Step, before: Scene, after: Scene) -> schema.Step:
-        old, new = self._states[number]
+    def scene(self, state: State) -> Scene:
+        """A state, to be asked by name."""
+        return Scene(self.model.geometry.sizes, _values(self._layout, state), self.threads, self.names)
+
+    def told(
+        self,
+        prop: Property,
+        initial: State,
+        steps: Sequence[schema.Step],
+        violation: tuple[schema.Instance, ...],
+        *,
+        engine: str,
+        shortest: bool | None = None,
+        change: str | None = None,
+    ) -> Cex:
+        """The document of a run whose steps were told; nothing is checked here."""
+        model, scenario = self.model, self.model.scenario
+        return Cex(
+            schema=SCHEMA,
+            prop=schema.Promise(prop.name, prop.sentence),
+            scenario=schema.Question(scenario.name, scenario.story),
+            design=scenario.design,
+            change=change,
+            kernel=model.kernel,
+            lifted=model.lifted,
+            model=model.digest,
+            engine=engine,
+            shortest=shortest,
+            depth=len(steps),
+            sizes=dict(sorted(model.geometry.sizes.items())),
+            names=dict(sorted(self.names.items())),
+            actors=_actors(model, self.threads, tuple(dict.fromkeys(step.actor for step in steps))),
+            absent=absent(model),
+            initial=_values(self._layout, initial),
+            steps=tuple(steps),
+            violation=violation,
+        )
+
+    def step(
+        self, number: int, action: Action, arguments: tuple[int, ...], states: tuple[State, State], scenes: tuple[Scene, Scene]
+    ) -> schema.Step:
+        """One action in words, from the states (and scenes) before and after it."""
+        old, new = states
+        before, after = scenes
         cells = self._layout.cells
         changed = [cell for cell, a, b in zip(cells, old, new, strict=True) if a != b]
         names = [cell.name for cell in changed]
-        action = step.action
-        arguments = {p.name: _value(p.kind, a) for p, a in zip(action.params, step.arguments, strict=True)}
-        reads = self._reads(action, step.arguments, old)
+        given = {p.name: _value(p.kind, a) for p, a in zip(action.params, arguments, strict=True)}
+        reads = self._reads(action, arguments, old)
         doing = words.effects(before, after, names)
         statement = action.source[0].text if action.source else ""
         seen = words.seen(before, action.label or statement, reads)
         return schema.Step(
             number=number,
             action=action.name,
-            arguments=arguments,
-            actor=self._actor(action, step.arguments),
-            label=words.label(action.label, arguments, statement, doing, words.lesser_effects(before, after, names), seen),
+            arguments=given,
+            actor=self._actor(action, arguments),
+            label=words.label(action.label, given, statement, doing, words.lesser_effects(before, after, names), seen),
             effects=doing,
             sources=tuple(schema.Source(s.file, s.line, s.function, s.text) for s in action.source),
             reads=reads,
@@ -223,7 +248,7 @@ class _Teller:
     def _actor(self, action: Action, arguments: tuple[int, ...]) -> str:
         """A thread by its name; a part of the machine by its number, if its action says which one."""
         if action.name in self._software:
-            return self._threads[arguments[0]]
+            return self.threads[arguments[0]]
         for param, value in zip(action.params, arguments, strict=True):
             if isinstance(param.kind, Sort) and param.kind.name.lower() == action.actor:
                 return f"{action.actor} {value}"
@@ -239,4 +264,4 @@ class _Teller:
         return tuple(cells[i].name for i in sorted(watched.seen) if cells[i].var.name in self._machine)
 
 
-__all__ = ["SCHEMA", "Cex", "absent", "file_name", "from_verdict", "load", "replay", "to_trace", "write"]
+__all__ = ["SCHEMA", "Cex", "Teller", "absent", "file_name", "from_verdict", "load", "replay", "to_trace", "write"]
