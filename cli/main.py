@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ..core.errors import EngineError, TdpcheckError
+from .explore import explore
 from .listing import list_
 from .museum import museum
 from .replay import replay
@@ -68,7 +69,7 @@ def tdpcheck() -> None:
     """Check changes to page tables that KVM and an IOMMU share."""
 
 
-for _command in (verify, show, replay, report, list_, museum):
+for _command in (verify, show, replay, report, explore, list_, museum):
     tdpcheck.add_command(_command)
 
 
