@@ -130,7 +130,11 @@ class Overview:
     def __init__(self, stored: Stored) -> None:
         self.document: Document = stored.document
         self._stored = stored
-        self.cells: dict[Key, Cell] = {key_of(r): _cell(r, stored.certificates.get(key_of(r), "")) for r in stored.document.results}
+        records = stored.document.results
+        anchors = _apart("a-" + _id(".".join(filter(None, key_of(r)))) for r in records)
+        self.cells: dict[Key, Cell] = {
+            key_of(r): _cell(r, anchor, stored.certificates.get(key_of(r), "")) for r, anchor in zip(records, anchors, strict=True)
+        }
 
     # What was asked
 
@@ -144,6 +148,11 @@ class Overview:
     @cached_property
     def scenarios(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(r.scenario for r in self.document.results))
+
+    @cached_property
+    def anchors(self) -> dict[str, str]:
+        """Where in a page each scenario is told."""
+        return dict(zip(self.scenarios, _apart("s-" + _id(s) for s in self.scenarios), strict=True))
 
     @cached_property
     def changes(self) -> tuple[str | None, ...]:
@@ -312,12 +321,11 @@ class Overview:
             mine = [c for change in self.changes for (s, _, n), c in self.cells.items() if s == scenario and n == change]
             record = mine[-1].record
             own = tuple(a for a in record.assumptions if a not in self.assumptions)
-            result.append(Ground(scenario, f"s-{_id(scenario)}", record, own, record.steps))
+            result.append(Ground(scenario, self.anchors[scenario], record, own, record.steps))
         return tuple(result)
 
 
-def _cell(record: Result, certificate: str) -> Cell:
-    anchor = "a-" + _id(".".join(filter(None, key_of(record))))
+def _cell(record: Result, anchor: str, certificate: str) -> Cell:
     return Cell(record, tone_of(record), short_text(record), printing.verdict_text(record), _note(record), anchor, certificate)
 
 
@@ -370,6 +378,16 @@ def _steps(record: Result) -> str:
 def _id(words: str) -> str:
     """Words as the name of a place in a page."""
     return "".join(c if (c.isalnum() and c.isascii()) or c in "-_" else "-" for c in words)
+
+
+def _apart(places: Iterable[str]) -> list[str]:
+    """The same names, numbered from the second one on that is alike."""
+    seen: dict[str, int] = {}
+    result = []
+    for place in places:
+        seen[place] = seen.get(place, 0) + 1
+        result.append(place if seen[place] == 1 else f"{place}~{seen[place]}")
+    return result
 
 
 def names(cells: Iterable[Cell]) -> str:

@@ -95,6 +95,14 @@ def test_the_page_asks_nobody_for_anything_and_its_links_lead_somewhere(run: Doc
     assert outside == {"data:,", "run.json", "report.md", "report.txt"}
 
 
+def test_names_that_look_alike_in_an_address_are_told_apart() -> None:
+    run = document([answer("p", s, change=c) for s in ("a b", "a-b", "é") for c in ("x:y", "x y")])
+    seen = Seen(page(view(run)))
+
+    assert len(seen.ids) == len(set(seen.ids))
+    assert {t[1:] for t in seen.targets if t.startswith("#")} <= set(seen.ids)
+
+
 def test_no_verdict_depends_on_colour_alone() -> None:
     """Each has its mark and its words."""
     text = page(view(plain_run()))
