@@ -220,6 +220,8 @@ def _open(view: Overview) -> str:
     for group in view.unknown:
         lines += _bullet(f"{group.reason} [{_count(len(group.cells), 'answer')}: {_few(group.cells)}]")
     blocks = ["\n".join(["Unknown:", *lines])] if lines else []
+    if view.proofs:
+        blocks.insert(0, "\n".join(["Proved:", *_listed([f"{said}: {_few(cells)}" for said, cells in view.proofs.items()])]))
     if view.suspended:
         blocks.append("\n".join(["Suspended:", *_listed([f"{names([c])}: {c.record.reason}" for c in view.suspended])]))
     if view.shallow:

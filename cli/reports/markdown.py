@@ -113,6 +113,8 @@ def _files(violation: Violation) -> list[str]:
 
 
 def _open(view: Overview) -> Iterator[str]:
+    if view.proofs:
+        yield _folded("Proofs", "\n".join(f"- {_plain(said)}: {_plain(names(cells))}" for said, cells in view.proofs.items()))
     if view.unknown:
         lines = [f"- {_plain(o.reason)}: {_plain(names(o.cells))}" for o in view.unknown]
         yield "### Unknown\n\n" + "\n".join(lines)

@@ -16,13 +16,13 @@ from ...properties import PROPERTIES
 from .. import printing
 from ..question import ASSERTIONS
 from ..results import Change, Document, Result, RoleSteps
-from .stored import Key, Left, Stored, key_of
+from .stored import Key, Left, More, Stored, Stuck, key_of
 
 Tone = Literal["good", "known", "bad", "open"]
 """How an answer is taken: it holds; violated as its scenario expects; violated; nobody knows."""
 SUSPENDED = "suspended"
 FATES: tuple[Fate, ...] = ("reached", "unreachable", "erased", "outside", "undecided")
-LEFT_OUT = "left out"
+NOTHING = More()
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Cell:
         full: the verdict as the command line tells it.
         note: what it has to do with what was expected, or with the change.
         anchor: where in a page its details stand.
+        more: what else was left about it.
     """
 
     record: Result
@@ -42,7 +43,7 @@ class Cell:
     full: str
     note: str
     anchor: str
-    certificate: str = ""
+    more: More = NOTHING
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,19 @@ class Ground:
     record: Result
     assumptions: tuple[str, ...]
     steps: Mapping[str, RoleSteps]
+    more: More = NOTHING
+
+    @property
+    def deadlock(self) -> str:
+        """Whether threads can get stuck there, and where; '' if nothing was said about it."""
+        said = self.more.deadlock
+        if said is None:
+            return ""
+        if said.free is None:
+            return "not every state was visited, so nobody can say"
+        if said.free:
+            return "none: from every state some thread can go on, or all are at their end"
+        return "; ".join(_rest(stuck) for stuck in said.stuck)
 
     @property
     def never(self) -> int:
@@ -133,7 +147,7 @@ class Overview:
         records = stored.document.results
         anchors = _apart("a-" + _id(".".join(filter(None, key_of(r)))) for r in records)
         self.cells: dict[Key, Cell] = {
-            key_of(r): _cell(r, anchor, stored.certificates.get(key_of(r), "")) for r, anchor in zip(records, anchors, strict=True)
+            key_of(r): _cell(r, anchor, stored.more.get(key_of(r), NOTHING)) for r, anchor in zip(records, anchors, strict=True)
         }
 
     # What was asked
@@ -226,7 +240,7 @@ class Overview:
     @property
     def certified(self) -> bool:
         """Whether any answer has a certificate."""
-        return any(c.certificate for c in self.cells.values())
+        return any(c.more.certificate or c.more.file for c in self.cells.values())
 
     @cached_property
     def seconds(self) -> float:
@@ -274,6 +288,16 @@ class Overview:
         return tuple(Open(reason, tuple(cells)) for reason, cells in groups.items())
 
     @cached_property
+    def proofs(self) -> dict[str, tuple[Cell, ...]]:
+        """What is proved, by what is said of the proofs: for which sizes, and with which certificate."""
+        found: dict[str, list[Cell]] = {}
+        for cell in self.cells.values():
+            if cell.record.verdict == "proved":
+                said = [f"for {cell.more.sizes}" if cell.more.sizes else "", f"certificate {c}" if (c := cell.more.certificate) else ""]
+                found.setdefault(", ".join(s for s in said if s) or "without a certificate", []).append(cell)
+        return {said: tuple(cells) for said, cells in found.items()}
+
+    @cached_property
     def shallow(self) -> tuple[Cell, ...]:
         """What holds only to a depth at which not every goal is reached."""
         held = (c for c in self.cells.values() if c.record.verdict == "holds_up_to")
@@ -295,7 +319,7 @@ class Overview:
     @cached_property
     def assumptions(self) -> tuple[str, ...]:
         """Those that every scenario makes."""
-        made = [set(r.assumptions) for r in self.document.results]
+        made = [set(r.assumptions) for r in self.document.results if r.assumptions]  # one without has no model
         return tuple(a for a in dict.fromkeys(self._assumed()) if all(a in m for m in made))
 
     def _assumed(self) -> Iterator[str]:
@@ -319,14 +343,21 @@ class Overview:
         result = []
         for scenario in self.scenarios:
             mine = [c for change in self.changes for (s, _, n), c in self.cells.items() if s == scenario and n == change]
-            record = mine[-1].record
+            told = next((c for c in reversed(mine) if c.record.assumptions), mine[-1])
+            record = told.record
             own = tuple(a for a in record.assumptions if a not in self.assumptions)
-            result.append(Ground(scenario, self.anchors[scenario], record, own, record.steps))
+            result.append(Ground(scenario, self.anchors[scenario], record, own, record.steps, told.more))
         return tuple(result)
 
 
-def _cell(record: Result, anchor: str, certificate: str) -> Cell:
-    return Cell(record, tone_of(record), short_text(record), printing.verdict_text(record), _note(record), anchor, certificate)
+def _rest(stuck: Stuck) -> str:
+    places = ", ".join(f"{name} at {place}" for name, place in stuck.threads.items())
+    declared = ", as the scenario declares" if stuck.declared else ""
+    return f"{stuck.states} state{'' if stuck.states == 1 else 's'}{declared}: {places}"
+
+
+def _cell(record: Result, anchor: str, more: More) -> Cell:
+    return Cell(record, tone_of(record), short_text(record), printing.verdict_text(record), _note(record, more), anchor, more)
 
 
 def tone_of(record: Result) -> Tone:
@@ -355,10 +386,11 @@ def short_text(record: Result) -> str:
             return f"unknown: {(record.reason or 'no reason').split(':')[0].split(';')[0]}"
 
 
-def _note(record: Result) -> str:
+def _note(record: Result, more: More) -> str:
     said = printing.expectation_text(record)
     whole = f"all {record.states} states of this size" if record.states is not None and record.verdict == "holds_up_to" else ""
-    return "; ".join(part for part in (said, whole) if part)
+    sizes = f"for {more.sizes}" if more.sizes and record.verdict == "proved" else ""
+    return "; ".join(part for part in (said, whole, sizes, "from an earlier run" if more.cached else "") if part)
 
 
 def _is_suspended(record: Result) -> bool:

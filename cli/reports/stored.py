@@ -15,6 +15,7 @@ from ..results import SCHEMA, Document, Result
 
 RUN = "run.json"
 TRACE = ".cex.json"
+CERTIFICATE = ".smt2"
 FORMS = ("html", "txt", "svg", "png", "md")
 """In which form a reader wants to see a counterexample, the best one first."""
 AGAIN = "run `tdpcheck verify --out DIR` again"
@@ -40,19 +41,54 @@ class Left:
     fault: str = ""
 
 
+class Stuck(msgspec.Struct, frozen=True):
+    """States in which no thread will ever have a step again, and where each thread rests then."""
+
+    threads: dict[str, str]
+    states: int = 0
+    declared: bool = False
+
+
+class Deadlock(msgspec.Struct, frozen=True):
+    """Whether threads can get stuck; None where nobody knows."""
+
+    free: bool | None = None
+    stuck: tuple[Stuck, ...] = ()
+
+
+class More(msgspec.Struct, frozen=True):
+    """What some runs say of an answer besides its record: read where it is there, in whichever version wrote it.
+
+    Args:
+        certificate: a name or a hash.
+        sizes: for which sizes it is proved.
+        premise: at which depth what the property speaks of was reached.
+        undeclared: statements that no run executes, and of which the scenario does not say so.
+        file: the certificate's file.
+    """
+
+    certificate: str = ""
+    sizes: str = ""
+    premise: int | None = None
+    undeclared: tuple[str, ...] = ()
+    deadlock: Deadlock | None = None
+    cached: bool = False
+    file: str = ""
+
+
 @dataclass(frozen=True)
 class Stored:
     """A run as it was left.
 
     Args:
         left: the counterexamples that are there, by their question.
-        certificates: what is said of each answer's certificate, if there is one.
+        more: what else is said of an answer.
     """
 
     where: str
     document: Document
     left: Mapping[Key, Left]
-    certificates: Mapping[Key, str]
+    more: Mapping[Key, More]
 
 
 def key_of(record: Result) -> Key:
@@ -73,7 +109,9 @@ def read_run(folder: str) -> Stored:
     raw = _json(path / RUN)
     document = _document(raw, path / RUN)
     left = {key_of(r): found for r in document.results if (found := _left(r, path)) is not None}
-    return Stored(folder, document, left, _certificates(raw))
+    records = raw["results"] if isinstance(raw, dict) else []
+    more = {key_of(r): _more(said, r, path) for r, said in zip(document.results, records, strict=True)}
+    return Stored(folder, document, left, more)
 
 
 def _json(path: Path) -> object:
@@ -112,16 +150,25 @@ def _document(raw: object, path: Path) -> Document:
     return document
 
 
-def _certificates(raw: object) -> dict[Key, str]:
-    """What each record says of its certificate: a name or a hash, or an object that has them."""
-    found: dict[Key, str] = {}
-    for record in raw["results"] if isinstance(raw, dict) else ():
-        said = record.get("certificate") if isinstance(record, dict) else None
-        if isinstance(said, dict):
-            said = ", ".join(str(said[n]) for n in ("file", "name", "hash", "digest") if isinstance(said.get(n), str))
-        if isinstance(said, str) and said:
-            found[record["scenario"], record["property"], record["change"]] = said
-    return found
+def _more(said: object, record: Result, folder: Path) -> More:
+    """What a record says besides; what has another shape than is known here is left out."""
+    if not isinstance(said, dict):
+        return More()
+    values: dict[str, object] = {}
+    for name in ("sizes", "premise", "undeclared", "deadlock", "cached"):
+        try:
+            values[name] = getattr(msgspec.convert({name: said[name]}, More), name)
+        except (KeyError, msgspec.ValidationError):
+            continue
+    named = next((n for n in record.files if n.endswith(CERTIFICATE) and PLAIN.fullmatch(n) and (folder / n).is_file()), "")
+    return More(certificate=_certificate(said.get("certificate")), file=named, **values)  # type: ignore[arg-type]
+
+
+def _certificate(said: object) -> str:
+    """A certificate's name or hash; of an object, those that it has."""
+    if isinstance(said, dict):
+        return ", ".join(str(said[n]) for n in ("file", "name", "hash", "digest") if isinstance(said.get(n), str))
+    return said if isinstance(said, str) else ""
 
 
 def _left(record: Result, folder: Path) -> Left | None:

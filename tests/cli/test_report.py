@@ -121,19 +121,41 @@ def test_what_a_patch_says_is_no_markup() -> None:
     assert "&lt;elsewhere&gt; \\| there" in markdown(view(series_run()))
 
 
-def test_a_certificate_is_shown_where_there_is_one(tmp_path: Path) -> None:
-    """Whatever form later versions give it: a name, or an object with a hash."""
+def test_what_later_versions_say_besides_is_shown(tmp_path: Path) -> None:
+    """A certificate by its hash, or as an object; sizes, premises, deadlocks; what has an unknown shape is passed over."""
     raw = json.loads(to_json(plain_run()))
-    for n, value in enumerate(["quiet.kernel.cert.json", {"file": "a.cert", "hash": "ab12cd"}, None]):
-        raw["results"][n]["certificate"] = value
+    stuck = {"threads": {"notifier": "kvm_main.c:9: wait()"}, "states": 4, "trace": [], "declared": False}
+    raw["results"][1] |= {
+        "certificate": "ab12cd",
+        "sizes": "every size",
+        "files": ["quiet.smt2", "../x.smt2"],
+        "premise": 3,
+        "cached": True,
+    }
+    raw["results"][0] |= {"certificate": {"file": "a.cert", "hash": "ff00"}, "premise": "soon", "undeclared": 7, "deadlock": {"free": 1}}
+    raw["results"][5] |= {"deadlock": {"free": False, "stuck": [stuck]}, "undeclared": ["f.g: return -EINTR"], "sizes": None}
     leave(plain_run(), tmp_path / "out")
     (tmp_path / "out" / "run.json").write_text(json.dumps(raw))
+    (tmp_path / "out" / "quiet.smt2").write_text("")
 
     text = page(Overview(read_run(str(tmp_path / "out"))))
+    words = " ".join(Seen(text).words.split())
 
-    assert "<code>quiet.kernel.cert.json</code>" in text
-    assert "<code>a.cert, ab12cd</code>" in text
+    assert '<a href="quiet.smt2"><code>ab12cd</code></a>' in text
+    assert "<code>a.cert, ff00</code>" in text
+    assert "../x.smt2" not in text
+    assert "for every size; from an earlier run" in words
+    assert "premise reached at 3" in words
+    assert "deadlock4 states: notifier at kvm_main.c:9: wait()" in words
+    assert "f.g: return -EINTR" in words
     assert "certificate" not in page(view(plain_run()))
+
+
+def test_an_answer_without_a_model_takes_no_assumption_from_the_others() -> None:
+    """A question that nobody lived to answer says nothing of its model."""
+    lost = answer("p", "lost", "unknown", assumptions=(), steps={}, reason="the worker died", engine="none")
+
+    assert view(document([HOLDS, lost])).assumptions == view(one(HOLDS)).assumptions != ()
 
 
 # The mail
