@@ -52,7 +52,15 @@ class Span:
 
     first: int
     last: int
-    cell: Cell
+    cells: tuple[Cell, ...]
+
+    @property
+    def cell(self) -> Cell:
+        return self.cells[0]
+
+    @property
+    def seconds(self) -> float:
+        return sum(c.record.seconds for c in self.cells)
 
     @property
     def numbers(self) -> str:
@@ -204,7 +212,7 @@ class Overview:
         result = []
         for _, group in groupby(asked, lambda x: (x[1].tone, x[1].short)):
             same = list(group)
-            result.append(Span(same[0][0], same[-1][0], same[0][1]))
+            result.append(Span(same[0][0], same[-1][0], tuple(c for _, c in same)))
         return tuple(result)
 
     def last(self, scenario: str, prop: str) -> Cell | None:

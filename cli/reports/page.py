@@ -34,7 +34,8 @@ def page(view: Overview, compared: Comparison | None = None) -> str:
 
 def _anchors(view: Overview) -> dict[Key, str]:
     """Where each answer is told: a violation where its run is, any other in the table of its scenario."""
-    anchors = {key: cell.anchor for key, cell in view.cells.items()}
+    spans = [span for s in view.scenarios for p in view.properties for span in view.spans(s, p)]
+    anchors = {key_of(cell.record): span.cell.anchor for span in spans for cell in span.cells}
     for number, violation in enumerate(view.violations, 1):
         for cell in (violation.cell, *violation.others):
             anchors[key_of(cell.record)] = f"v-{number}"
