@@ -245,7 +245,7 @@ class Overview:
         total = len(self.cells)
         return "; ".join([f"{number} of {total} answers {rest}" if total > 1 else f"The one answer {rest}", *parts[1:]]) + "."
 
-    @property
+    @cached_property
     def certified(self) -> bool:
         """Whether any answer has a certificate."""
         return any(c.more.certificate or c.more.file for c in self.cells.values())
@@ -348,9 +348,12 @@ class Overview:
 
     @cached_property
     def grounds(self) -> tuple[Ground, ...]:
+        asked: dict[tuple[str, str | None], list[Cell]] = {}
+        for (scenario, _, change), cell in self.cells.items():
+            asked.setdefault((scenario, change), []).append(cell)
         result = []
         for scenario in self.scenarios:
-            mine = [c for change in self.changes for (s, _, n), c in self.cells.items() if s == scenario and n == change]
+            mine = [cell for change in self.changes for cell in asked.get((scenario, change), ())]
             told = next((c for c in reversed(mine) if c.record.assumptions), mine[-1])
             record = told.record
             own = tuple(a for a in record.assumptions if a not in self.assumptions)

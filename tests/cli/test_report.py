@@ -19,10 +19,10 @@ from tdpcheck.cli.reports.markdown import markdown
 from tdpcheck.cli.reports.overview import Overview
 from tdpcheck.cli.reports.page import page
 from tdpcheck.cli.reports.stored import Stored, read_run
-from tdpcheck.cli.results import Document, Result, document, to_json
+from tdpcheck.cli.results import Change, Document, Result, document, to_json
 
 from .conftest import QUICK, Call
-from .runs import FIRST, SECOND, answer, leave, plain_run, series_run
+from .runs import FIRST, SECOND, answer, leave, line, plain_run, series_run
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -101,6 +101,18 @@ def test_names_that_look_alike_in_an_address_are_told_apart() -> None:
 
     assert len(seen.ids) == len(set(seen.ids))
     assert {t[1:] for t in seen.targets if t.startswith("#")} <= set(seen.ids)
+
+
+@pytest.mark.slow
+def test_a_long_series_stays_a_page_that_a_browser_and_a_mail_like() -> None:
+    """42 patches, 30 scenarios and 8 properties: ten thousand answers."""
+    names = [f"s.mbox: [{n}/42] A patch" for n in range(1, 43)]
+    records = [answer(f"property_{p}", f"scenario-{s}", change=c) for s in range(30) for p in range(8) for c in names]
+    run = view(document(records, [Change(c, c, True, tuple(line(f"f({n});") for n in range(20))) for c in names]))
+
+    assert len(page(run)) < 300_000
+    assert len(markdown(run)) < 65_536, "what a comment on a pull request may have"
+    assert len(mail(run)) < 40_000
 
 
 def test_no_verdict_depends_on_colour_alone() -> None:
