@@ -108,6 +108,7 @@ def test_keys_take_undo_and_walk(session: Session, tmp_path: Path) -> None:
     driven(session, tmp_path, play)
 
 
+@pytest.mark.slow
 def test_a_row_of_the_table_leads_back_to_its_step(session: Session, tmp_path: Path) -> None:
     async def play(app: Explorer, pilot: Pilot[None]) -> None:
         await pilot.press("1", "1", "1")
@@ -118,6 +119,7 @@ def test_a_row_of_the_table_leads_back_to_its_step(session: Session, tmp_path: P
     driven(session, tmp_path, play)
 
 
+@pytest.mark.slow
 def test_a_run_to_its_end_says_that_nothing_can_happen(session: Session, tmp_path: Path) -> None:
     async def play(app: Explorer, pilot: Pilot[None]) -> None:
         session.walk(500, 1)
@@ -131,6 +133,7 @@ def test_a_run_to_its_end_says_that_nothing_can_happen(session: Session, tmp_pat
     driven(session, tmp_path, play)
 
 
+@pytest.mark.slow
 def test_a_violation_is_saved_and_loaded_and_nothing_is_overwritten(session: Session, tmp_path: Path) -> None:
     name = f"{QUICK}.reject_noncoherent_dma"
 
@@ -162,6 +165,7 @@ async def answer(app: Explorer, pilot: Pilot[None], text: str) -> None:
     await pilot.pause()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("given", "message"), [("/nowhere/x.json", "cannot be read"), ("/dev/null", "not a JSON document"), ("", "")])
 def test_a_file_that_is_no_run_is_said_to_be_so(session: Session, tmp_path: Path, given: str, message: str) -> None:
     async def play(app: Explorer, pilot: Pilot[None]) -> None:
@@ -173,6 +177,7 @@ def test_a_file_that_is_no_run_is_said_to_be_so(session: Session, tmp_path: Path
     driven(session, tmp_path, play)
 
 
+@pytest.mark.slow
 def test_a_place_that_cannot_be_written_is_said_to_be_so(session: Session, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
@@ -186,6 +191,7 @@ def test_a_place_that_cannot_be_written_is_said_to_be_so(session: Session, tmp_p
     driven(session, tmp_path / "file" / "x", play)
 
 
+@pytest.mark.slow
 def test_escape_closes_a_question_and_q_ends_all(session: Session, tmp_path: Path) -> None:
     async def play(app: Explorer, pilot: Pilot[None]) -> None:
         for key in ("j", "s", "l"):

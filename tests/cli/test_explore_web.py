@@ -242,6 +242,7 @@ def _watch(event: str, arguments: tuple[object, ...]) -> None:
         WRITES.append((event, arguments))
 
 
+@pytest.mark.slow
 def test_nothing_is_ever_written(server: Server) -> None:
     """Every command and every page, while the interpreter tells of each file that is opened for writing."""
     sys.addaudithook(_watch)

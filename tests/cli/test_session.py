@@ -236,6 +236,7 @@ def test_a_run_that_is_none_today_is_refused_and_nothing_is_lost(opened: Session
         assert (good.state, good.depth) == (before, 1)
 
 
+@pytest.mark.slow
 def test_a_view_is_plain_data_and_a_picture_can_be_drawn_of_any_state(opened: Session) -> None:
     for aim in (None, AIM):
         if aim is not None:
