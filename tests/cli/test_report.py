@@ -342,6 +342,17 @@ def test_a_counterexample_that_cannot_be_read_is_said_to_be_so(call: Call, tmp_p
     assert "spte gfn 0: A -&gt; none" in (folder / "index.html").read_text()
 
 
+def test_a_counterexample_outside_the_folder_is_not_looked_at(call: Call, tmp_path: Path) -> None:
+    """A run.json may come from anywhere."""
+    (tmp_path / "x.cex.json").write_text("{}")
+    folder = leave(one(msgspec.structs.replace(BAD, files=("../x.cex.json", "a b.cex.json", "/etc/x.cex.json"))), tmp_path / "out")
+
+    result = call("report", folder)
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "x.cex.json" not in (tmp_path / "out" / "index.html").read_text()
+
+
 # Folders that hold no run
 
 

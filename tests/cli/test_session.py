@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tdpcheck.cli.explore import begun
 from tdpcheck.cli.explorer.session import Session
 from tdpcheck.cli.explorer.view import picture, view
 from tdpcheck.core.errors import InputError
-from tdpcheck.core.system import Property
+from tdpcheck.core.system import Action, Property, truth
 from tdpcheck.core.trace import replays
 from tdpcheck.counterexamples.document import replay, to_trace
 from tdpcheck.counterexamples.schema import load
@@ -153,6 +154,23 @@ def test_a_choice_says_what_it_would_break(opened: Session) -> None:
 
     assert not opened.broken
     assert [c.step.label for c in opened.choices if c.breaks] == [broke.label]
+
+
+def test_what_is_broken_already_is_not_broken_again(opened: Session) -> None:
+    opened.seek(AIM)
+    assert opened.choices
+    opened.take(0)
+
+    assert opened.broken == ("reject_noncoherent_dma",)
+    assert opened.broke[-1] == ()
+
+
+def test_a_step_that_changes_nothing_is_not_offered(good: Session) -> None:
+    idle = Action("idle", "iommu", (), truth(True), ())
+    model = replace(good.model, system=replace(good.model.system, actions=(*good.model.system.actions, idle)))
+    session = Session(model, ["root_liveness"])
+
+    assert labels(session) == labels(good)
 
 
 def test_the_way_to_a_violation_is_a_shortest_one(opened: Session) -> None:
