@@ -97,7 +97,9 @@ class Comparison:
         parts += [f"fixes {_cells(n)}" for n in [len(self.news.get("fixed", ()))] if n]
         who = "This series" if len(self.new.patches) > 1 else "This change" if self.new.patches else "This run"
         if not parts:
-            return f"{who} turns no cell red" + (", and changes other answers." if self.news else "; every answer is as before.")
+            other = self.news.keys() - {"new", "gone"}
+            rest = ", and changes other answers." if other else "; every answer to what both were asked is as before."
+            return f"{who} turns no cell red{rest if self.news else '; every answer is as before.'}"
         return f"{who} {_and(parts)}."
 
     @property

@@ -282,6 +282,15 @@ def test_a_run_against_itself_is_no_news() -> None:
     assert found.headline == "This run turns no cell red; every answer is as before."
 
 
+def test_what_only_one_of_two_runs_was_asked_is_no_change_of_an_answer() -> None:
+    """Both ways: asked in the new run alone, and no longer asked."""
+    more = document([HOLDS, answer("p", "other")])
+
+    for old, new in ((one(HOLDS), more), (more, one(HOLDS))):
+        assert compared(old, new).headline == "This run turns no cell red; every answer to what both were asked is as before."
+    assert compared(one(HOLDS), one(DEEPER)).headline == "This run turns no cell red, and changes other answers."
+
+
 # The command
 
 
