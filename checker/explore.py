@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import z3
@@ -130,7 +130,7 @@ def survey(
     """
     evaluator = Evaluator(system, geometry)
     still = None if ends is None else Standstill(evaluator, ends)
-    search = _Breadth(evaluator, max_states, None if timeout is None else time.monotonic() + timeout, still)
+    search = _Breadth(evaluator, max_states, None if timeout is None else time.monotonic() + timeout, still=still)
     tests = {name: search.evaluator.compile(term) for name, term in terms.items()}
     nearest: dict[str, State] = {}
     try:
@@ -150,22 +150,48 @@ def survey(
     return Surveyed(traces, search.stats, search.stopped, stuck, states)
 
 
-class _Breadth:
-    """Breadth-first search that remembers how it came to each state."""
+def way(
+    moves: Moves, start: State, wanted: Callable[[State], bool], *, max_states: int | None = None, timeout: float | None = None
+) -> Surveyed:
+    """Look for a shortest run from any state, `start`, to one that is `wanted`; the only term of the answer is called 'wanted'."""
+    search = _Breadth(moves, max_states, None if timeout is None else time.monotonic() + timeout, start=start)
+    found = None
+    for layer in search.layers():
+        found = next((state for state in layer if wanted(state)), None)
+        if found is not None:
+            break
+    return Surveyed({"wanted": None if found is None else search.run_to(found)}, search.stats, search.stopped)
 
-    def __init__(self, evaluator: Evaluator, max_states: int | None, deadline: float | None, still: Standstill | None = None) -> None:
-        self.evaluator = evaluator
+
+class _Breadth:
+    """Breadth-first search that remembers how it came to each state; from the initial states, or from `start`.
+
+    Args:
+        still: told of every state and what follows it.
+    """
+
+    def __init__(
+        self,
+        system: Evaluator | Moves,
+        max_states: int | None,
+        deadline: float | None,
+        *,
+        start: State | None = None,
+        still: Standstill | None = None,
+    ) -> None:
+        self._moves = system if isinstance(system, Moves) else Moves(system)
+        self.evaluator = evaluator = self._moves.evaluator
+        self._start = start
         self._still = still
         self.stats = Stats(fired=Counter({a.name: 0 for a in evaluator.system.actions}))
         self.stopped = ""
-        self._moves = Moves(evaluator)
         self._parents: Parents = {}
         self._max_states = max_states
         self._deadline = deadline
 
     def layers(self) -> Iterator[list[State]]:
         """The new states at each depth, for as long as there are any and the limits allow."""
-        layer = list(dict.fromkeys(self.evaluator.initial()))
+        layer = list(dict.fromkeys(self.evaluator.initial() if self._start is None else [self._start]))
         self._parents.update(dict.fromkeys(layer))
         while layer:
             self.stats.states += len(layer)

@@ -12,9 +12,11 @@ import click
 from ..core.errors import EngineError, TdpcheckError
 from .cache_command import cache
 from .check_certificate import check_certificate
+from .explore import explore
 from .listing import list_
 from .museum import museum
 from .replay import replay
+from .report import report
 from .results import INTERRUPTED_CODE
 from .show import show
 from .verify import verify
@@ -69,7 +71,7 @@ def tdpcheck() -> None:
     """Check changes to page tables that KVM and an IOMMU share."""
 
 
-for _command in (verify, show, replay, list_, museum, check_certificate, cache):
+for _command in (verify, show, replay, report, explore, list_, museum, cache, check_certificate):
     tdpcheck.add_command(_command)
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from ..core.plain import PlainVerdict, PlainViolated
 from ..core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
+from ..counterexamples.document import absent
 from ..kernelc.cfg import Op
 from ..model.account import Accounted, Fate, unmodelled
 from ..model.scenario import Expected, Scenario
@@ -80,6 +81,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         cached: the answer is of an earlier run, whose question was the same to the letter; a violation was replayed again.
         sizes: of a proof, for which sizes it is one: `every size`, or a geometry.
         certificate: a short hash of the certificate that two solvers accepted, where there is one.
+        absent: what of a machine has no part in this model.
     """
 
     property: str
@@ -116,6 +118,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     certificate: str | None = None
     lemmas: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -231,6 +234,7 @@ def result(
         sizes=verdict.sizes if isinstance(verdict, Proved) else None,
         certificate=short_hash(answer.certificate) if isinstance(verdict, Proved) and answer.certificate else None,
         lemmas=verdict.lemmas if isinstance(verdict, Proved) else (),
+        absent=absent(model),
     )
     return in_context(made, expected, change, before)
 
@@ -259,7 +263,7 @@ def unanswered(scenario: Scenario, name: str, change: str | None, reason: str, k
     return Result(
         property=name, scenario=scenario.name, change=change, kernel=kernel, verdict="unknown", depth=None, seconds=0.0, trace=None,
         reason=reason, lifted=(), asked=0, expected=scenario.expect.get(name, "holds"), as_expected=False, label=None, before=None,
-        shortest=None, engine="none", goals={}, steps={}, assumptions=(), model="",
+        shortest=None, engine="none", goals={}, steps={}, assumptions=(), model="", absent=(),
     )  # fmt: skip
 
 

@@ -37,8 +37,8 @@ def show(trace: str | None, form: str, schema: bool, out: str | None) -> None:
         click.echo(content, nl=False)
 
 
-def read_trace(path: str) -> rendering.Cex:
-    """A stored counterexample.
+def read_trace(path: str, *, violated: bool = True) -> rendering.Cex:
+    """A stored counterexample; with `violated` false also a run in which nothing is violated.
 
     Raises:
         InputError: it cannot be read or is none.
@@ -50,4 +50,4 @@ def read_trace(path: str) -> rendering.Cex:
         raise InputError(f"{path}: {why}; give a *.cex.json that `tdpcheck verify --out DIR` left") from None
     if not data.strip():
         raise InputError(f"{path}: the file is empty; give a *.cex.json that `tdpcheck verify --out DIR` left")
-    return rendering.load(data, path)
+    return rendering.load(data, path, violated=violated)

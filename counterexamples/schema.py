@@ -271,8 +271,8 @@ def write(cex: Cex) -> bytes:
     return msgspec.json.format(msgspec.json.encode(cex), indent=1) + b"\n"
 
 
-def load(data: bytes, where: str) -> Cex:
-    """Read a document back.
+def load(data: bytes, where: str, *, violated: bool = True) -> Cex:
+    """Read a document back; with `violated` false also that of a run in which nothing is violated, as `explore` saves it.
 
     Raises:
         InputError: broken JSON, another kind of document, a newer schema, or a document that contradicts itself.
@@ -293,6 +293,8 @@ def load(data: bytes, where: str) -> Cex:
         cex = msgspec.convert(raw, Cex, strict=True)
     except msgspec.ValidationError as error:
         raise InputError(f"{where}: not a complete counterexample: {error}. Write it again with `tdpcheck verify`") from error
+    if violated and not cex.violation:
+        raise InputError(f"{where}: a run in which nothing is violated. `tdpcheck replay` and `tdpcheck explore --from` take it")
     for problem in _contradictions(cex):
         raise InputError(f"{where}: the document contradicts itself: {problem}. Write it again with `tdpcheck verify`")
     return cex
@@ -301,8 +303,6 @@ def load(data: bytes, where: str) -> Cex:
 def _contradictions(cex: Cex) -> Iterator[str]:
     if cex.depth != len(cex.steps):
         yield f"depth {cex.depth}, but {len(cex.steps)} steps"
-    if not cex.violation:
-        yield "nothing is violated"
     for sort in sorted(SORTS - cex.sizes.keys()):
         yield f"it does not say how many of {sort} there are"
     threads = [actor.name for actor in cex.actors if actor.kind == "thread"]
