@@ -305,16 +305,6 @@ lemmas = (
         for_all([t, u], op(t) == ZAP_REGION, op(u) == ZAP_REGION, then=t == u),
         "Only one thread at a time zaps the region.",
     ),
-    Lemma(
-        "who_works_on_a_page",
-        for_all([u, i], on(u, i), then=z3.Or(op(u) == ZAP_PAGE, op(u) == PROTECT)),
-        "A thread works on a page while it zaps or protects one.",
-    ),
-    Lemma(
-        "a_zapped_page_is_absent",
-        for_all([u, i], on(u, i), op(u) == ZAP_PAGE, then=z3.Not(present(i))),
-        "Nobody maps a page while it is zapped.",
-    ),
     Lemma("who_saves_a_frame", for_all([u, g], saved(u, g), then=op(u) == ZAP_PAGE), "Only a thread that zaps a page has a frame to free."),
     Lemma("saved_frames_are_owned", for_all([u, g], saved(u, g), then=owned(g)), "A frame is not free before its thread frees it."),
     Lemma("one_thread_frees_a_frame", for_all([t, u, g], saved(t, g), saved(u, g), then=t == u), "No frame is freed by two threads."),
