@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ..core.errors import EngineError, TdpcheckError
+from .export import export
 from .listing import list_
 from .museum import museum
 from .replay import replay
@@ -67,7 +68,7 @@ def tdpcheck() -> None:
     """Check changes to page tables that KVM and an IOMMU share."""
 
 
-for _command in (verify, show, replay, list_, museum):
+for _command in (verify, show, replay, list_, museum, export):
     tdpcheck.add_command(_command)
 
 

@@ -50,7 +50,8 @@ class Machine:
     @cached_property
     def starts(self) -> dict[Cell, z3.ExprRef]:
         """The cells that start with one known value."""
-        return {cell: value for cell, value in self.grounded.init.items() if _is_value(value)}
+        only = {cell: _zero(value) for cell, value in self.variables if self.grounded.geometry.size(cell.var.kind) == 1}
+        return only | {cell: value for cell, value in self.grounded.init.items() if _is_value(value)}
 
     @cached_property
     def start_condition(self) -> z3.BoolRef:
@@ -108,6 +109,10 @@ def _shown(cell: Cell, value: z3.ExprRef) -> str:
     if z3.is_bv_value(value) and isinstance(cell.var.kind, Sort):
         return cell.var.kind.show(value.as_long())
     return str(value)
+
+
+def _zero(variable: z3.ExprRef) -> z3.ExprRef:
+    return z3.BitVecVal(0, variable.size())
 
 
 def _is_value(term: z3.ExprRef) -> bool:

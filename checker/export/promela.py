@@ -4,14 +4,15 @@ Each instance is one indivisible step, the loop is the only place to stand, and 
 states that exploration visits, one more where a cell may start with several values (the moment before they are chosen), and another
 where some choices of these are no initial state.
 
-    spin -a FILE && cc -O2 -DSAFETY -DNOREDUCE -o pan pan.c && ./pan -m1000000
+(-o2: without it SPIN forgets what it thinks will not be read again, and stores fewer.)
+
+    spin -o2 -a FILE && cc -O2 -DSAFETY -DNOREDUCE -o pan pan.c && ./pan -m1000000
 
 Holzmann: The Model Checker SPIN, IEEE TSE 23(5), 1997.
 """
 
 from __future__ import annotations
 
-import keyword
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -24,17 +25,21 @@ from ...core.sorts import Sort
 from ...core.system import Property
 from .machine import Machine, in_order, one_line, told
 
-WIDEST = 30
+WIDEST = 29
+"""SPIN computes with the signed 32-bit integers of C; sums and shifts by one must fit."""
 LONGEST = 200_000
 """How many operators one expression may have once nothing is shared any more; SPIN reads no longer ones in reasonable time."""
 
 _TAKEN = frozenset(
-    "active assert atomic bit bool break byte c_code c_decl c_expr c_state c_track chan d_proctype d_step D_proctype do else empty enabled "
-    "end eval false fi for full get_priority goto hidden if in init inline int len local ltl mtype nempty never nfull notrace np_ od of "
-    "pc_value pid printf printm priority proctype provided return run select set_priority short show skip STDIN timeout trace true typedef unless "
-    "unsigned xr xs _ _last _nr_pr _pid _priority auto case char const continue default double enum extern float long register signed "
-    "sizeof static struct switch union void volatile while now main".split()
-) | frozenset(keyword.kwlist)
+    (
+        "active assert atomic bit bool break byte c_code c_decl c_expr c_state c_track chan d_proctype d_step D_proctype do "
+        "else empty enabled end eval false fi for full get_priority goto hidden if in init inline int len local ltl mtype "
+        "nempty never nfull notrace np_ od of pc_value pid printf printm priority proctype provided return run select "
+        "set_priority short show skip STDIN timeout trace true typedef unless unsigned xr xs _ _last _nr_pr _pid _priority "
+        "auto case char const continue default double enum extern float long register signed sizeof static struct switch "
+        "union void volatile while now main"
+    ).split()
+)
 
 
 def model(grounded: GroundSystem, prop: Property) -> str:
@@ -56,10 +61,11 @@ def model(grounded: GroundSystem, prop: Property) -> str:
     lines += used.declarations()
     lines += ["", "active proctype system()", "{"]
     lines += _start(machine, cells, writer)
+    ending = list(_ending(machine))
     lines += [
         "end:",
         "  do",
-        f"  :: {writer.text(machine.bad)} -> assert(false) // {one_line(prop.name)}",
+        f"  :: {writer.text(machine.bad)} -> assert(false); break // {one_line(prop.name)}",
         *steps,
         "  od",
         *_ending(machine),
@@ -121,7 +127,9 @@ class _Buffers:
 
 
 def _option(action: GroundAction, grounded: GroundSystem, cells: Mapping[Cell, str], writer: Writer, buffers: _Buffers) -> Iterator[str]:
-    """One branch of the loop."""
+    """One branch of the loop; none for an instance that changes nothing, which SPIN would refuse as a loop without end."""
+    if not action.after:
+        return
     known = {grounded.variable(cell).get_id(): cell for cell in grounded.cells}
     read = {cell: {known[t.get_id()] for t in in_order([value]) if t.get_id() in known} for cell, value in action.after.items()}
     placed: list[str] = []
@@ -163,7 +171,7 @@ def _start(machine: Machine, cells: Mapping[Cell, str], writer: Writer) -> Itera
 def _ending(machine: Machine) -> Iterator[str]:
     """Where runs go that begin with values no initial state has."""
     if not z3.is_true(machine.start_condition):
-        yield "goto end; impossible: end_impossible: false"
+        yield "  goto over; impossible: end_impossible: false; over: skip"
 
 
 class Writer:
@@ -211,6 +219,29 @@ def _signed(operator: str) -> Callable[[z3.ExprRef, Sequence[str]], str]:
     return written
 
 
+def _divided(operator: str) -> Callable[[z3.ExprRef, Sequence[str]], str]:
+    def written(term: z3.ExprRef, parts: Sequence[str]) -> str:
+        without = parts[0] if operator == "%" else str((1 << term.size()) - 1)  # what SMT-LIB says of division by zero
+        return f"(({parts[1]} == 0) -> {without} : ({parts[0]} {operator} {parts[1]}))"
+
+    return written
+
+
+def _shifted(operator: str) -> Callable[[z3.ExprRef, Sequence[str]], str]:
+    return lambda term, parts: f"(({parts[1]} >= {term.size()}) -> 0 : (({parts[0]} {operator} {parts[1]}) & {(1 << term.size()) - 1}))"
+
+
+def _arithmetic(width: int, parts: Sequence[str]) -> str:
+    """A shift that keeps the sign: ones shift in where the sign bit is set."""
+    sign, ones, most = 1 << (width - 1), (1 << width) - 1, f"(({parts[1]} >= {width}) -> {width} : {parts[1]})"
+    return f"(({parts[0]} >> {most}) | (({parts[0]} & {sign}) -> ({ones} & ~({ones} >> {most})) : 0))"
+
+
+def _extended(term: z3.ExprRef, part: str) -> str:
+    flip = 1 << (term.arg(0).size() - 1)
+    return f"((({part} ^ {flip}) - {flip}) & {(1 << term.size()) - 1})"
+
+
 _OPERATORS: dict[int, Callable[[z3.ExprRef, Sequence[str]], str]] = {
     z3.Z3_OP_TRUE: lambda _, __: "1",
     z3.Z3_OP_FALSE: lambda _, __: "0",
@@ -224,6 +255,15 @@ _OPERATORS: dict[int, Callable[[z3.ExprRef, Sequence[str]], str]] = {
     z3.Z3_OP_DISTINCT: lambda _, parts: f"({' && '.join(f'{a} != {b}' for i, a in enumerate(parts) for b in parts[i + 1 :])})",
     z3.Z3_OP_BADD: _masked("+"),
     z3.Z3_OP_BSUB: _masked("-"),
+    z3.Z3_OP_BMUL: _masked("*"),
+    z3.Z3_OP_BUDIV: _divided("/"),
+    z3.Z3_OP_BUDIV_I: _divided("/"),
+    z3.Z3_OP_BUREM: _divided("%"),
+    z3.Z3_OP_BUREM_I: _divided("%"),
+    z3.Z3_OP_BSHL: _shifted("<<"),
+    z3.Z3_OP_BLSHR: _shifted(">>"),
+    z3.Z3_OP_BASHR: lambda term, parts: _arithmetic(term.size(), parts),
+    z3.Z3_OP_SIGN_EXT: lambda term, parts: _extended(term, parts[0]),
     z3.Z3_OP_BAND: _joined("&"),
     z3.Z3_OP_BOR: _joined("|"),
     z3.Z3_OP_BXOR: _joined("^"),
@@ -246,6 +286,8 @@ def _expression(term: z3.ExprRef, parts: Sequence[str]) -> str:
         raise InputError(f"{term} has {term.size()} bits, and Promela has no words wider than {WIDEST}; export to smt2, btor2 or aiger")
     if z3.is_bv_value(term):
         return str(term.as_long())
+    if shape(term).operator == z3.Z3_OP_BMUL and term.size() > WIDEST // 2:
+        raise InputError(f"a product of {term.size()} bits is too wide for Promela; export to smt2, btor2 or aiger")
     operator = shape(term).operator
     if operator in _OPERATORS:
         return _OPERATORS[operator](term, parts)

@@ -263,7 +263,7 @@ def spin(text: str, folder: Path) -> tuple[bool, int]:
         assert 0 == done.returncode, done.stdout + done.stderr
         return done.stdout
 
-    said = run("spin", "-a", "m.pml")
+    said = run("spin", "-o2", "-a", "m.pml")
     assert "rror" not in said
     run("gcc", "-O0", "-w", "-DSAFETY", "-DNOREDUCE", "-o", "pan", "pan.c")
     said = run("./pan", "-m100000")
@@ -308,11 +308,8 @@ def test_spin_agrees_on_every_toy(toy: Toy, tmp_path: Path) -> None:
 @pytest.mark.slow
 @seeds(12)
 def test_spin_agrees_on_drawn_systems(seed: int, tmp_path: Path) -> None:
-    """Where Promela has the operators."""
-    try:
-        check_spin(drawn(seed), tmp_path)
-    except InputError as refused:
-        pytest.skip(str(refused))
+    """Every operator occurs in some of them."""
+    check_spin(drawn(seed), tmp_path)
 
 
 @needs_spin
