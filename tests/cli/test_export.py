@@ -11,6 +11,13 @@ from pathlib import Path
 import pytest
 import z3
 
+from tdpcheck.checker.explore import explore
+from tdpcheck.cli.sources import built, files_of
+from tdpcheck.core.verdict import Proved
+from tdpcheck.model.scenario import shipped_scenarios
+from tdpcheck.properties import PROPERTIES
+from tdpcheck.tests.checker.export.test_exports import spin
+
 from .conftest import QUICK, Call
 from .test_errors import complaint
 
@@ -85,3 +92,16 @@ def test_bad_input_is_told_in_one_message(call: Call, tmp_path: Path) -> None:
     assert "give the tree with --kernel" in complaint(call, "export", QUICK, *asked, "--rev", "v6.1")
     assert 2 == call("export", QUICK, "--property", PROPERTY, "--to", "verilog").exit_code
     assert 2 == call("export", QUICK).exit_code
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("spin") and shutil.which("gcc")), reason="spin or gcc is not installed")
+def test_spin_counts_the_states_of_a_shipped_scenario(call: Call, tmp_path: Path) -> None:
+    """Kernel C and machine, through another checker: the same verdict, and as many states as our exploration visits."""
+    scenario = shipped_scenarios()["notifier-vs-fault"]
+    model = built(scenario, None, files_of(None)).model
+    explored = explore(model.system, model.geometry, PROPERTIES["no_stale_io_mapping"])
+    text = call("export", "notifier-vs-fault", "--property", "no_stale_io_mapping", "--to", "promela").stdout
+
+    assert isinstance(explored.verdict, Proved)
+    assert (False, explored.stats.states) == spin(text, tmp_path)
