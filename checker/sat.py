@@ -6,6 +6,7 @@ graph are left, and a solver has less to do for each of very many small question
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -176,14 +177,25 @@ class Sat:
         for clause in self._waiting:
             self._solver.add_clause(clause)
         self._waiting.clear()
+        # python-sat's own way with interrupts leaves its handler behind: they wait until the solver is out of the way.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            while True:
+                answer = self._solve(assumptions)
+                if answer is not None:
+                    return answer
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)  # an interrupt that waited arrives here
+                self._clock.check()
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _solve(self, assumptions: Sequence[int]) -> bool | None:
         if not self._sliced:
             return bool(self._solver.solve(assumptions=assumptions))
-        while True:
-            self._solver.conf_budget(SLICE)
-            answer = self._solver.solve_limited(assumptions=assumptions)
-            if answer is not None:
-                return bool(answer)
-            self._clock.check()
+        self._solver.conf_budget(SLICE)
+        answer = self._solver.solve_limited(assumptions=assumptions)
+        return None if answer is None else bool(answer)
 
     def model(self) -> list[int]:
         """The literals that are true in the model found last, by variable."""

@@ -74,7 +74,7 @@ def test_an_operator_means_what_z3_means(term: z3.ExprRef) -> None:
     columns[p >> 1] = sum(z << i for i, (_, _, z) in enumerate(cases))
     simulated = aig.simulate(columns, result, (1 << len(cases)) - 1)
 
-    for i in range(0, len(cases), 13):
+    for i in range(0, len(cases), 37):
         x, y, z = cases[i]
         value = z3.simplify(z3.substitute(term, (A, z3.BitVecVal(x, 5)), (B, z3.BitVecVal(y, 5)), (P, z3.BoolVal(z))))
         expected = int(z3.is_true(value)) if z3.is_bool(value) else value.as_long()
@@ -93,7 +93,7 @@ def test_a_constant_that_nobody_declared_is_refused() -> None:
         Blaster(Aig(), {A: tuple(range(2, 12, 2))}).bits(A + B)
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(15))
 def test_simplification_and_clauses_keep_the_meaning(seed: int) -> None:
     """Random formulas over four variables: the graph, its copy and its clauses agree with plain evaluation on all sixteen cases."""
     rng = random.Random(seed)
@@ -148,7 +148,7 @@ def follows(system: TransitionSystem, geometry: Geometry, prop: Property, rng: r
     for _ in range(states):
         state = settled(grounded, evaluator, random_state(rng, evaluator) if rng.random() < 0.7 else evaluator.random_initial(rng))
         values = {x.node: 1 if x.cell is None else state[evaluator.layout.position[x.cell.name]] >> x.bit & 1 for x in made.latches}
-        assert not evaluator.holds(prop.holds, state) == made.aig.simulate(values, [made.bad])[0]
+        assert evaluator.holds(prop.holds, state) != made.aig.simulate(values, [made.bad])[0]
         fired = 0
         for code in range(2 ** len(made.inputs)):
             group = made.codes[code] if code < len(made.codes) else ()
@@ -172,10 +172,10 @@ def settled(grounded: GroundSystem, evaluator: Evaluator, state: State) -> State
 @pytest.mark.parametrize("toy", TOYS, ids=lambda toy: toy.name)
 def test_the_circuit_of_a_toy_steps_as_the_toy_does(toy: Toy) -> None:
     """Each enabled action is one choice of the inputs; every other choice rests."""
-    follows(toy.system, toy.geometry, toy.prop, random.Random(1), 25)
+    follows(toy.system, toy.geometry, toy.prop, random.Random(1), 8)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(10))
 def test_the_circuit_of_a_random_system_steps_as_it_does(seed: int) -> None:
     """Every operator, words, free initial values and constraints occur there."""
     system = random_system(seed)
@@ -185,7 +185,7 @@ def test_the_circuit_of_a_random_system_steps_as_it_does(seed: int) -> None:
 def of_scenario(name: str, prop: str) -> Circuit:
     scenario = shipped_scenarios()[name]
     made = build(scenario, parse_source(shipped_source(scenario.design)))
-    return follows(made.system, made.geometry, PROPERTIES[prop], random.Random(2), 12)
+    return follows(made.system, made.geometry, PROPERTIES[prop], random.Random(2), 6)
 
 
 def test_the_circuit_of_a_small_scenario_steps_as_it_does() -> None:
@@ -202,7 +202,7 @@ def test_the_circuit_of_a_scenario_steps_as_it_does(name: str, prop: str) -> Non
     assert 3 * len(made.codes) < len(made.grounded.actions)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(20))
 def test_the_initial_states_of_a_circuit_are_those_of_the_system(seed: int) -> None:
     """A latch's reset, or a first step that is taken from initial states alone: nothing may be lost or added."""
     system, rng = random_system(seed), random.Random(seed)
