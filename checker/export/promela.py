@@ -61,7 +61,7 @@ def model(grounded: GroundSystem, prop: Property) -> str:
     lines += used.declarations()
     lines += ["", "active proctype system()", "{"]
     lines += _start(machine, cells, writer)
-    ending = list(_ending(machine))
+    list(_ending(machine))
     lines += [
         "end:",
         "  do",
