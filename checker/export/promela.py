@@ -61,14 +61,14 @@ def model(grounded: GroundSystem, prop: Property) -> str:
     lines += used.declarations()
     lines += ["", "active proctype system()", "{"]
     lines += _start(machine, cells, writer)
-    list(_ending(machine))
+    ending = list(_ending(machine))
     lines += [
         "end:",
         "  do",
         f"  :: {writer.text(machine.bad)} -> assert(false); break // {one_line(prop.name)}",
         *steps,
-        "  od",
-        *_ending(machine),
+        "  od;" if ending else "  od",
+        *ending,
         "}",
     ]
     return "\n".join(lines) + "\n"
