@@ -13,6 +13,7 @@ from ..core.errors import EngineError, TdpcheckError
 from .cache_command import cache
 from .check_certificate import check_certificate
 from .explore import explore
+from .export import export
 from .listing import list_
 from .museum import museum
 from .replay import replay
@@ -71,7 +72,7 @@ def tdpcheck() -> None:
     """Check changes to page tables that KVM and an IOMMU share."""
 
 
-for _command in (verify, show, replay, report, explore, list_, museum, cache, check_certificate):
+for _command in (verify, show, replay, report, explore, export, list_, museum, cache, check_certificate):
     tdpcheck.add_command(_command)
 
 
