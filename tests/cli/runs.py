@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from tdpcheck.cli.results import Change, ChangedLine, Document, Result, RoleSteps, TraceStep, document, to_json
+from tdpcheck.cli.results import Change, ChangedLine, Document, Result, RoleSteps, document, to_json
+from tdpcheck.cli.steps import TraceStep
 
 COMMON = "memory is sequentially consistent"
 FIRST, SECOND = "s.mbox: [1/2] Drop the flush", "s.mbox: [2/2] Count <elsewhere> | there"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tdpcheck.cli.report import FILES
 from tdpcheck.cli.reports.compare import Comparison
@@ -19,28 +17,20 @@ from tdpcheck.cli.reports.overview import Overview
 from tdpcheck.cli.reports.stored import Stored
 from tdpcheck.cli.results import document
 from tdpcheck.counterexamples.schema import load
+from tdpcheck.tests.counterexamples.browser import chromium
 
 from . import exploring
 from .conftest import QUICK
 from .exploring import AIM
 from .runs import answer, plain_run, series_run
 
-CHROMIUM = "/usr/bin/chromium"
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium; without one the tests are skipped, or fail if TDPCHECK_REQUIRE_BROWSER=1."""
-    if shutil.which(CHROMIUM) is None:
-        why = f"there is no {CHROMIUM}: apt-get install chromium"
-        if os.environ.get("TDPCHECK_REQUIRE_BROWSER") == "1":
-            pytest.fail(why)
-        pytest.skip(why)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @dataclass
