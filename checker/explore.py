@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import z3
@@ -15,6 +15,7 @@ from ..core.system import Property, TransitionSystem
 from ..core.trace import Trace, run
 from ..core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
 from .moves import Moves
+from .stuck import Ends, Standstill, Stuck
 
 ENGINE = "explore"
 INTERRUPTED = "interrupted"
@@ -100,11 +101,15 @@ class Surveyed:
         traces: for each term, a shortest run to a state in which it is true; None if no visited state is one.
         stats: what was counted; where it is `complete`, None means that no reachable state is one.
         stopped: why the search ended early, empty if it did not.
+        stuck: the stuck states, one for each place where threads rest; None if nobody asked, or not every state was visited.
+        states: every reachable state, if they were to be kept and the search is complete.
     """
 
     traces: dict[str, Trace | None]
     stats: Stats
     stopped: str = ""
+    stuck: tuple[Stuck, ...] | None = None
+    states: tuple[State, ...] = ()
 
 
 def survey(
@@ -114,9 +119,18 @@ def survey(
     *,
     max_states: int | None = None,
     timeout: float | None = None,
+    ends: Ends | None = None,
+    keep: bool = False,
 ) -> Surveyed:
-    """Visit the reachable states once, nearest first, and find the nearest state for each closed term."""
-    search = _Breadth(Evaluator(system, geometry), max_states, None if timeout is None else time.monotonic() + timeout)
+    """Visit the reachable states once, nearest first, and find the nearest state for each closed term.
+
+    Args:
+        ends: find the stuck states, too.
+        keep: answer with the states themselves, too; `explored.py` makes a proof of them.
+    """
+    evaluator = Evaluator(system, geometry)
+    still = None if ends is None else Standstill(evaluator, ends)
+    search = _Breadth(evaluator, max_states, None if timeout is None else time.monotonic() + timeout, still=still)
     tests = {name: search.evaluator.compile(term) for name, term in terms.items()}
     nearest: dict[str, State] = {}
     try:
@@ -128,24 +142,56 @@ def survey(
                     nearest[name] = hit
     except KeyboardInterrupt:
         search.stopped = INTERRUPTED
-    return Surveyed({name: search.run_to(nearest[name]) if name in nearest else None for name in terms}, search.stats, search.stopped)
+    traces = {name: search.run_to(nearest[name]) if name in nearest else None for name in terms}
+    stuck = None
+    if still is not None and search.stats.complete:
+        stuck = tuple(Stuck(search.run_to(states[0]), len(states)) for states in still.stuck().values())
+    states = search.visited if keep and search.stats.complete else ()
+    return Surveyed(traces, search.stats, search.stopped, stuck, states)
+
+
+def way(
+    moves: Moves, start: State, wanted: Callable[[State], bool], *, max_states: int | None = None, timeout: float | None = None
+) -> Surveyed:
+    """Look for a shortest run from any state, `start`, to one that is `wanted`; the only term of the answer is called 'wanted'."""
+    search = _Breadth(moves, max_states, None if timeout is None else time.monotonic() + timeout, start=start)
+    found = None
+    for layer in search.layers():
+        found = next((state for state in layer if wanted(state)), None)
+        if found is not None:
+            break
+    return Surveyed({"wanted": None if found is None else search.run_to(found)}, search.stats, search.stopped)
 
 
 class _Breadth:
-    """Breadth-first search that remembers how it came to each state."""
+    """Breadth-first search that remembers how it came to each state; from the initial states, or from `start`.
 
-    def __init__(self, evaluator: Evaluator, max_states: int | None, deadline: float | None) -> None:
-        self.evaluator = evaluator
+    Args:
+        still: told of every state and what follows it.
+    """
+
+    def __init__(
+        self,
+        system: Evaluator | Moves,
+        max_states: int | None,
+        deadline: float | None,
+        *,
+        start: State | None = None,
+        still: Standstill | None = None,
+    ) -> None:
+        self._moves = system if isinstance(system, Moves) else Moves(system)
+        self.evaluator = evaluator = self._moves.evaluator
+        self._start = start
+        self._still = still
         self.stats = Stats(fired=Counter({a.name: 0 for a in evaluator.system.actions}))
         self.stopped = ""
-        self._moves = Moves(evaluator)
         self._parents: Parents = {}
         self._max_states = max_states
         self._deadline = deadline
 
     def layers(self) -> Iterator[list[State]]:
         """The new states at each depth, for as long as there are any and the limits allow."""
-        layer = list(dict.fromkeys(self.evaluator.initial()))
+        layer = list(dict.fromkeys(self.evaluator.initial() if self._start is None else [self._start]))
         self._parents.update(dict.fromkeys(layer))
         while layer:
             self.stats.states += len(layer)
@@ -167,12 +213,16 @@ class _Breadth:
             if not moves:
                 self.stats.dead_ends += 1
             self.stats.transitions += len(moves)
+            reached = []
             for move in moves:
                 fired[move.action.name] += 1
                 after = move.apply(state)
+                reached.append(after)
                 if after not in parents:
                     parents[after] = (state, move)
                     following.append(after)
+            if self._still is not None:
+                self._still.note(state, moves, reached)
         return following
 
     def _exhausted(self) -> bool:
@@ -181,6 +231,11 @@ class _Breadth:
         elif self._deadline is not None and time.monotonic() > self._deadline:
             self.stopped = "the time is up"
         return bool(self.stopped)
+
+    @property
+    def visited(self) -> tuple[State, ...]:
+        """The states met so far."""
+        return tuple(self._parents)
 
     def run_to(self, state: State) -> Trace:
         """The run by which the search came to `state`."""

@@ -123,6 +123,8 @@ class _Attempt:
         self._deadline = deadline
         self._progress = progress
         self._enumerations = {sort.name for sort in system.sorts if sort.elements}
+        self._solver: z3.Solver = z3.SimpleSolver()
+        self._asserted: Sequence[z3.BoolRef] = ()  # what the solver was told; many questions share their hypotheses
         self.obligations: list[Obligation] = []
         self.cannot_fire: list[str] = []
         self.queries = 0
@@ -159,11 +161,11 @@ class _Attempt:
     def _initiation(self) -> Iterator[Obligation]:
         known = [*axioms(self._system), *initial_condition(self._system)]
         for lemma in self._lemmas:
-            yield self._obligation(INITIALLY, lemma, [*known, z3.Not(lemma.holds)])
+            yield self._obligation(INITIALLY, lemma, known, lemma.holds)
 
     def _safety(self) -> Iterator[Obligation]:
         goal = Lemma(self._prop.name, self._prop.holds, self._prop.sentence)
-        yield self._obligation(SAFETY, goal, [*self._invariant(), z3.Not(goal.holds)])
+        yield self._obligation(SAFETY, goal, self._invariant(), goal.holds)
 
     def _consecution(self) -> Iterator[Obligation]:
         for action in self._system.actions:
@@ -174,30 +176,39 @@ class _Attempt:
                 continue
             for lemma in self._lemmas:
                 if symbols(lemma.holds) & action.changes:
-                    yield self._obligation(action.name, lemma, [*hypotheses, z3.Not(after(lemma, action))])
+                    yield self._obligation(action.name, lemma, hypotheses, after(lemma, action))
 
     def _invariant(self) -> list[z3.BoolRef]:
         return [*axioms(self._system), *(lemma.holds for lemma in self._lemmas)]
 
-    def _obligation(self, step: str, lemma: Lemma, terms: Sequence[z3.BoolRef]) -> Obligation:
-        answer, reason = self._ask(terms, f"{step} / {lemma.name}")
+    def _obligation(self, step: str, lemma: Lemma, hypotheses: Sequence[z3.BoolRef], goal: z3.BoolRef) -> Obligation:
+        answer, reason = self._ask(hypotheses, z3.Not(goal), f"{step} / {lemma.name}")
         if answer == z3.unsat:
             return Obligation(step, lemma.name, "holds")
         return Obligation(step, lemma.name, "broken" if answer == z3.sat else "unknown", reason)
 
-    def _ask(self, terms: Sequence[z3.BoolRef], what: str = "the hypotheses") -> tuple[z3.CheckSatResult, str]:
-        refuse_outside_epr(terms, self._enumerations, what)
-        solver = z3.SimpleSolver()
-        solver.set("mbqi", True)
+    def _ask(
+        self, hypotheses: Sequence[z3.BoolRef], doubt: z3.BoolRef | None = None, what: str = "the hypotheses"
+    ) -> tuple[z3.CheckSatResult, str]:
+        """Whether the hypotheses, and the doubt, can be true at once."""
+        refuse_outside_epr([*hypotheses, *([] if doubt is None else [doubt])], self._enumerations, what)
+        if self._asserted is not hypotheses:
+            self._asserted = hypotheses
+            self._solver = z3.SimpleSolver()
+            self._solver.set("mbqi", True)
+            self._solver.add(*hypotheses)
         if self._deadline is not None:
             left = self._deadline - time.monotonic()
             if left <= 0:
                 return z3.unknown, "the time is up"
-            solver.set("timeout", max(1, int(left * 1000)))
-        solver.add(*terms)
+            self._solver.set("timeout", max(1, int(left * 1000)))
         self.queries += 1
-        answer = solver.check()
-        reason = solver.reason_unknown() if answer == z3.unknown else ""
+        self._solver.push()
+        if doubt is not None:
+            self._solver.add(doubt)
+        answer = self._solver.check()
+        reason = self._solver.reason_unknown() if answer == z3.unknown else ""
+        self._solver.pop()
         if "interrupt" in reason:
             raise KeyboardInterrupt
         return answer, "the time is up" if reason in ("timeout", "canceled") else reason

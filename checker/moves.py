@@ -23,6 +23,7 @@ class Moves:
     """
 
     def __init__(self, evaluator: Evaluator) -> None:
+        self.evaluator = evaluator
         self.all: tuple[Move, ...] = tuple(evaluator.moves())
         self._always: list[Move] = []
         self._filed: dict[int, dict[int, list[Move]]] = {}

@@ -16,7 +16,7 @@ from ..museum.loader import shipped_items
 from ..properties import PROPERTIES
 from ..properties.goals import GOALS
 from . import printing, rendering, results
-from .question import ASSERTIONS
+from .statements import ASSERTIONS
 
 Rows = list[tuple[str, str]]
 

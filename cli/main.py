@@ -10,9 +10,14 @@ from typing import Any
 import click
 
 from ..core.errors import EngineError, TdpcheckError
+from .cache_command import cache
+from .check_certificate import check_certificate
+from .explore import explore
+from .export import export
 from .listing import list_
 from .museum import museum
 from .replay import replay
+from .report import report
 from .results import INTERRUPTED_CODE
 from .show import show
 from .verify import verify
@@ -67,7 +72,7 @@ def tdpcheck() -> None:
     """Check changes to page tables that KVM and an IOMMU share."""
 
 
-for _command in (verify, show, replay, list_, museum):
+for _command in (verify, show, replay, report, explore, export, list_, museum, cache, check_certificate):
     tdpcheck.add_command(_command)
 
 

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..checker.induction import EVERY_SIZE
+from .coverage import declaration
 from .results import Change, Document, MuseumItem, Result
 
 _STYLES = {"proved": "green", "holds_up_to": "green", "violated": "bold red", "unknown": "yellow", "vacuous": "yellow"}
@@ -37,7 +39,8 @@ def verdict_text(record: Result) -> str:
     """The verdict with its bound; never a bare word."""
     match record.verdict:
         case "proved":
-            return "Proved"
+            sizes = "every size" if record.sizes == EVERY_SIZE else "this size"
+            return f"Proved ({sizes}" + (f"; certificate {record.certificate})" if record.certificate else ")")
         case "violated":
             shortest = " (shortest)" if record.shortest else ""
             return f"Violated in {_steps(record.depth)}{shortest}"
@@ -96,11 +99,15 @@ def _print_group(out: Console, scenario: str, change: str | None, records: Seque
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, justify="right")
     for r in records:
-        table.add_row(f"  {r.property}", Text(verdict_text(r), style=_STYLES[r.verdict]), expectation_text(r), f"{r.seconds:.1f} s")
+        table.add_row(
+            f"  {r.property}",
+            Text(verdict_text(r), style=_STYLES[r.verdict]),
+            expectation_text(r),
+            "cached" if r.cached else f"{r.seconds:.1f} s",
+        )
     out.print(table)
+    _print_reasons(out, records)
     for r in records:
-        if r.reason is not None:
-            out.print(f"  {r.property}: {r.reason}")
         if r.verdict == "holds_up_to" and any(d is None or d > r.asked for d in r.goals.values()):
             out.print(f"  {r.property}: depth {r.asked} was asked for; not every goal is reached that early")
         if r.as_expected is False and r.expected == "violated" and r.verdict in ("holds_up_to", "proved"):
@@ -112,16 +119,60 @@ def _print_group(out: Console, scenario: str, change: str | None, records: Seque
     if first.states is not None:
         whole = f"all {first.states} states of this size were visited: what holds here holds at every depth, for this size"
         out.print(Text(f"  explored: {whole}", style="dim"))
+    for line in _standstill(first):
+        out.print(Text(f"  {line}", style="dim"))
     goals = ", ".join(f"{name} at {depth}" if depth is not None else f"{name} never" for name, depth in first.goals.items())
     if goals:
         out.print(Text(f"  goals reached: {goals}", style="dim"))
+    premises = ", ".join(f"{r.property} {'not seen' if r.premise is None else f'at {r.premise}'}" for r in records)
+    out.print(Text(f"  premises reached: {premises}", style="dim"))
     steps = "; ".join(f"{role} {len(s.reached)} of {len(s.reached) + len(s.never)} lines" for role, s in first.steps.items())
     if steps:
-        out.print(Text(f"  steps reached: {steps}", style="dim"))
+        out.print(Text(f"  steps reached: {steps}{_coverage(first)}", style="dim"))
+    if first.overdeclared:
+        out.print(f"  [[unreachable]] of the scenario names what some run executes, or no thread has: {'; '.join(first.overdeclared)}")
     said = textwrap.fill(
         "; ".join(first.assumptions), min(out.width, PLAIN_WIDTH), initial_indent="  assumed: ", subsequent_indent=" " * 11
     )
     out.print(Text(said, style="dim"))
+
+
+def _print_reasons(out: Console, records: Sequence[Result]) -> None:
+    """Why some answers are no better; what they have in common is said once."""
+    said: dict[str, list[str]] = {}
+    for r in records:
+        if r.reason is not None:
+            said.setdefault(r.reason, []).append(r.property)
+    for reason, names in said.items():
+        out.print(f"  {', '.join(names)}: {reason}")
+    missing = next((r.undeclared for r in records if r.undeclared and (r.reason or "").startswith("coverage")), ())
+    if missing:
+        out.print(textwrap.indent(declaration(missing).rstrip(), "    "))
+
+
+def _standstill(record: Result) -> list[str]:
+    """Whether threads can get stuck, and how."""
+    if record.deadlock.free is None:
+        return ["deadlock: not every state was visited, so nobody can say"] if record.engine != "none" else []
+    if record.deadlock.free:
+        return ["deadlock: none; from every state some thread can go on, or all are at their end"]
+    lines = []
+    for stuck in record.deadlock.stuck:
+        places = ", ".join(f"{name} at {place}" for name, place in stuck.threads.items())
+        declared = ", which the scenario declares" if stuck.declared else ""
+        lines.append(f"stuck: {stuck.states} state{'s' if stuck.states != 1 else ''}{declared}: {places}; {_steps(len(stuck.trace))}:")
+        lines += [f"  {n:3} {step.actor:12} {step.source or ''}  {step.text}" for n, step in enumerate(stuck.trace, 1)]
+    return lines
+
+
+def _coverage(record: Result) -> str:
+    """What the scenario says of the steps that no run executes."""
+    never = sum(len(s.never) for s in record.steps.values())
+    if not never:
+        return ""
+    if record.undeclared:
+        return "; not all of the others are declared unreachable"
+    return "; the others are declared unreachable" if record.coverage == "exact" else "; the others were not seen to be"
 
 
 def _print_change(out: Console, change: Change) -> None:

@@ -1,104 +1,26 @@
-"""One question: does this property hold in this model? Exploration first; where it is too large, walks and bounded model checking.
-
-A `Survey` is what random walks teach about a model, for all of its properties at once: goals and premises with the depth at which
-they were met, violations, and what fired. Its walks are counted, not timed, so that the same question has the same answer.
-"""
+"""One question: does this property hold in this model? Exploration first; where it is too large, walks and bounded model checking."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
-from ..checker.bmc import INTERRUPTED, Reached, bmc, reach
-from ..checker.explore import Surveyed, survey
-from ..checker.walk import Walked, shorten, walk
-from ..core.errors import EngineError, InputError
+from ..checker.bmc import INTERRUPTED
+from ..checker.portfolio import portfolio
+from ..core.errors import EngineError
 from ..core.evaluate import Evaluator
-from ..core.ground import GroundSystem, ground, negation
-from ..core.sorts import StateVar
-from ..core.system import Property, truth
+from ..core.ground import GroundSystem, ground
+from ..core.plain import violation
+from ..core.system import Property
 from ..core.trace import Trace, replays
 from ..core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
 from ..model.system import Model
-from ..properties import PROPERTIES
-from ..properties.goals import GOALS
-from ..properties.kernel_assertions import kernel_assertions
-from .names import choose
-
-Progress = Callable[[str], None]
-ASSERTIONS = "kernel_assertions"
-MARGIN = 5
-"""How many steps beyond the last goal the default depth goes."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How far to go.
-
-    Args:
-        depth: the depth asked for; without it, the one at which every goal was reached, plus `MARGIN`.
-        timeout: seconds for each question.
-        states: how many states may be visited before exploration gives way to walks and bounded model checking.
-        walks: how many random walks a model gets, and how long each may be.
-        goal_depth: how deep to look for a goal that no walk met.
-    """
-
-    depth: int | None = None
-    timeout: float | None = 300.0
-    states: int = 120_000
-    walks: int = 200
-    walk_length: int = 60
-    goal_depth: int = 32
-    shortest: bool = True
-
-
-@dataclass(frozen=True)
-class Engines:
-    """The engines that questions are put to; tests put others in their place."""
-
-    survey: Callable[..., Surveyed] | None = survey
-    walk: Callable[..., Walked] = walk
-    bmc: Callable[..., Verdict] = bmc
-    reach: Callable[..., dict[str, Reached]] = reach
-
-
-@dataclass
-class Survey:
-    """What is known of one model before its properties are asked.
-
-    Args:
-        goals: the least depth met of each declared goal, None if it was not reached.
-        searched: how deep goals that were not reached are excluded.
-        premises: the same of each property's premise.
-        fired: actions that fired in some run.
-        violations: shortened runs into a violation, by property.
-        steps, walks: how much was walked, in so many seconds of `computing`.
-        interrupted: the user wanted no more.
-        states: how many states there are, when every one was visited.
-    """
-
-    goals: dict[str, int | None] = field(default_factory=dict)
-    searched: dict[str, int] = field(default_factory=dict)
-    premises: dict[str, int | None] = field(default_factory=dict)
-    fired: set[str] = field(default_factory=set)
-    states: int | None = None
-    violations: dict[str, Trace] = field(default_factory=dict)
-    steps: int = 0
-    walks: int = 0
-    computing: float = 0.0
-    interrupted: bool = False
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        return tuple(name for name, depth in self.goals.items() if depth is None)
-
-    @property
-    def depth(self) -> int:
-        """The depth at which every goal was reached, as far as they were."""
-        return max((d for d in self.goals.values() if d is not None), default=0)
+from .lemmas import offered
+from .limits import MARGIN, Engines, Limits
+from .statements import ASSERTIONS, goals_of, property_names, property_of
+from .survey import Survey, is_interrupt, surveyed
 
 
 @dataclass(frozen=True)
@@ -108,6 +30,9 @@ class Answer:
     Args:
         asked: the depth that was asked for.
         first_found: seconds of computing until the first violation was there, before a shorter one was looked for.
+        premise: the least depth known of a run to the property's premise.
+        fired: actions that fired in runs that were found for this answer, besides those of the survey.
+        certificate: of a proof, as two solvers accepted it.
     """
 
     prop: Property
@@ -116,6 +41,9 @@ class Answer:
     seconds: float
     first_found: float | None = None
     interrupted: bool = False
+    premise: int | None = None
+    fired: frozenset[str] = frozenset()
+    certificate: str = ""
 
 
 class Subject:
@@ -138,86 +66,15 @@ class Subject:
 
     @cached_property
     def survey(self) -> Survey:
-        """What exploration teaches, or else walks; goals that they miss are searched for."""
-        started = time.process_time()
-        found = self._explored() or self._walked()
-        found.computing = time.process_time() - started
-        if not found.interrupted and found.states is None:
-            self._search_goals(found)
-        return found
+        """What exploration teaches, or else walks."""
+        return surveyed(self)
 
-    @cached_property
-    def _watched(self) -> dict[str, Any]:
-        """What to look for in each state: goals, premises, violations."""
-        watched = {f"goal {n}": g for n, g in goals_of(self.model).items()}
-        watched |= {f"premise {n}": p.premise for n, p in self.properties.items()}
-        return watched | {f"bad {n}": negation(p.holds) for n, p in self.properties.items()}
+    def replayed(self, trace: Trace, prop: Property) -> Trace:
+        """The trace, which ends in a violation.
 
-    def _explored(self) -> Survey | None:
-        """What a visit to every state teaches; None if there are too many of them."""
-        if self.engines.survey is None or self.limits.states == 0:
-            return None
-        seen = self.engines.survey(
-            self.model.system, self.model.geometry, self._watched, max_states=self.limits.states, timeout=self.limits.timeout
-        )
-        interrupted = seen.stopped == INTERRUPTED
-        if not seen.stats.complete and not interrupted:
-            return None
-        depths = {name: None if trace is None else trace.depth for name, trace in seen.traces.items()}
-        return Survey(
-            goals={n: depths[f"goal {n}"] for n in goals_of(self.model)},
-            premises={n: depths[f"premise {n}"] for n in self.properties},
-            fired={name for name, times in seen.stats.fired.items() if times},
-            violations={n: self._replayed(t, p) for n, p in self.properties.items() if (t := seen.traces[f"bad {n}"]) is not None},
-            states=seen.stats.states if seen.stats.complete else None,
-            interrupted=interrupted,
-        )
-
-    def _walked(self) -> Survey:
-        goals, watched = goals_of(self.model), self._watched
-        nothing = Property("nothing", "Walks only look.", truth(True))
-        seen = self.engines.walk(
-            self.model.system, self.model.geometry, nothing, goals=watched, walks=self.limits.walks, length=self.limits.walk_length,
-            timeout=self.limits.timeout, stop=False,
-        )  # fmt: skip
-        depths = self._shortened(seen.coverage.goals, watched)
-        survey = Survey(
-            goals={n: depths[f"goal {n}"] for n in goals},
-            premises={n: depths[f"premise {n}"] for n in self.properties},
-            fired={name for name, times in seen.coverage.fired.items() if times},
-            steps=seen.coverage.steps,
-            walks=seen.coverage.walks,
-            interrupted=_is_interrupt(seen.verdict),
-        )
-        for name, prop in self.properties.items():
-            trace = seen.coverage.goals.get(f"bad {name}")
-            if trace is not None:
-                survey.violations[name] = self._replayed(shorten(trace, prop, self.evaluator), prop)
-        return survey
-
-    def _shortened(self, traces: Mapping[str, Trace | None], terms: Mapping[str, object]) -> dict[str, int | None]:
-        depths: dict[str, int | None] = dict.fromkeys(terms)
-        for name, trace in traces.items():
-            if trace is not None:
-                depths[name] = trace.depth if trace.depth == 0 else self._short(trace, name, terms[name]).depth
-        return depths
-
-    def _short(self, trace: Trace, name: str, goal: object) -> Trace:
-        return shorten(trace, Property(name, "", negation(goal)), self.evaluator)
-
-    def _search_goals(self, survey: Survey) -> None:
-        missing = {n: g for n, g in goals_of(self.model).items() if survey.goals[n] is None}
-        if not missing:
-            return
-        limit = max(self.limits.goal_depth, self.limits.depth or 0)
-        for name, found in self.engines.reach(self.grounded, missing, limit, timeout=self.limits.timeout, shortest=True).items():
-            survey.searched[name] = found.refuted
-            survey.interrupted |= found.reason == INTERRUPTED
-            if found.trace is not None:
-                survey.goals[name] = found.depth
-                survey.fired |= set(found.trace.actions)
-
-    def _replayed(self, trace: Trace, prop: Property) -> Trace:
+        Raises:
+            EngineError: it does not.
+        """
         if not replays(trace, prop, self.evaluator):
             raise EngineError(f"the run that violates {prop.name} does not replay by plain evaluation")
         return trace
@@ -229,46 +86,110 @@ class Subject:
             return self.limits.depth
         return max(self.survey.depth + MARGIN, self.model.scenario.depth or 0, self.at_least)
 
+    def is_known(self, name: str) -> bool:
+        """Whether the survey has the answer already, so that no engine is needed for it."""
+        survey = self.survey
+        decided = survey.states is not None and (name in survey.violations or offered(self.model, self.properties[name]) is None)
+        return survey.interrupted or decided
+
     def ask(self, name: str, progress: Callable[[int], None] | None = None) -> Answer:
         """The answer about one property.
 
         Raises:
             EngineError: an engine contradicts plain evaluation.
         """
-        survey, prop = self.survey, self.properties[name]
+        return _Question(self, name, progress).answer()
+
+
+class _Question:
+    """One question on its way to its answer."""
+
+    def __init__(self, subject: Subject, name: str, progress: Callable[[int], None] | None) -> None:
+        self._subject = subject
+        self._survey = subject.survey
+        self._prop = subject.properties[name]
+        self._progress = progress
+        self._premise_depth = self._survey.premises.get(name)
+        self._fired: set[str] = set()
+        self._certificate = ""
+
+    def answer(self) -> Answer:
+        survey, prop, asked = self._survey, self._prop, self._subject.asked
         started, computing = time.monotonic(), time.process_time()
         if survey.interrupted:
-            return Answer(prop, Unknown(INTERRUPTED, "walk"), self.asked, 0.0, interrupted=True)
-        known = survey.violations.get(name)
+            return Answer(prop, Unknown(INTERRUPTED, "walk"), asked, 0.0, interrupted=True)
+        known = survey.violations.get(prop.name)
         first = survey.computing if known is not None else None
+        proof = self._by_lemmas() if known is None else None
         if known is not None:
-            verdict: Verdict = self._shortest(known, prop, progress)
+            verdict: Verdict = self._shortest(violation(known, prop, self._subject.evaluator))
+        elif proof is not None:
+            verdict = proof
         elif survey.states is not None:
-            verdict = HoldsUpTo(self.asked, "explore", states=survey.states)
+            verdict = self._explored(asked, survey.states)
         else:
-            verdict = self._searched(prop, progress)
+            verdict = self._searched(asked)
             if isinstance(verdict, Violated):
                 first = survey.computing + time.process_time() - computing
         if isinstance(verdict, Violated):
-            survey.fired |= set(self._replayed(verdict.trace, prop).actions)
-        interrupted = _is_interrupt(verdict)
-        verdict = self._honest(verdict, prop)
+            self._fired |= set(self._subject.replayed(verdict.trace, prop).actions)
+        interrupted = is_interrupt(verdict)
+        verdict = self._honest(verdict)
+        interrupted |= is_interrupt(verdict)
         # One exploration answers all questions of a model: each of them took as long as it did.
-        seconds = survey.computing if survey.states is not None else time.monotonic() - started
-        return Answer(prop, verdict, self.asked, seconds, first, interrupted)
+        seconds = survey.computing if survey.states is not None and proof is None else time.monotonic() - started
+        fired = frozenset(self._fired - survey.fired)
+        certificate = self._certificate if isinstance(verdict, Proved) else ""
+        return Answer(prop, verdict, asked, seconds, first, interrupted, self._premise_depth, fired, certificate)
 
-    def _searched(self, prop: Property, progress: Callable[[int], None] | None) -> Verdict:
-        return self.engines.bmc(self.grounded, prop, self.asked, timeout=self.limits.timeout, progress=progress)
+    def _explored(self, asked: int, states: int) -> Verdict:
+        """What a visit to every state says of a property that it found nothing against; a proof, if two solvers made one of it."""
+        proof = self._survey.proof
+        if proof is None or self._prop.name not in proof.properties or proof.given_up:
+            return HoldsUpTo(asked, "explore", states=states)
+        if proof.refused:
+            return Unknown(proof.refused, "explore")
+        self._certificate = proof.certificate
+        return Proved(str(self._subject.model.geometry), proof.clauses, proof.queries, "explore")
 
-    def _shortest(self, known: Trace, prop: Property, progress: Callable[[int], None] | None) -> Verdict:
+    def _by_lemmas(self) -> Verdict | None:
+        """The proof for every size, if the model offers one and it goes through; what becomes of the question otherwise is for others."""
+        subject = self._subject
+        proof = subject.engines.lemmas(subject.model, self._prop, timeout=subject.limits.timeout)
+        return proof if isinstance(proof, Proved) and not self._refused(proof) else None
+
+    def _refused(self, proof: Proved) -> str:
+        """Why two solvers do not accept a proof; empty, and its certificate is kept, if they do."""
+        subject = self._subject
+        made = subject.engines.certify(subject.model, subject.grounded, self._prop, proof)
+        self._certificate = made.text
+        return made.refused
+
+    def _searched(self, depth: int) -> Verdict:
+        """What engines side by side find within `depth`, or prove."""
+        subject, limits = self._subject, self._subject.limits
+        engines = {"bmc": subject.engines.bmc, **subject.engines.beside}
+        if len(engines) == 1:
+            return self._bounded(depth)
+        return portfolio(
+            subject.grounded, self._prop, depth, engines=engines, timeout=limits.timeout, progress=self._progress,
+            accept=self._refused, memory=limits.memory,
+        )  # fmt: skip
+
+    def _bounded(self, depth: int) -> Verdict:
+        """What bounded model checking finds within `depth`."""
+        subject = self._subject
+        return subject.engines.bmc(subject.grounded, self._prop, depth, timeout=subject.limits.timeout, progress=self._progress)
+
+    def _shortest(self, known: Trace) -> Verdict:
         """The shortest violation that can be had, given one."""
-        if self.survey.states is not None:
+        if self._survey.states is not None:
             return Violated(known, "explore", True)
         if known.depth == 0:
             return Violated(known, "walk", True)
-        if not self.limits.shortest:
+        if not self._subject.limits.shortest:
             return Violated(known, "walk", None)
-        below = self.engines.bmc(self.grounded, prop, known.depth - 1, timeout=self.limits.timeout, progress=progress)
+        below = self._bounded(known.depth - 1)
         match below:
             case Violated():
                 return below
@@ -277,88 +198,55 @@ class Subject:
             case _:
                 return Violated(known, "walk", None, below.seconds)
 
-    def _honest(self, verdict: Verdict, prop: Property) -> Verdict:
+    def _honest(self, verdict: Verdict) -> Verdict:
         """A verdict that promises no more than was seen: vacuous, too shallow and goalless ones become Unknown."""
+        asked = self._subject.asked
         match verdict:
             case Violated():
                 return verdict
             case Unknown(depth=depth):
                 if verdict.depth < 0:
                     return verdict
-                return replace(verdict, reason=f"depth: searched to {depth} of {self.asked}; {verdict.reason}")
-            case HoldsUpTo(depth=depth) if depth < self.asked:
-                return Unknown(f"depth: searched to {depth} of {self.asked}", verdict.engine, depth, seconds=verdict.seconds)
+                return replace(verdict, reason=f"depth: searched to {depth} of {asked}; {verdict.reason}")
+            case HoldsUpTo(depth=depth) if depth < asked:
+                return Unknown(f"depth: searched to {depth} of {asked}", verdict.engine, depth, seconds=verdict.seconds)
             case HoldsUpTo() | Proved():
-                return self._not_empty(verdict, prop)
+                return self._not_empty(verdict)
 
-    def _not_empty(self, verdict: HoldsUpTo | Proved, prop: Property) -> Verdict:
+    def _not_empty(self, verdict: HoldsUpTo | Proved) -> Verdict:
+        survey, prop = self._survey, self._prop
         depth = verdict.depth if isinstance(verdict, HoldsUpTo) else -1
-        premise = self._premise(prop, depth)
-        if premise is None:
-            runs = "no run" if self.survey.states is not None else f"no run of at most {self.asked} steps"
+        reached, stopped = self._reaches_premise(depth)
+        if stopped:
+            return Unknown(f"{stopped}: whether a run reaches the premise of {prop.name}", verdict.engine, depth, seconds=verdict.seconds)
+        if not reached:
+            runs = "no run" if survey.states is not None else f"no run of at most {self._subject.asked} steps"
             reason = f"vacuous: {runs} reaches the premise of {prop.name}"
             return Unknown(reason, verdict.engine, depth, vacuous=True, seconds=verdict.seconds)
-        missing = self.survey.missing
-        if missing and (self.limits.depth is None or isinstance(verdict, Proved)):
-            far = -1 if self.survey.states is not None else min((self.survey.searched.get(n, -1) for n in missing), default=-1)
+        missing = survey.missing
+        if missing and (self._subject.limits.depth is None or isinstance(verdict, Proved)):
+            far = -1 if survey.states is not None else min((survey.searched.get(n, -1) for n in missing), default=-1)
             names = ", ".join(repr(n) for n in missing)
             reason = f"depth: goal {names} was not reached" + (f" within {far} steps" if far >= 0 else "")
             return Unknown(reason, verdict.engine, depth, seconds=verdict.seconds)
         return verdict
 
-    def _premise(self, prop: Property, depth: int) -> int | None:
-        """The least depth known of a run to the premise, within `depth` if that is one."""
-        known = self.survey.premises.get(prop.name)
-        if self.survey.states is not None:
-            return known
-        if known is None or (0 <= depth < known):
-            within = depth if depth >= 0 else self.asked
-            found = self.engines.reach(self.grounded, {prop.name: prop.premise}, within, timeout=self.limits.timeout, shortest=False)
-            reached = found[prop.name]
-            known = reached.depth
-            if reached.trace is not None:
-                self.survey.fired |= set(reached.trace.actions)
-                self.survey.premises[prop.name] = known
-        return known
+    def _reaches_premise(self, depth: int) -> tuple[bool, str]:
+        """Whether a run, within `depth` if that is one, reaches the premise; or why nobody can say."""
+        known = self._premise_depth
+        if self._survey.states is not None:
+            return known is not None, ""
+        if known is not None and not 0 <= depth < known:
+            return True, ""
+        subject, prop = self._subject, self._prop
+        within = depth if depth >= 0 else subject.asked
+        limit = subject.limits.timeout
+        found = subject.engines.reach(subject.grounded, {prop.name: prop.premise}, within, timeout=limit, shortest=False)[prop.name]
+        if found.trace is None:
+            return False, found.reason
+        self._premise_depth = found.depth
+        self._fired |= set(found.trace.actions)
+        return True, ""
 
 
-def _is_interrupt(verdict: Verdict) -> bool:
-    return isinstance(verdict, Unknown) and verdict.reason.startswith(INTERRUPTED)
-
-
-def property_names() -> tuple[str, ...]:
-    """The names of all properties."""
-    return (*PROPERTIES, ASSERTIONS)
-
-
-def property_of(model: Model, name: str) -> Property:
-    """The property of that name, as it reads in this model.
-
-    Raises:
-        InputError: there is none.
-    """
-    choose([name], property_names(), "property", f"scenario {model.scenario.name}")
-    if name == ASSERTIONS:
-        return kernel_assertions(_failed(model))
-    return PROPERTIES[name]
-
-
-def _failed(model: Model) -> StateVar:
-    return next(v for v in model.system.state if v.name == "assertion_failed")
-
-
-def goals_of(model: Model) -> dict[str, object]:
-    """The goals of a scenario: those that it names, and the end of every role that need not be stuck.
-
-    Raises:
-        InputError: a goal or role that does not exist.
-    """
-    scenario = model.scenario
-    for name in scenario.goals:
-        if name not in GOALS:
-            raise InputError(f"scenario {scenario.name}: there is no goal {name!r}; there are {', '.join(GOALS)}")
-    roles = tuple(dict.fromkeys(model.roles))
-    for name in scenario.stuck:
-        if name not in roles:
-            raise InputError(f"scenario {scenario.name}: stuck names {name!r}, which is no role; the roles are {', '.join(roles)}")
-    return {n: GOALS[n] for n in scenario.goals} | {f"{r} finished": model.finished(r) for r in roles if r not in scenario.stuck}
+__all__ = ["ASSERTIONS", "MARGIN", "Answer", "Engines", "Limits", "Subject", "Survey", "goals_of", "property_names", "property_of"]

@@ -9,10 +9,10 @@ from ..core.errors import InputError
 from ..counterexamples.document import replay as replayed
 from . import results
 from .changes import Version, touched, versions
-from .question import property_of
 from .run import selected_scenarios
 from .show import read_trace
 from .sources import built, files_of, kernel_given
+from .statements import property_of
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -41,13 +41,13 @@ class Replayed(msgspec.Struct, frozen=True):
 def replay(
     context: click.Context, trace: str, change: str | None, scenario: str | None, kernel: str | None, rev: str | None, as_json: bool
 ) -> None:
-    r"""Run a stored counterexample again without a solver.
+    r"""Run a stored counterexample, or a run saved by explore, again without a solver.
 
     \b
-    Exit code: 0 it is still a run that violates the property;
+    Exit code: 0 it is still a run, and violates the property if it did;
     2 bad input; 3 it is not a run of this model, or the property holds.
     """
-    cex = read_trace(trace)
+    cex = read_trace(trace, violated=False)
     if cex.change is not None and change is None:
         raise InputError(f"{trace}: it was found with the change {cex.change!r}; give that change with --change FILE")
     (chosen,) = selected_scenarios([scenario or cex.scenario.name], ())
@@ -68,7 +68,8 @@ def replay(
     else:
         where = f"model {model.digest}" + ("" if same else f" (found on model {cex.model})")
         if found is None:
-            click.echo(f"replayed: {cex.depth} steps of {chosen.name} end in a violation of {prop.name}; no solver was asked. {where}")
+            end = f"end in a violation of {prop.name}" if cex.violation else "fit today's model; nothing is violated at their end"
+            click.echo(f"replayed: {cex.depth} steps of {chosen.name} {end}; no solver was asked. {where}")
         else:
             click.echo(f"does not replay: step {found.step}: {found.reason}. {where}")
     context.exit(0 if found is None else 3)

@@ -8,29 +8,22 @@ from typing import Literal
 
 import msgspec
 
-from ..core.system import Action
-from ..core.trace import Trace
+from ..core.plain import PlainVerdict, PlainViolated
 from ..core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
+from ..counterexamples.document import absent
 from ..kernelc.cfg import Op
 from ..model.account import Accounted, Fate, unmodelled
-from ..model.scenario import Expected
+from ..model.scenario import Expected, Scenario
 from ..model.system import Model
-from .question import Answer, Survey
+from .coverage import Coverage
+from .proofs import short_hash
+from .question import Answer, Subject
+from .steps import Deadlock, TraceStep, deadlock, trace_steps
 
 SCHEMA = 1
 Word = Literal["proved", "violated", "holds_up_to", "unknown", "vacuous"]
 Label = Literal["introduced", "pre-existing", "fixed"]
 NOT_MODELLED = "change not modelled"
-
-
-class TraceStep(msgspec.Struct, frozen=True):
-    """One step of a violating run; `source` is `file:line` of its kernel C, if it has any."""
-
-    actor: str
-    action: str
-    arguments: tuple[int, ...]
-    text: str
-    source: str | None
 
 
 class RoleSteps(msgspec.Struct, frozen=True):
@@ -80,6 +73,15 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         steps: per role of thread, the lines that were reached and that never were.
         lifted, ours, intrinsics: functions from a kernel tree, functions of ours, and calls with a meaning of their own.
         states: how many states there are at this size, when every one was visited: then the answer holds at every depth.
+        premise: the least depth known of a run to what the property speaks of; None if none is known.
+        coverage: `exact` where every state was visited and each line has steps of its own: what was not executed cannot be.
+        undeclared: statements (or whole functions) that no run executes and of which the scenario does not say so, by the names under
+            which it can; known where every state was visited.
+        overdeclared: what the scenario calls unreachable, and some run executes or no thread has.
+        cached: the answer is of an earlier run, whose question was the same to the letter; a violation was replayed again.
+        sizes: of a proof, for which sizes it is one: `every size`, or a geometry.
+        certificate: a short hash of the certificate that two solvers accepted, where there is one.
+        absent: what of a machine has no part in this model.
     """
 
     property: str
@@ -106,8 +108,17 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     ours: tuple[str, ...] = ()
     intrinsics: tuple[str, ...] = ()
     states: int | None = None
+    premise: int | None = None
+    deadlock: Deadlock = Deadlock(None)
+    coverage: Literal["exact", "sampled"] = "sampled"
+    undeclared: tuple[str, ...] = ()
+    overdeclared: tuple[str, ...] = ()
+    cached: bool = False
+    sizes: str | None = None
+    certificate: str | None = None
     lemmas: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -150,12 +161,12 @@ def to_json(document: msgspec.Struct) -> str:
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
 
 
-def word_of(verdict: Verdict) -> Word:
+def word_of(verdict: Verdict | PlainVerdict) -> Word:
     """The word for a verdict in JSON."""
     match verdict:
         case Proved():
             return "proved"
-        case Violated():
+        case Violated() | PlainViolated():
             return "violated"
         case HoldsUpTo():
             return "holds_up_to"
@@ -165,29 +176,34 @@ def word_of(verdict: Verdict) -> Word:
             return "unknown"
 
 
-def depth_of(verdict: Verdict) -> int | None:
+def depth_of(verdict: Verdict | PlainVerdict) -> int | None:
     """How deep a verdict goes; None for every depth, or none at all."""
     match verdict:
         case Proved():
             return None
-        case Violated() | HoldsUpTo():
+        case Violated() | PlainViolated() | HoldsUpTo():
             return verdict.depth
         case Unknown(depth=depth):
             return depth if depth >= 0 else None
 
 
 def result(
-    model: Model, answer: Answer, survey: Survey, expected: Expected | None, change: str | None = None, before: Verdict | None = None
+    subject: Subject,
+    answer: Answer,
+    coverage: Coverage,
+    expected: Expected | None,
+    change: str | None = None,
+    before: Before | None = None,
+    *,
+    cached: bool = False,
 ) -> Result:
     """The record of one answer; `before` is the verdict without the change."""
-    verdict = answer.verdict
+    model, survey, verdict = subject.model, subject.survey, answer.verdict
     lifted, ours, intrinsics = made_of(model)
-    label = label_of(before, verdict) if before is not None else None
-    wanted: Expected = expected or "holds"
-    return Result(
+    made = Result(
         property=answer.prop.name,
         scenario=model.scenario.name,
-        change=change,
+        change=None,
         kernel=model.kernel,
         verdict=word_of(verdict),
         depth=depth_of(verdict),
@@ -198,19 +214,57 @@ def result(
         ours=ours,
         intrinsics=intrinsics,
         asked=answer.asked,
-        expected=wanted,
-        as_expected=_as_expected(verdict, wanted, label),
-        label=label,
-        before=None if before is None else Before(word_of(before), depth_of(before)),
+        expected="holds",
+        as_expected=False,
+        label=None,
+        before=None,
         shortest=verdict.shortest if isinstance(verdict, Violated) else None,
         engine=verdict.engine,
         goals=dict(survey.goals),
-        steps=role_steps(model, survey.fired),
+        steps={role: RoleSteps(tuple(map(str, c.reached)), tuple(map(str, c.never))) for role, c in coverage.roles.items()},
         assumptions=assumptions(model),
         model=model.digest,
         states=survey.states,
+        premise=answer.premise,
+        deadlock=deadlock(subject),
+        coverage="exact" if coverage.exact else "sampled",
+        undeclared=coverage.names,
+        overdeclared=coverage.overdeclared,
+        cached=cached,
+        sizes=verdict.sizes if isinstance(verdict, Proved) else None,
+        certificate=short_hash(answer.certificate) if isinstance(verdict, Proved) and answer.certificate else None,
         lemmas=verdict.lemmas if isinstance(verdict, Proved) else (),
+        absent=absent(model),
     )
+    return in_context(made, expected, change, before)
+
+
+def before_of(verdict: Verdict | PlainVerdict) -> Before:
+    """What is said of the verdict without a change."""
+    return Before(word_of(verdict), depth_of(verdict))
+
+
+def in_context(record: Result, expected: Expected | None, change: str | None = None, before: Before | None = None) -> Result:
+    """The record as it is told of a change, and against what its scenario expects."""
+    label = label_of(before.verdict, record.verdict) if before is not None else None
+    wanted: Expected = expected or "holds"
+    return msgspec.structs.replace(
+        record,
+        change=change,
+        expected=wanted,
+        as_expected=_as_expected(record.verdict, wanted, label),
+        label=label,
+        before=before,
+    )
+
+
+def unanswered(scenario: Scenario, name: str, change: str | None, reason: str, kernel: str) -> Result:
+    """The record of a question that nobody lived to answer."""
+    return Result(
+        property=name, scenario=scenario.name, change=change, kernel=kernel, verdict="unknown", depth=None, seconds=0.0, trace=None,
+        reason=reason, lifted=(), asked=0, expected=scenario.expect.get(name, "holds"), as_expected=False, label=None, before=None,
+        shortest=None, engine="none", goals={}, steps={}, assumptions=(), model="", absent=(),
+    )  # fmt: skip
 
 
 def made_of(model: Model) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
@@ -227,25 +281,26 @@ def made_of(model: Model) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, 
     )
 
 
-def _as_expected(verdict: Verdict, wanted: Expected, label: Label | None) -> bool:
+def _as_expected(verdict: Word, wanted: Expected, label: Label | None) -> bool:
     match verdict:
-        case Violated():
+        case "violated":
             return wanted == "violated" and label != "introduced"
-        case Proved() | HoldsUpTo():
+        case "proved" | "holds_up_to":
             return wanted == "holds" or label == "fixed"
-        case Unknown():
+        case "unknown" | "vacuous":
             return False
 
 
-def label_of(before: Verdict, after: Verdict) -> Label | None:
+def label_of(before: Word, after: Word) -> Label | None:
     """What a change has to do with a violation."""
+    held = ("holds_up_to", "proved")
     match before, after:
-        case Violated(), Violated():
+        case "violated", "violated":
             return "pre-existing"
-        case _, Violated():
-            return "introduced" if isinstance(before, (HoldsUpTo, Proved)) else None
-        case Violated(), (HoldsUpTo() | Proved()):
-            return "fixed"
+        case _, "violated":
+            return "introduced" if before in held else None
+        case "violated", _:
+            return "fixed" if after in held else None
         case _:
             return None
 
@@ -298,48 +353,6 @@ def _code(record: Result) -> int:
             return 3
         case "proved" | "holds_up_to":
             return 0
-
-
-def trace_steps(trace: Trace) -> tuple[TraceStep, ...]:
-    """A run, step by step."""
-    return tuple(
-        TraceStep(
-            actor=step.action.actor,
-            action=step.action.name,
-            arguments=step.arguments,
-            text=step_text(step.action, step.arguments, trace),
-            source=str(step.action.source[0]) if step.action.source else None,
-        )
-        for step in trace.steps
-    )
-
-
-def step_text(action: Action, arguments: Sequence[int], trace: Trace) -> str:
-    """The label of a step, with the values of its parameters put in."""
-    text = action.label or action.name
-    for param, value in zip(action.params, arguments, strict=True):
-        shown = param.kind.show(value) if hasattr(param.kind, "show") else str(value)
-        text = text.replace("{" + param.name + "}", shown)
-    return text
-
-
-def role_steps(model: Model, fired: Iterable[str]) -> dict[str, RoleSteps]:
-    """Per role the source lines that the fired actions executed, and those that no action that fired did."""
-    software, taken = model.software, set(fired)
-    result = {}
-    for role, graph in software.graphs.items():
-        steps = [s for s in software.steps.values() if s.role == role]
-        known = {n for s in steps for n in s.nodes}
-        passed = {n for s in steps if s.action in taken for n in s.nodes}
-        lines: dict[tuple[str, int], bool] = {}
-        for number in known:
-            at = graph.nodes[number].at
-            if at.text:
-                lines[at.file, at.line] = lines.get((at.file, at.line), False) or number in passed
-        shown = {place: f"{place[0]}:{place[1]}: {software.lines.get(place, '')}" for place in lines}
-        ordered = sorted(lines)
-        result[role] = RoleSteps(tuple(shown[p] for p in ordered if lines[p]), tuple(shown[p] for p in ordered if not lines[p]))
-    return result
 
 
 def assumptions(model: Model) -> tuple[str, ...]:

@@ -1,27 +1,41 @@
-"""All questions of one run: every selected scenario, without and with each change, and what became of each changed line."""
+"""All questions of one run: every selected scenario, without and with each change, and what became of each changed line.
+
+The questions are answered by workers (`worker.py`), a process for each scenario, as many at once as the plan has jobs. Here they
+are started, heard and stopped; what they say is put in the order of the plan, whoever was first.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..checker.bmc import INTERRUPTED
+from msgspec.structs import replace as replace_fields
+
+from ..checker.processes import Answered, Child, Died, Failed, News, Said, Say, listen
 from ..core.errors import EngineError, InputError
-from ..core.system import Property, TransitionSystem
-from ..core.trace import Step, Trace
-from ..core.verdict import Unknown, Verdict, Violated
-from ..kernelc.tree import KernelTree
-from ..model.account import Accounted, Ran, Side, account, can_fire, same_behaviour, unfired, unmodelled
+from ..core.evaluate import Evaluator
+from ..core.plain import PlainRun, violation
+from ..core.system import Property
+from ..core.verdict import Violated
 from ..model.scenario import Scenario, read_scenario, shipped_scenarios
-from ..model.system import Model
+from ..model.system import Code, Model
 from . import results
+from .accounting import Accountant, Witnesses, why_not_modelled
+from .cache import Known
 from .changes import Version, read_change, touched
+from .keys import lookups
 from .names import choose
-from .question import ASSERTIONS, Answer, Engines, Limits, Subject, Survey, property_names
+from .plan import Place, Plan
 from .results import Change, Document, Result
+from .slots import Slots
 from .sources import Built, built
+from .statements import ASSERTIONS, property_names, property_of
+from .worker import GRACE, Seen, Told, Worker, Working
+
+PATIENCE = GRACE + 2.0
+"""Seconds that workers have to tell what they know after Control-C."""
 
 
 class Listener(Protocol):
@@ -45,56 +59,55 @@ class Nobody:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is to be asked.
-
-    Args:
-        properties: those that were selected; empty for each scenario's own, and the kernel's assertions.
-        versions: the code as it is, then after each patch.
-    """
-
-    scenarios: tuple[Scenario, ...]
-    properties: tuple[str, ...]
-    versions: tuple[Version, ...]
-    kernel: KernelTree | None = None
-    limits: Limits = field(default_factory=Limits)
-    engines: Engines = field(default_factory=Engines)
-
-    def asked_in(self, scenario: Scenario) -> tuple[str, ...]:
-        """The properties that are asked in a scenario."""
-        return self.properties or tuple(dict.fromkeys((*scenario.expect, ASSERTIONS)))
-
-    @property
-    def questions(self) -> int:
-        return len(self.versions) * sum(len(self.asked_in(s)) for s in self.scenarios)
-
-
-@dataclass(frozen=True)
 class Found:
-    """A violation with what a report about it needs."""
+    """A violation with what a report about it needs: the code that ran, and the version that it belongs to."""
 
     record: Result
     model: Model
     prop: Property
     verdict: Violated
+    code: Code
+    version: Version
 
 
 @dataclass
 class Outcome:
-    """What a run found, also if it was interrupted."""
+    """What a run found, also if it was interrupted.
 
-    records: list[Result] = field(default_factory=list)
-    violations: list[Found] = field(default_factory=list)
+    Args:
+        runs: the run of each violation, by the place of its question in the plan.
+        certificates: that of each proof.
+    """
+
+    plan: Plan
+    told: dict[Place, Result] = field(default_factory=dict)
+    runs: dict[Place, PlainRun] = field(default_factory=dict)
+    certificates: dict[Place, str] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     interrupted: bool = False
     not_asked: int = 0
+
+    @property
+    def places(self) -> list[Place]:
+        """The questions that are told, in the order of the plan."""
+        order = {
+            (s, v, name): number
+            for s, scenario in enumerate(self.plan.scenarios)
+            for v in range(len(self.plan.versions))
+            for number, name in enumerate(self.plan.asked_in(scenario))
+        }
+        return sorted(self.told, key=lambda place: (place[0], place[1], order[place]))
+
+    @property
+    def records(self) -> list[Result]:
+        return [self.told[place] for place in self.places]
 
     @property
     def document(self) -> Document:
         return results.document(self.records, self.changes, interrupted=self.interrupted, not_asked=self.not_asked)
 
 
-def selected_scenarios(given: Sequence[str], properties: Sequence[str], kernel: KernelTree | None = None) -> tuple[Scenario, ...]:
+def selected_scenarios(given: Sequence[str], properties: Sequence[str], kernel: object = None) -> tuple[Scenario, ...]:
     """The scenarios that the user named (or files of them); without any, those for this code that ask one of the properties.
 
     Raises:
@@ -128,31 +141,22 @@ def run(plan: Plan, listener: Listener | None = None) -> Outcome:
     """Ask every question of the plan; what was found before an interrupt is kept.
 
     Raises:
-        InputError: a scenario that the code cannot run, an unknown property.
-        Refusal: kernel C outside the subset that can be reached.
+        InputError: a scenario that the code cannot run, an unknown property, kernel C outside the subset that can be reached.
     """
-    outcome = Outcome()
+    outcome = Outcome(plan)
     going = _Run(plan, outcome, listener or Nobody())
     try:
-        for scenario in plan.scenarios:
-            going.scenario(scenario)
+        going.ask()
         going.account()
     except KeyboardInterrupt:
         outcome.interrupted = True
-    asked = sum(1 for _ in going.asked)
-    outcome.not_asked = plan.questions - asked
+        going.stop()
+    finally:
+        going.end()
+    outcome.not_asked = plan.questions - len(going.answered)
     if outcome.interrupted:
         going.account_for_nothing()
     return outcome
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """One scenario in one version, asked."""
-
-    built: Built
-    subject: Subject
-    answers: Mapping[str, Answer]
 
 
 class _Run:
@@ -160,79 +164,147 @@ class _Run:
         self._plan = plan
         self._outcome = outcome
         self._listener = listener
-        self._by_version: list[list[_Asked]] = [[] for _ in plan.versions]
-        self.asked: list[tuple[str, str, str]] = []
+        self._slots = Slots(max(1, plan.jobs))
+        self._running: dict[Child, int] = {}
+        self._errors: dict[int, Exception] = {}
+        self._witnesses = Witnesses()
+        self._questions: dict[Place, str] = {}
+        self.answered: set[Place] = set()
 
-    def scenario(self, scenario: Scenario) -> None:
-        """Ask one scenario in every version."""
-        before: _Asked | None = None
-        for number, version in enumerate(self._plan.versions):
-            now = self._version(scenario, number, version, before)
-            if len(self._plan.versions) > 1:
-                self._by_version[number].append(now)
-            before = now
+    def ask(self) -> None:
+        """Start a worker for each scenario, as many at once as there are jobs, and hear them to their end."""
+        waiting = list(range(len(self._plan.scenarios)))
+        while waiting or self._running:
+            while waiting and len(self._running) < max(1, self._plan.jobs):
+                self._begin(waiting.pop(0))
+            for child, news in listen(self._running):
+                self._hear(child, news)
+                if self._errors:  # those before it may have one, too: the first one of the plan is told
+                    waiting = [place for place in waiting if place < min(self._errors)]
+        if self._errors:
+            raise self._errors[min(self._errors)]
 
-    def _version(self, scenario: Scenario, number: int, version: Version, before: _Asked | None) -> _Asked:
-        plan, alone = self._plan, len(self._plan.versions) == 1
-        named = f"{scenario.name} with {version.name}" if version.name else scenario.name
-        self._listener.working(f"{named}: building the model")
-        own = version.scenario(scenario)
-        made = built(own, plan.kernel, version.files, touched(plan.versions, number))
-        subject = Subject(made.model, plan.asked_in(scenario), plan.limits, plan.engines)
-        answers: dict[str, Answer] = {}
-        asked = _Asked(made, subject, answers)
-        reusable = before if before is not None and _same(before.built.model, made.model) else None
-        if reusable is not None:
-            subject.survey = _carried_survey(reusable, made.model)
-        else:
-            self._listener.working(f"{named}: walking at random")
-        for name in subject.properties:
-            self._listener.working(f"{named}: {name}")
-            if reusable is not None and name in reusable.answers:
-                answer = _carried(reusable.answers[name], subject.properties[name], made.model)
-            else:
-                answer = self._ask(subject, name, named)
-            if answer.interrupted and isinstance(answer.verdict, Unknown) and answer.verdict.depth < 0:
-                raise KeyboardInterrupt
-            answers[name] = answer
-            self.asked.append((scenario.name, name, version.name))
-            if alone or number > 0:
-                verdict_before = before.answers[name].verdict if before is not None else None
-                self._record(own, asked, answer, version, verdict_before)
-            if answer.interrupted:
-                raise KeyboardInterrupt
-        return asked
+    def _begin(self, place: int) -> None:
+        known = self._known(place)
+        wanted = [(v, n) for v in range(len(self._plan.versions)) for n in self._plan.asked_in(self._plan.scenarios[place])]
+        needed = len(self._plan.versions) > 1 or any(key not in known or known[key].record.trace is not None for key in wanted)
+        if needed:
+            plan, slots = self._plan, self._slots
+            child = Child(lambda say: _work(plan, place, known, slots, say))
+            self._running[child] = place
+            return
+        for version, name in wanted:
+            scenario = self._plan.scenarios[place]
+            record = replace_fields(results.in_context(known[version, name].record, scenario.expect.get(name)), cached=True, seconds=0.0)
+            self._told((place, version, name), record, None, known[version, name].certificate)
 
-    def _ask(self, subject: Subject, name: str, named: str) -> Answer:
-        def told(depth: int) -> None:
-            self._listener.working(f"{named}: {name}, nothing up to depth {depth}")
+    def _known(self, place: int) -> dict[tuple[int, str], Known]:
+        cache = self._plan.cache
+        if cache is None:
+            return {}
+        known = {}
+        for version, name, question in lookups(self._plan, place):
+            self._questions[place, version, name] = question
+            found = cache.look_up(question)
+            if found is not None:
+                known[version, name] = found
+        return known
 
-        started = time.monotonic()
-        try:
-            return subject.ask(name, told)
-        except EngineError as fault:
-            spent = time.monotonic() - started
-            subject.survey = vars(subject).get("survey", Survey())
-            return Answer(subject.properties[name], Unknown(f"a fault of tdpcheck itself: {fault}", "none"), subject.asked, spent)
+    def _hear(self, child: Child, news: News) -> None:
+        place = self._running[child]
+        match news:
+            case Said(value=Working(what=what)):
+                self._listener.working(what)
+            case Said(value=Told() as told):
+                self._take(place, told)
+            case Said(value=Seen() as seen):
+                self._witnesses.ran[place, seen.number] = seen.ran
+                self._witnesses.asked[place, seen.number] = seen.asked
+            case Answered(value=finished):
+                del self._running[child]
+                if not finished:
+                    raise KeyboardInterrupt
+            case Failed() | Died():
+                del self._running[child]
+                self._lost(place, news)
+            case Said():
+                raise EngineError(f"a worker said what nobody understands: {news}")
 
-    def _record(self, scenario: Scenario, asked: _Asked, answer: Answer, version: Version, before: Verdict | None) -> None:
-        model, name = asked.built.model, answer.prop.name
-        record = results.result(model, answer, asked.subject.survey, scenario.expect.get(name), version.name or None, before)
-        self._outcome.records.append(record)
-        if isinstance(answer.verdict, Violated):
-            self._outcome.violations.append(Found(record, model, answer.prop, answer.verdict))
+    def _take(self, place: int, told: Told) -> None:
+        where = (place, told.number, told.name)
+        question = self._questions.get(where)
+        if told.known is not None and question is not None and self._plan.cache is not None:
+            self._plan.cache.keep(question, told.known)
+        self._told(where, told.record, told.run, told.certificate)
+
+    def _told(self, where: Place, record: Result, found: PlainRun | None, certificate: str = "") -> None:
+        self.answered.add(where)
+        if not self._plan.is_told(where[1]):
+            return
+        self._outcome.told[where] = record
+        if found is not None:
+            self._outcome.runs[where] = found
+        if certificate and record.verdict == "proved":
+            self._outcome.certificates[where] = certificate
         self._listener.answered(record)
+
+    def _lost(self, place: int, news: Failed | Died) -> None:
+        """A worker ended before its time: bad input is an error of the run; anything else costs the answers that are missing."""
+        if isinstance(news, Failed) and news.kind in _ERRORS:
+            self._errors[place] = _ERRORS[news.kind](news.message)
+            return
+        if isinstance(news, Failed) and news.kind == "KeyboardInterrupt":
+            raise KeyboardInterrupt
+        if isinstance(news, Died):
+            why = news.reason
+        elif news.kind == "MemoryError":
+            why = news.message
+        else:
+            why = f"a fault of tdpcheck itself: {news}; set TDPCHECK_DEBUG=1 to see where, and report it"
+        scenario = self._plan.scenarios[place]
+        kernel = "shipped" if self._plan.kernel is None else str(self._plan.kernel.version)
+        for number, version in enumerate(self._plan.versions):
+            for name in self._plan.asked_in(scenario):
+                where = (place, number, name)
+                if where not in self.answered:
+                    self._told(where, results.unanswered(scenario, name, version.name or None, why, kernel), None)
+
+    # An end before its time
+
+    def stop(self) -> None:
+        """Pass Control-C on to every worker, and take what they still tell; a second one ends that, too."""
+        for child in self._running:
+            child.interrupt()
+        deadline = time.monotonic() + PATIENCE
+        try:
+            while self._running and time.monotonic() < deadline:
+                for child, news in listen(self._running, deadline - time.monotonic()):
+                    if isinstance(news, Said):
+                        if isinstance(news.value, Told):
+                            self._take(self._running[child], news.value)
+                    else:
+                        del self._running[child]
+        except KeyboardInterrupt:
+            return
+
+    def end(self) -> None:
+        """Leave no process behind."""
+        for child in self._running:
+            child.kill()
+        self._running.clear()
+        self._slots.close()
 
     # Changed lines
 
     def account(self) -> None:
         """Say what became of each changed line, and withdraw approval of what is not modelled."""
+        accountant = Accountant(self._plan, self._witnesses, self._slots, self._listener.working)
         for number, version in enumerate(self._plan.versions[1:], 1):
-            lines = self._accounted(number, version)
+            lines = accountant.accounted(number)
             record = results.change_record(version.name, version.subject, lines, version.notes)
             self._outcome.changes.append(record)
             if not record.modelled:
-                self._withdraw(version.name, _why(lines))
+                self._withdraw(version.name, why_not_modelled(lines))
 
     def account_for_nothing(self) -> None:
         """After an interrupt: nobody knows what became of the changed lines, so nothing is approved."""
@@ -242,89 +314,45 @@ class _Run:
                 self._withdraw(version.name, f"{results.NOT_MODELLED}: interrupted before its lines were accounted for")
 
     def _withdraw(self, name: str, why: str) -> None:
-        records = self._outcome.records
-        records[:] = [results.without_approval(r, why) if r.change == name else r for r in records]
-
-    def _accounted(self, number: int, version: Version) -> tuple[Accounted, ...]:
-        before, after = self._side(number - 1), self._side(number)
-        self._listener.working(f"{version.name}: accounting for {len(version.changed)} changed lines")
-        after = self._decided(after, number, unfired(version.changed, after, "added"))
-        before = self._decided(before, number - 1, unfired(version.changed, before, "removed"))
-        return account(version.changed, before, after)
-
-    def _side(self, number: int) -> Side:
-        ran = []
-        for asked in self._by_version[number]:
-            model, fired = asked.built.model, frozenset(asked.subject.survey.fired)
-            ran.append(Ran(model.scenario.name, model.software, asked.built.code.functions, fired))
-        return Side(self._plan.versions[number].files, ran)
-
-    def _decided(self, side: Side, number: int, wanted: Mapping[int, Sequence[tuple[str, ...]]]) -> Side:
-        """The side, after asking a solver whether what no run executed can be executed."""
-        ran = list(side.ran)
-        for place, groups in wanted.items():
-            subject = self._by_version[number][place].subject
-            limits, system = subject.limits, subject.model.system
-            goals = {" ".join(group): can_fire(system.action(a) for a in group) for group in groups}
-            answers = subject.engines.reach(subject.grounded, goals, subject.asked, timeout=limits.timeout, shortest=False)
-            fired, excluded = set(ran[place].fired), dict(ran[place].excluded)
-            for group in groups:
-                found = answers[" ".join(group)]
-                if found.reason == INTERRUPTED:
-                    raise KeyboardInterrupt
-                if found.trace is not None:
-                    fired |= set(group)  # one of them may fire, and each passes the line
-                elif not found.reason:
-                    excluded |= dict.fromkeys(group, found.refuted)
-            ran[place] = replace(ran[place], fired=frozenset(fired), excluded=excluded)
-        return Side(side.files, ran)
+        told = self._outcome.told
+        for where, record in told.items():
+            if record.change == name:
+                told[where] = results.without_approval(record, why)
 
 
-def _why(lines: Sequence[Accounted]) -> str:
-    bad = unmodelled(lines)
-    first = bad[0]
-    more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-    return f"{results.NOT_MODELLED}: {first.line.file}:{first.line.line} ({first.line.kind}) is {_said(first)}{more}"
+_ERRORS: Mapping[str, Callable[[str], Exception]] = {
+    **dict.fromkeys(("InputError", "ModelError", "Refusal", "TdpcheckError"), InputError),
+    "EngineError": EngineError,
+}
+"""Errors of a worker that are errors of the run, and as what they are told."""
 
 
-def _said(line: Accounted) -> str:
-    words = {"outside": "outside what is modelled", "erased": "erased by abstraction", "undecided": "neither reached nor excluded"}
-    return f"{words.get(line.fate, line.fate)}: {line.why}"
+def _work(plan: Plan, place: int, known: Mapping[tuple[int, str], Known], slots: Slots, say: Say) -> bool:
+    return Worker(plan, place, known, slots, say).work()
 
 
-# Versions that behave alike need no second search
+def each_violation(outcome: Outcome, wanted: Callable[[Result], bool] = lambda _: True) -> Iterator[Found]:
+    """The violations with the records as they are told in the end, each replayed on a model that is built for it here.
+
+    Raises:
+        EngineError: a run that does not replay.
+    """
+    plan = outcome.plan
+    last: tuple[tuple[int, int], Built] | None = None
+    for place, number, name in outcome.places:
+        record = outcome.told[place, number, name]
+        found = outcome.runs.get((place, number, name))
+        if found is None or not wanted(record):
+            continue
+        if last is None or last[0] != (place, number):
+            version = plan.versions[number]
+            own = version.scenario(plan.scenarios[place])
+            last = (place, number), built(own, plan.kernel, version.files, touched(plan.versions, number))
+        model, code = last[1].model, last[1].code
+        prop = property_of(model, name)
+        trace = violation(found, prop, Evaluator(model.system, model.geometry))
+        verdict = Violated(trace, record.engine, record.shortest, record.seconds)
+        yield Found(record, model, prop, verdict, code, plan.versions[number])
 
 
-def _same(before: Model, after: Model) -> bool:
-    alike = before.scenario == after.scenario and before.geometry.sizes == after.geometry.sizes
-    return alike and same_behaviour(before.system, after.system)
-
-
-def _numbers(system: TransitionSystem) -> dict[str, int]:
-    return {action.name: number for number, action in enumerate(system.actions)}
-
-
-def _carried_survey(before: _Asked, model: Model) -> Survey:
-    numbers = _numbers(before.built.model.system)
-    fired = {model.system.actions[numbers[name]].name for name in before.subject.survey.fired}
-    return replace(before.subject.survey, fired=fired)
-
-
-def _carried(answer: Answer, prop: Property, model: Model) -> Answer:
-    """The same answer, told of the later model: its actions have other lines, perhaps."""
-    answer = replace(answer, prop=prop, seconds=0.0)
-    if not isinstance(answer.verdict, Violated):
-        return answer
-    trace = answer.verdict.trace
-    numbers = _numbers(trace.system)
-    steps = tuple(Step(model.system.actions[numbers[s.action.name]], s.arguments, s.state) for s in trace.steps)
-    moved = Trace(model.system, trace.geometry, trace.initial, steps)
-    return replace(answer, verdict=replace(answer.verdict, trace=moved))
-
-
-def each_violation(outcome: Outcome) -> Iterator[Found]:
-    """The violations with the records as they are told in the end."""
-    told: dict[tuple[str, str, str | None], Result] = {(r.scenario, r.property, r.change): r for r in outcome.records}
-    for found in outcome.violations:
-        record = found.record
-        yield replace(found, record=told[record.scenario, record.property, record.change])
+__all__ = ["Change", "Found", "Listener", "Nobody", "Outcome", "Plan", "each_violation", "run", "selected_scenarios"]

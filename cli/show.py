@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
 from ..core.errors import InputError
+from ..counterexamples.schema import shipped_schema
 from . import output, rendering
 
 
 @click.command()
-@click.argument("trace", metavar="TRACE")
+@click.argument("trace", metavar="TRACE", required=False)
 @click.option(
-    "--as", "form", default="text", show_default=True, metavar="FORM", help="text, svg, dot, json ...: see `tdpcheck list formats`."
+    "--as",
+    "form",
+    default="text",
+    show_default=True,
+    metavar="FORM",
+    help="text, html, md, svg, png ...: see `tdpcheck list formats`.",
 )
+@click.option("--schema", is_flag=True, help="Show the JSON Schema of a *.cex.json instead.")
 @click.option("--out", metavar="FILE", help="Write it there instead of standard output.")
-def show(trace: str, form: str, out: str | None) -> None:
+def show(trace: str | None, form: str, schema: bool, out: str | None) -> None:
     """Show a counterexample that `verify --out` left (*.cex.json)."""
-    content = rendering.render(read_trace(trace), form)
+    if schema == (trace is not None):
+        raise InputError("give either a *.cex.json or --schema" if schema else "give a *.cex.json that `tdpcheck verify --out DIR` left")
+    content = shipped_schema().read_bytes() if trace is None else rendering.render(read_trace(trace), form)
     if out is not None:
         output.write(Path(out), content)
+    elif form.startswith("png") and sys.stdout.isatty():
+        raise InputError(f"{form} is no text for a terminal; say where to write it with --out FILE")
     else:
         click.echo(content, nl=False)
 
 
-def read_trace(path: str) -> rendering.Cex:
-    """A stored counterexample.
+def read_trace(path: str, *, violated: bool = True) -> rendering.Cex:
+    """A stored counterexample; with `violated` false also a run in which nothing is violated.
 
     Raises:
         InputError: it cannot be read or is none.
@@ -38,4 +50,4 @@ def read_trace(path: str) -> rendering.Cex:
         raise InputError(f"{path}: {why}; give a *.cex.json that `tdpcheck verify --out DIR` left") from None
     if not data.strip():
         raise InputError(f"{path}: the file is empty; give a *.cex.json that `tdpcheck verify --out DIR` left")
-    return rendering.load(data, path)
+    return rendering.load(data, path, violated=violated)

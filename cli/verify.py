@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,14 @@ import click
 import msgspec
 
 from ..counterexamples.schema import file_name
-from . import output, printing, rendering, results
+from . import logs, output, printing, rendering, results
+from .cache import default_cache
 from .changes import versions
-from .question import Limits
-from .run import Found, Outcome, Plan, each_violation, run, selected_scenarios
+from .limits import Limits
+from .plan import Plan
+from .run import Found, Outcome, each_violation, run, selected_scenarios
 from .sources import files_of, kernel_given
+from .telling import Telling
 
 Key = tuple[str, str, str | None]
 """Scenario, property and change of an answer."""
@@ -36,8 +40,16 @@ Key = tuple[str, str, str | None]
     help="Visit up to N states before asking Z3; 0: ask at once.",
 )
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), default=300.0, show_default=True, help="Seconds a question.")
+@click.option("--certify", is_flag=True, help="Make a proof of every complete exploration, and have two solvers check it.")
+@click.option("--all", "all_", is_flag=True, help="Tell every violation that is no variant of another, not the first alone.")
+@click.option("--repair", is_flag=True, help="Look for an edit that repairs each unexpected violation, and verify it.")
+@click.option("--jobs", type=click.IntRange(1, 1024), metavar="N", help="Processes that compute at once; default: one for each core.")
+@click.option("--memory", type=click.IntRange(200), metavar="MB", help="What each of them may use; a question that needs more is Unknown.")
+@click.option("--no-cache", is_flag=True, help="Ask everything anew, and keep nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--out", metavar="DIR", help="Leave run.json and each counterexample there.")
+@click.option("--junit", metavar="FILE", help="Write the answers as JUnit XML there.")
+@click.option("--sarif", metavar="FILE", help="Write the violations that no scenario expects as SARIF there.")
 @click.pass_context
 def verify(
     context: click.Context,
@@ -49,8 +61,16 @@ def verify(
     depth: int | None,
     states: int,
     timeout: float,
+    certify: bool,
+    all_: bool,
+    repair: bool,
+    jobs: int | None,
+    memory: int | None,
+    no_cache: bool,
     as_json: bool,
     out: str | None,
+    junit: str | None,
+    sarif: str | None,
 ) -> None:
     r"""Check properties in scenarios, with and without a change.
 
@@ -67,10 +87,16 @@ def verify(
             properties=tuple(dict.fromkeys(properties)),
             versions=versions(change, files_of(tree)),
             kernel=tree,
-            limits=Limits(depth=depth, timeout=timeout, states=states),
+            limits=Limits(depth=depth, timeout=timeout, states=states, memory=memory, certify=certify),
+            jobs=jobs or cores(),
+            cache=None if no_cache else default_cache(),
         )
         outcome = run(plan, progress)
-    told = tell(outcome, folder)
+        told = tell(outcome, folder, Telling(plan if repair else None, progress.working), all_=all_)
+    if junit is not None:
+        output.write(Path(junit), logs.junit(told.document, told.texts))
+    if sarif is not None:
+        output.write(Path(sarif), logs.sarif(told.document, told.made))
     if as_json:
         click.echo(results.to_json(told.document), nl=False)
     else:
@@ -78,32 +104,58 @@ def verify(
     context.exit(told.document.exit_code)
 
 
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 @dataclass(frozen=True)
 class Told:
-    """An outcome as it is told: its document, and the text of each counterexample that is news."""
+    """An outcome as it is told: its document, the text of each counterexample that is news, and every counterexample."""
 
     document: results.Document
     texts: dict[Key, str]
+    made: dict[Key, rendering.Cex]
 
 
-def tell(outcome: Outcome, folder: Path | None) -> Told:
+def tell(outcome: Outcome, folder: Path | None, telling: Telling | None = None, *, all_: bool = False) -> Told:
     """Make the counterexamples, leave them in `folder`, and say in the records where."""
+    telling = telling or Telling()
     files: dict[Key, tuple[str, ...]] = {}
     texts: dict[Key, str] = {}
-    for found in each_violation(outcome):
+    made: dict[Key, rendering.Cex] = {}
+    for found in each_violation(outcome, lambda record: folder is not None or not record.as_expected):
         record = found.record
         key = _key(record)
-        if folder is not None:
-            files[key] = leave(found, folder)
+        cex = _made(found, telling)
+        if cex is not None:
+            made[key] = cex
+            if folder is not None:
+                files[key] = leave(record, cex, folder)
         if not record.as_expected:
-            texts[key] = text_of(found, folder)
+            texts[key] = text_of(found, cex, folder)
+        for number, other in enumerate(telling.others(found) if all_ and cex is not None else (), 2):
+            name = f"{_name(record)}.{number}.cex.json"
+            if folder is not None:
+                output.write(folder / name, rendering.render(other, "json"))
+                files[key] += (name,)
+            if not record.as_expected:
+                text = rendering.render(other, "text").decode()
+                texts[key] += "\n" + (text if folder is None else text.replace(file_name(other), str(folder / name)))
+    if folder is not None:
+        for place, certificate in outcome.certificates.items():
+            record = outcome.told[place]
+            if record.verdict == "proved":
+                name = f"{_name(record)}.smt2"
+                output.write(folder / name, certificate.encode())
+                files[_key(record)] = (name,)
     document = outcome.document
     if files:
         linked = tuple(msgspec.structs.replace(r, files=files.get(_key(r), ())) for r in document.results)
         document = msgspec.structs.replace(document, results=linked)
     if folder is not None:
         output.write(folder / "run.json", results.to_json(document).encode())
-    return Told(document, texts)
+    return Told(document, texts, made)
 
 
 def _key(record: results.Result) -> Key:
@@ -115,32 +167,37 @@ def _name(record: results.Result) -> str:
     return output.slug(record.scenario, record.property, record.change)
 
 
-def text_of(found: Found, folder: Path | None = None) -> str:
-    """The counterexample as text, naming the file of it in `folder`; as plain steps if it has no such form."""
+def _made(found: Found, telling: Telling) -> rendering.Cex | None:
+    """The document, or None if it cannot be made: an answer is worth more than its telling."""
     try:
-        cex = rendering.document_of(found.model, found.prop, found.verdict, found.record.change)
-        text = rendering.render(cex, "text").decode()
-        return text if folder is None else text.replace(file_name(cex), str(folder / f"{_name(found.record)}.cex.json"))
-    except Exception as error:  # an answer is worth more than its telling
-        click.echo(f"the counterexample is shown as plain steps: {type(error).__name__}: {error}", err=True)
+        return telling.document(found)
+    except Exception as error:
+        click.echo(f"{_name(found.record)}: there is no report of it: {type(error).__name__}: {error}", err=True)
+        return None
+
+
+def text_of(found: Found, cex: rendering.Cex | None, folder: Path | None = None) -> str:
+    """The counterexample as text, naming the file of it in `folder`; as plain steps if it has no such form."""
+    if cex is not None:
+        try:
+            text = rendering.render(cex, "text").decode()
+            return text if folder is None else text.replace(file_name(cex), str(folder / f"{_name(found.record)}.cex.json"))
+        except Exception as error:
+            click.echo(f"the counterexample is shown as plain steps: {type(error).__name__}: {error}", err=True)
     return "\n".join(f"  {n:3} {step.actor:12} {step.text}" for n, step in enumerate(found.record.trace or (), 1)) + "\n"
 
 
-def leave(found: Found, folder: Path) -> tuple[str, ...]:
+def leave(record: results.Result, cex: rendering.Cex, folder: Path) -> tuple[str, ...]:
     """Write a counterexample in each form that a reader may want, and answer with the names of the files."""
-    record = found.record
     name = _name(record)
-    cex = rendering.document_of(found.model, found.prop, found.verdict, record.change)
     left = []
-    for form, ending in (("json", "cex.json"), ("text", "txt"), ("svg", "svg")):
-        if form not in rendering.formats():
-            continue
+    for form, ending in rendering.LEFT:
         try:
             content = rendering.render(cex, form)
         except Exception as error:  # an answer is worth more than its picture
             click.echo(f"{name}.{ending} was not written: {type(error).__name__}: {error}", err=True)
             continue
-        if form == "text":
+        if form != "json":
             content = content.replace(file_name(cex).encode(), f"{name}.cex.json".encode())
         output.write(folder / f"{name}.{ending}", content)
         left.append(f"{name}.{ending}")

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from .errors import InputError
 from .evaluate import Evaluator, Layout, State
+from .guards import refusal
 from .sorts import Geometry
 from .system import Action, Property, TransitionSystem
 
@@ -91,7 +92,9 @@ def misfit(trace: Trace, evaluator: Evaluator | None = None) -> Misfit | None:
         if len(sizes) != len(step.arguments) or not all(0 <= a < size for a, size in zip(step.arguments, sizes, strict=True)):
             return Misfit(number, f"{step.name} has arguments outside the geometry ({evaluator.geometry})")
         if not evaluator.enabled(action, step.arguments, state):
-            return Misfit(number, f"the guard of {step.name} does not hold")
+            why = refusal(evaluator, action, step.arguments, state)
+            where = f" ({action.source[0]})" if action.source else ""
+            return Misfit(number, f"the guard of {step.name}{where} does not hold: {why}")
         state = evaluator.after(action, step.arguments, state)
         if len(step.state) != len(state):
             return Misfit(number, f"after {step.name} the trace has {len(step.state)} values for {len(state)} cells")

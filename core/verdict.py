@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import z3
+
 from .trace import Trace
 
 
@@ -11,7 +13,8 @@ from .trace import Trace
 class Proved:
     """The property holds in every reachable state, at every depth.
 
-    `sizes` says for which sizes: "every size", or a geometry. `lemmas` are the conjuncts of the inductive invariant.
+    `sizes` says for which sizes: "every size", or a geometry. `lemmas` are the conjuncts of the inductive invariant by name. Where an
+    engine found it at one size, `invariant` are its conjuncts, over the cells of the grounded system.
     """
 
     sizes: str
@@ -19,6 +22,7 @@ class Proved:
     queries: int
     engine: str
     seconds: float = 0.0
+    invariant: tuple[z3.BoolRef, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+
+from msgspec import structs
 
 from ..core.errors import EngineError
 from ..core.evaluate import Evaluator, Layout, State
 from ..core.sorts import Kind, Sort, Truth
 from ..core.system import Action, Property, truth
-from ..core.trace import Misfit, Step, Trace, misfit, replays
+from ..core.trace import Misfit, Step, Trace, misfit, replays, run
 from ..core.verdict import Violated
 from ..model.machine import cursors, ghosts
 from ..model.system import Model
-from . import schema, words
+from . import causes, reasons, schema, words
 from .scene import Scene
+from .schedule import EXPANDED, Schedule, Scheduler
 from .schema import SCHEMA, Cex, Value, file_name, load, write
 from .witness import witnesses
 
@@ -23,45 +26,54 @@ GHOSTS = frozenset(v.name for v in (*ghosts.STATE, *cursors.STATE))
 """What no machine keeps: nobody's step depends on it."""
 
 
-def from_verdict(model: Model, prop: Property, verdict: Violated, change: str | None = None) -> Cex:
-    """The document of a violation; `change` names the patch or edit under which `model` was built.
+def from_verdict(
+    model: Model,
+    prop: Property,
+    verdict: Violated,
+    change: str | None = None,
+    *,
+    goals: Mapping[str, int | None] | None = None,
+    repairs: Sequence[schema.Repair] = (),
+    budget: int = EXPANDED,
+) -> Cex:
+    """The document of a violation, with its causes, its near miss and what it rests on.
+
+    Args:
+        change: names the patch or edit under which `model` was built.
+        goals: the depth at which each goal of the scenario is reached.
+        repairs: edits of the kernel C that were verified.
+        budget: how many states each search for causes may look into; 0 for a document without causes.
 
     Raises:
         EngineError: the run does not replay, or does not violate `prop`. No report is made of such a run.
     """
-    trace, scenario = verdict.trace, model.scenario
+    trace = verdict.trace
     if not replays(trace, prop):
         raise EngineError(
-            f"{verdict.engine} gave a run of {scenario.name} that does not replay as a violation of {prop.name}; please report this"
+            f"{verdict.engine} gave a run of {model.scenario.name} that does not replay as a violation of {prop.name}; please report this"
         )
-    layout = trace.layout
-    threads = _threads(model)
-    names = {
-        s.name: s.elements for v in model.system.state for s in v.params if s.elements
-    }  # fmt: skip
-    views = [Scene(trace.geometry.sizes, _values(layout, state), threads, names) for state in trace.states]
-    steps = tuple(_Teller(model, trace, threads).step(n, step, views[n - 1], views[n]) for n, step in enumerate(trace.steps, 1))
-    acting = tuple(dict.fromkeys(step.actor for step in steps))
-    return Cex(
-        schema=SCHEMA,
-        prop=schema.Promise(prop.name, prop.sentence),
-        scenario=schema.Question(scenario.name, scenario.story),
-        design=scenario.design,
-        change=change,
-        kernel=model.kernel,
-        lifted=model.lifted,
-        model=model.digest,
-        engine=verdict.engine,
-        shortest=verdict.shortest,
-        depth=trace.depth,
-        sizes=dict(sorted(trace.geometry.sizes.items())),
-        names=dict(sorted(names.items())),
-        actors=_actors(model, threads, acting),
-        absent=_absent(model),
-        initial=_values(layout, trace.initial),
-        steps=steps,
-        violation=witnesses(prop.name, prop.sentence, views[-1]),
-    )
+    evaluator = Evaluator(trace.system, trace.geometry)
+    teller = Teller(model, evaluator)
+    steps = teller.steps(trace)
+    violation = witnesses(prop.name, prop.sentence, teller.scene(trace.states[-1]))
+    cex = teller.told(prop, trace.initial, steps, violation, engine=verdict.engine, shortest=verdict.shortest, change=change)
+    confidence = schema.Confidence(True, tuple(verdict.engine.split(", ")), {n: d for n, d in (goals or {}).items() if d is not None})
+    cex = structs.replace(cex, repairs=tuple(repairs), confidence=confidence)
+    if not budget:
+        return cex
+    scheduler = Scheduler(model, trace, prop, [step.actor for step in steps], evaluator)
+    found = causes.find(scheduler, budget)
+    return reasons.explained(cex, scheduler, found, lambda schedule: teller.turns(schedule, evaluator, trace.initial, cex))
+
+
+def actor_of(model: Model, action: Action, arguments: Sequence[int]) -> tuple[str, bool]:
+    """Who makes a move, by name, and whether that is a part of the machine."""
+    if any(a is action or a.name == action.name for a in model.software.actions):
+        return _threads(model)[arguments[0]], False
+    for param, value in zip(action.params, arguments, strict=True):
+        if isinstance(param.kind, Sort) and param.kind.name.lower() == action.actor:
+            return f"{action.actor} {value}", True
+    return action.actor, True
 
 
 def to_trace(cex: Cex, model: Model, evaluator: Evaluator | None = None) -> Trace:
@@ -122,7 +134,8 @@ def _actors(model: Model, threads: tuple[str, ...], acting: tuple[str, ...]) -> 
     return (*own, *(schema.Actor(name, name.partition(" ")[0]) for name in others))
 
 
-def _absent(model: Model) -> tuple[str, ...]:
+def absent(model: Model) -> tuple[str, ...]:
+    """What of a machine has no part in a model."""
     kinds = {a.actor for a in model.system.actions}
     here = (("iommu", "IOMMUs"), ("vcpu", "vCPUs running guest code and their TLBs"))
     return (*(name for kind, name in here if kind not in kinds), "device TLBs (ATS)", "weak memory ordering")
@@ -179,36 +192,103 @@ class _Watched(tuple[int, ...]):
         return tuple.__getitem__(self, place)
 
 
-class _Teller:
-    """Tells one step after another."""
+class Teller:
+    """Tells the runs of one model in words, a step at a time."""
 
-    def __init__(self, model: Model, trace: Trace, threads: tuple[str, ...]) -> None:
-        self._threads = threads
-        self._layout = trace.layout
-        # With the bookkeeping left out, what an action looks at is what it depends on.
-        self._evaluator = Evaluator(trace.system, trace.geometry)
+    def __init__(self, model: Model, evaluator: Evaluator) -> None:
+        self.model = model
+        self.threads = _threads(model)
+        self.names = {
+            s.name: s.elements for v in model.system.state for s in v.params if s.elements
+        }  # fmt: skip
+        self._layout = evaluator.layout
+        # With the bookkeeping left out, what an action looks at is what it depends on; `_reads` compiles actions without it.
+        self._evaluator = Evaluator(model.system, model.geometry)
         own = {v.name for v in model.software.state}
-        self._machine = frozenset(v.name for v in trace.system.state) - own - GHOSTS
-        self._software = frozenset(a.name for a in model.software.actions)
-        self._states = dict(zip(range(1, trace.depth + 1), pairwise(trace.states), strict=True))
+        self._machine = frozenset(v.name for v in model.system.state) - own - GHOSTS
 
-    def step(self, number: int, step: Step, before: Scene, after: Scene) -> schema.Step:
-        old, new = self._states[number]
+    def scene(self, state: State) -> Scene:
+        """A state, to be asked by name."""
+        return Scene(self.model.geometry.sizes, _values(self._layout, state), self.threads, self.names)
+
+    def told(
+        self,
+        prop: Property,
+        initial: State,
+        steps: Sequence[schema.Step],
+        violation: tuple[schema.Instance, ...],
+        *,
+        engine: str,
+        shortest: bool | None = None,
+        change: str | None = None,
+    ) -> Cex:
+        """The document of a run whose steps were told; nothing is checked here."""
+        model, scenario = self.model, self.model.scenario
+        return Cex(
+            schema=SCHEMA,
+            prop=schema.Promise(prop.name, prop.sentence),
+            scenario=schema.Question(scenario.name, scenario.story),
+            design=scenario.design,
+            change=change,
+            kernel=model.kernel,
+            lifted=model.lifted,
+            model=model.digest,
+            engine=engine,
+            shortest=shortest,
+            depth=len(steps),
+            sizes=dict(sorted(model.geometry.sizes.items())),
+            names=dict(sorted(self.names.items())),
+            actors=_actors(model, self.threads, tuple(dict.fromkeys(step.actor for step in steps))),
+            absent=absent(model),
+            initial=_values(self._layout, initial),
+            steps=tuple(steps),
+            violation=violation,
+        )
+
+    def steps(self, trace: Trace) -> tuple[schema.Step, ...]:
+        """Every step of a run."""
+        scenes, states = list(pairwise(self.scene(state) for state in trace.states)), list(pairwise(trace.states))
+        return tuple(self.step(n, s.action, s.arguments, states[n - 1], scenes[n - 1]) for n, s in enumerate(trace.steps, 1))
+
+    def turns(self, schedule: Schedule, evaluator: Evaluator, initial: State, cex: Cex) -> tuple[schema.Turn, ...]:
+        """A schedule of the run that `cex` tells. It is executed again here: what is told is what was seen.
+
+        Raises:
+            EngineError: it cannot be executed so.
+        """
+        done = [d for d in schedule.steps if d.executed]
+        again = run(evaluator, initial, [(d.action, d.arguments) for d in done])
+        if again.states[1:] != tuple(d.state for d in done):
+            raise EngineError("a schedule that satisfies the property does not replay; please report this")
+        executed = iter(self.steps(again))
+        turns = []
+        for d in schedule.steps:
+            number = d.event.number if d.event is not None else 0
+            step = next(executed) if d.executed else cex.steps[number - 1]
+            source = f"{step.sources[0].file}:{step.sources[0].line}" if step.sources else ""
+            turns.append(schema.Turn(number, step.actor, step.label, source, d.manner, step.action, step.arguments))
+        return tuple(turns)
+
+    def step(
+        self, number: int, action: Action, arguments: tuple[int, ...], states: tuple[State, State], scenes: tuple[Scene, Scene]
+    ) -> schema.Step:
+        """One action in words, from the states (and scenes) before and after it."""
+        old, new = states
+        before, after = scenes
         cells = self._layout.cells
         changed = [cell for cell, a, b in zip(cells, old, new, strict=True) if a != b]
         names = [cell.name for cell in changed]
-        action = step.action
-        arguments = {p.name: _value(p.kind, a) for p, a in zip(action.params, step.arguments, strict=True)}
-        reads = self._reads(action, step.arguments, old)
+        given = {p.name: _value(p.kind, a) for p, a in zip(action.params, arguments, strict=True)}
+        reads = self._reads(action, arguments, old)
         doing = words.effects(before, after, names)
         statement = action.source[0].text if action.source else ""
         seen = words.seen(before, action.label or statement, reads)
         return schema.Step(
             number=number,
             action=action.name,
-            arguments=arguments,
-            actor=self._actor(action, step.arguments),
-            label=words.label(action.label, arguments, statement, doing, words.lesser_effects(before, after, names), seen),
+            arguments=given,
+            actor=self._actor(action, arguments),
+            label=words.label(action.label, given, statement, doing, words.lesser_effects(before, after, names), seen),
             effects=doing,
             sources=tuple(schema.Source(s.file, s.line, s.function, s.text) for s in action.source),
             reads=reads,
@@ -221,12 +301,7 @@ class _Teller:
 
     def _actor(self, action: Action, arguments: tuple[int, ...]) -> str:
         """A thread by its name; a part of the machine by its number, if its action says which one."""
-        if action.name in self._software:
-            return self._threads[arguments[0]]
-        for param, value in zip(action.params, arguments, strict=True):
-            if isinstance(param.kind, Sort) and param.kind.name.lower() == action.actor:
-                return f"{action.actor} {value}"
-        return action.actor
+        return actor_of(self.model, action, arguments)[0]
 
     def _reads(self, action: Action, arguments: tuple[int, ...], state: State) -> tuple[str, ...]:
         bare = replace(action, updates=tuple(u for u in action.updates if u.var.name in self._machine))
@@ -238,4 +313,4 @@ class _Teller:
         return tuple(cells[i].name for i in sorted(watched.seen) if cells[i].var.name in self._machine)
 
 
-__all__ = ["SCHEMA", "Cex", "file_name", "from_verdict", "load", "replay", "to_trace", "write"]
+__all__ = ["SCHEMA", "Cex", "Teller", "absent", "actor_of", "file_name", "from_verdict", "load", "replay", "to_trace", "write"]

@@ -7,12 +7,12 @@ points-to, maps-to, caches, backs, attached, holds, waits-for, and lost (a promi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import networkx as nx
 
-from .scene import cell, frame_name, gfns, scenes, split_cell
+from .scene import Scene, cell, frame_name, gfns, scenes, split_cell
 from .schema import Cex, Step
 from .text import LOCKS, is_noise, where
 
@@ -22,7 +22,13 @@ Graph: TypeAlias = "nx.MultiDiGraph[str]"
 def state_graph(cex: Cex, step: int | None = None) -> Graph:
     """The machine after a step: the last one unless said otherwise; 0 is the first state. Only the last one has `violating` parts."""
     number = cex.depth if step is None else step
-    return _Drawing(cex, number).graph
+    return _Drawing(cex, number, scenes(cex)).graph
+
+
+def state_graphs(cex: Cex) -> tuple[Graph, ...]:
+    """The machine in every state, the first one included."""
+    views = scenes(cex)
+    return tuple(_Drawing(cex, number, views).graph for number in range(cex.depth + 1))
 
 
 def story_graph(cex: Cex) -> Graph:
@@ -88,8 +94,7 @@ def _was(old: str, new: str) -> str:
 class _Drawing:
     """The graph of one state."""
 
-    def __init__(self, cex: Cex, number: int) -> None:
-        views = scenes(cex)
+    def __init__(self, cex: Cex, number: int, views: Sequence[Scene]) -> None:
         self.scene, self._before = views[number], views[max(0, number - 1)]
         self._touched = frozenset(c.cell for step in cex.steps for c in step.changes)
         self._changed = frozenset(c.cell for c in cex.steps[number - 1].changes) if number else frozenset()

@@ -6,7 +6,18 @@ import json
 
 import networkx as nx
 
-from .graph import Graph
+from .graph import Graph, state_graph, story_graph
+from .schema import Cex
+
+
+def jsonform(cex: Cex) -> bytes:
+    """The machine in the state that violates the property."""
+    return node_link(state_graph(cex))
+
+
+def jsonform_steps(cex: Cex) -> bytes:
+    """The steps, and what they have to do with each other."""
+    return node_link(story_graph(cex))
 
 
 def node_link(graph: Graph) -> bytes:

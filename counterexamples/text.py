@@ -6,10 +6,11 @@ import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import PurePosixPath
 
 from .scene import listed, split_cell
-from .schema import Cex, Step, file_name
+from .schema import Cex, Step, Turn, file_name
 from .story import story
 
 WIDTH = 72
@@ -18,6 +19,8 @@ ROWS = 20
 TOGETHER = re.compile(r"\b(?:gfn|frame|table|device|iommu|vcpu|root|region|step) (?:[A-Z]\b|\d)[\d,-]*(?: -> \w+)?")
 """What no line ends within."""
 LANES = 4
+CAUSES = 2
+"""At most so many causes are told; the others are in the document."""
 NAME, HEADING = 12, 20
 SIZES = {
     "Gfn": "gfn",
@@ -37,7 +40,7 @@ LEAST = 16
 
 def text(cex: Cex) -> str:
     """The whole report."""
-    parts = [_head(cex), _fill(cex.prop.sentence, "Property: ", "  "), _fill(story(cex)), _table(cex), _tail(cex)]
+    parts = [_head(cex), _fill(cex.prop.sentence, "Property: ", "  "), _fill(story(cex)), _table(cex), _because(cex), _tail(cex)]
     return _ascii("\n\n".join(part for part in parts if part)) + "\n"
 
 
@@ -52,9 +55,11 @@ def _depth(cex: Cex) -> str:
 
 def is_noise(cex: Cex, step: Step) -> bool:
     """Whether a step can be left out of the telling: it changes nothing but its thread's own place, locals and locks, and looks at nothing
-    that another actor changes or that the host maps. The step that breaks the property never is.
+    that another actor changes or that the host maps. The step that breaks the property never is, nor one that is marked as a cause.
     """
-    if step.effects or step.number == cex.depth:
+    if step.mark == "noise":
+        return True
+    if step.effects or step.mark == "cause" or step.number == cex.depth:
         return False
     theirs = {c.cell for other in cex.steps if other.actor != step.actor for c in other.changes if split_cell(c.cell)[0] not in LOCKS}
     return not theirs & set(step.reads) and not any(split_cell(cell)[0] in ("host_mapped", "host_frame") for cell in step.reads)
@@ -114,7 +119,7 @@ def _table(cex: Cex) -> str:
     shown = [s for s in cex.steps if not is_noise(cex, s)]
     # What is left may still be too much: the earliest steps without effect go first, those that the story names last.
     told = {int(n) for n in re.findall(r"step (\d+)", story(cex))} | {cex.depth}
-    droppable = sorted(shown, key=lambda s: (s.number in told, bool(s.effects), s.number))
+    droppable = sorted(shown, key=lambda s: (s.number in told or s.mark == "cause", bool(s.effects), s.number))
     lines = _lanes(cex, shown)
     while len(lines) > ROWS and len(shown) > 1:
         shown.remove(droppable.pop(0))
@@ -152,7 +157,7 @@ def _lay_out(cex: Cex, shown: Sequence[Step]) -> _Lanes:
     free = left
     for lane, name in enumerate(names):
         rest = len(names) - lane - 1
-        need = max(len(s.label) for s in shown if s.actor == name)
+        need = max(len(s.label) + 4 * (s.mark == "cause") for s in shown if s.actor == name)
         starts[name] = max(free, min(left + lane * (WIDTH - left) // len(names), WIDTH - need))
         room = (WIDTH - LEAST - free) // rest - 2 if rest else WIDTH - starts[name]
         heads[name] = _shorten(name, min(HEADING, max(4, room)))
@@ -168,9 +173,11 @@ def _headings(lanes: _Lanes) -> list[str]:
 def _row(step: Step, lanes: _Lanes) -> list[str]:
     start = lanes.starts[step.actor]
     who = lanes.heads[step.actor] if lanes.stacked else ""
-    lines = textwrap.wrap(who + step.label, WIDTH - start, subsequent_indent=" " * len(who) + "  ", break_on_hyphens=False) or [who]
+    mark = " (*)" if step.mark == "cause" else ""
+    lines = textwrap.wrap(who + step.label + mark, WIDTH - start, subsequent_indent=" " * len(who) + "  ", break_on_hyphens=False) or [who]
     if len(lines) > 2:
-        lines = [lines[0], _shorten(" ".join([lines[1], *(x.strip() for x in lines[2:])]), WIDTH - start)]
+        rest = " ".join([lines[1], *(x.strip() for x in lines[2:])]).removesuffix(mark)
+        lines = [lines[0], _shorten(rest, WIDTH - start - len(mark)) + mark]
     first = _placed([(0, f"{step.number:>2}"), (4, where(step)), (start, lines[0])])
     return [first, *(_placed([(start, more)]) for more in lines[1:])]
 
@@ -186,6 +193,10 @@ def _tail(cex: Cex) -> str:
     acting = [a.name for a in cex.actors if any(s.actor == a.name for s in cex.steps)]
     idle = [a.name for a in cex.actors if a.name not in acting]
     lines = [f"Actors: {listed(acting) or 'none'}" + (f"; idle: {listed(idle)}" if idle else "") + "."]
+    if cex.needs:
+        lines.append(f"Needs: {'; '.join(cex.needs)}.")
+    if cex.assumptions:
+        lines.append(f"Assumed, too: {'; '.join(a for a in cex.assumptions if a not in cex.needs)}.")
     lines.append(f"Not modelled here: {', '.join(cex.absent)}.")
     sizes = ", ".join(f"{cex.sizes[sort]} {name}{'s' if cex.sizes[sort] > 1 else ''}" for sort, name in SIZES.items() if sort in cex.sizes)
     lines.append(f"Size: {sizes}. Frames are named A, B, C ...")
@@ -195,6 +206,30 @@ def _tail(cex: Cex) -> str:
     one = f"Replay: {command}"
     lines.append(one if len(one) <= WIDTH else f"Replay:\n  {command if len(command) <= WIDTH - 2 else 'tdpcheck replay FILE'}")
     return "\n".join(line if line.startswith("Replay") else _fill(line) for line in lines)
+
+
+def _because(cex: Cex) -> str:
+    """Causes, near miss and repairs; what nobody looked for is not mentioned."""
+    lines = [_fill(_one(cause.sentence), "(*) cause: ", "    ") for cause in cex.causes[:CAUSES]]
+    if len(cex.causes) > CAUSES:
+        lines.append(f"    and {len(cex.causes) - CAUSES} more")
+    if cex.near_miss is not None and not (cex.causes and _turned(cex.near_miss.steps) == (cex.causes[0].before, cex.causes[0].after)):
+        lines.append(_fill(cex.near_miss.sentence, "Near miss: ", "    "))
+    if cex.searched:
+        lines.append(_fill(cex.searched))
+    for repair in cex.repairs:
+        lines.append(_fill(f"{repair.sentence} ({repair.where}); then {repair.verified}.", "Repair: ", "    "))
+    return "\n".join(lines)
+
+
+def _one(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
+
+
+def _turned(steps: Sequence[Turn]) -> tuple[int, int] | None:
+    """The first two steps that have changed places."""
+    numbers = [t.number for t in steps if t.number]
+    return next(((b, a) for a, b in pairwise(numbers) if a > b), None)
 
 
 def _shorten(words: str, width: int) -> str:

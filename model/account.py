@@ -16,12 +16,12 @@ from typing import Literal
 import z3
 
 from ..core.sorts import Kind, Sort, StateVar, Word
-from ..core.system import Action, TransitionSystem, Update
+from ..core.system import Action, Source, TransitionSystem, Update
 from ..kernelc import ast
 from ..kernelc.errors import Refusal
 from ..kernelc.patch import ChangedLine
 from ..kernelc.preprocess import preprocess
-from ..kernelc.steps import PathStep, Software
+from ..kernelc.steps import Software
 from ..kernelc.tokens import Directive, lex
 
 Fate = Literal["reached", "unreachable", "undecided", "erased", "outside"]
@@ -46,19 +46,41 @@ class Accounted:
 
 @dataclass(frozen=True)
 class Ran:
-    """One built model and what was seen of it.
+    """One built model and what was seen of it, without terms, so that it can cross from one process to another.
 
     Args:
         functions: the parsed kernel C that it was made from.
+        inlined: the names of those that its threads contain.
+        erased: the places that the model leaves out, each with the reason.
+        passed: the places that each action passes.
+        joins: steps stand for several ways through local code, as those of lifted functions do: these compute with words.
         fired: names of actions that fired in some run.
         excluded: for actions that did not, how deep a solver has excluded that they can.
     """
 
     scenario: str
-    software: Software
     functions: Mapping[str, ast.Function]
+    inlined: frozenset[str]
+    erased: tuple[tuple[Source, str], ...]
+    passed: Mapping[str, tuple[Source, ...]]
+    joins: bool
     fired: frozenset[str] = frozenset()
     excluded: Mapping[str, int] = field(default_factory=dict)
+
+
+def ran(scenario: str, software: Software, functions: Mapping[str, ast.Function], fired: frozenset[str] = frozenset()) -> Ran:
+    """What accounting needs to know of a model in which these actions fired."""
+    graphs = software.graphs
+    passed = {name: tuple(dict.fromkeys(graphs[step.role].nodes[n].at for n in step.nodes)) for name, step in software.steps.items()}
+    return Ran(
+        scenario,
+        functions,
+        frozenset(name for graph in graphs.values() for name in graph.inlined),
+        tuple(place for graph in graphs.values() for place in graph.erased),
+        passed,
+        any(isinstance(var.kind, Word) for var in software.state),
+        fired,
+    )
 
 
 @dataclass(frozen=True)
@@ -91,19 +113,9 @@ def unmodelled(accounted: Iterable[Accounted]) -> tuple[Accounted, ...]:
     return tuple(a for a in accounted if a.fate not in MODELLED)
 
 
-def passes(software: Software, file: str, line: int) -> tuple[str, ...]:
+def passes(model: Ran, file: str, line: int) -> tuple[str, ...]:
     """The actions that execute something of that line."""
-    found = []
-    for name, step in software.steps.items():
-        nodes = software.graphs[step.role].nodes
-        if any(nodes[n].at.line == line and nodes[n].at.file == file for n in step.nodes):
-            found.append(name)
-    return tuple(found)
-
-
-def _joins(software: Software) -> bool:
-    """Whether steps stand for several ways through local code, as those of lifted functions do: these compute with words."""
-    return any(isinstance(var.kind, Word) for var in software.state)
+    return tuple(name for name, places in model.passed.items() if any(at.line == line and at.file == file for at in places))
 
 
 def unfired(changed: Iterable[ChangedLine], side: Side, kind: Literal["added", "removed"]) -> dict[int, tuple[tuple[str, ...], ...]]:
@@ -344,10 +356,9 @@ class _Side:
         if not inlining:
             return "outside", f"no selected scenario calls {name}()"
         for ran in inlining:
-            for graph in ran.software.graphs.values():
-                for at, reason in graph.erased:
-                    if at.file == file and at.line in (line, self._statement(function, line)):
-                        return "erased", reason
+            for at, reason in ran.erased:
+                if at.file == file and at.line in (line, self._statement(function, line)):
+                    return "erased", reason
         excluded: list[int] = []
         undecided: list[str] = []
         for ran in inlining:
@@ -360,7 +371,7 @@ class _Side:
             return "undecided", f"nothing reached it in {', '.join(dict.fromkeys(undecided))}, and nothing excludes that something can"
         if excluded:
             return "unreachable", f"no run of at most {min(excluded)} steps comes to it"
-        if any(_joins(ran.software) for ran in inlining):
+        if any(ran.joins for ran in inlining):
             return (
                 "undecided",
                 f"{name}() is called; steps of lifted functions are joined, and which of their lines ran is not told apart there",
@@ -373,8 +384,8 @@ class _Side:
         if function is None or not _made_from(ran, function):
             return ()
         if line < _first_line(function):
-            return tuple(n for n, s in ran.software.steps.items() if _enters(ran, s, function.name))
-        return passes(ran.software, file, line) or passes(ran.software, file, self._statement(function, line))
+            return tuple(n for n, places in ran.passed.items() if any(at.function == function.name for at in places))
+        return passes(ran, file, line) or passes(ran, file, self._statement(function, line))
 
     def _statement(self, function: ast.Function, line: int) -> int:
         """The line at which the statement begins that `line` belongs to; for a lone `else`, the statement after it."""
@@ -414,13 +425,7 @@ def _uses(words: Sequence[str], names: Sequence[str], member: bool) -> bool:
 
 def _made_from(ran: Ran, function: ast.Function) -> bool:
     """Whether a model contains this very function: inlined, and not overridden by another file's."""
-    used = any(function.name in graph.inlined for graph in ran.software.graphs.values())
-    return used and function.name in ran.functions and ran.functions[function.name].at.file == function.at.file
-
-
-def _enters(ran: Ran, step: PathStep, function: str) -> bool:
-    nodes = ran.software.graphs[step.role].nodes
-    return any(nodes[n].at.function == function for n in step.nodes)
+    return function.name in ran.inlined and function.name in ran.functions and ran.functions[function.name].at.file == function.at.file
 
 
 def _first_line(function: ast.Function) -> int:

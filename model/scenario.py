@@ -66,11 +66,22 @@ class Thread(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     count: Annotated[int, msgspec.Meta(ge=1, le=8)] = 1
 
 
+class Unreachable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Steps that no run of a scenario executes, and why that is right.
+
+    Each of `steps` is `role: function: statement`, or `role: function` for all of its statements; `*` stands for anything.
+    """
+
+    because: str
+    steps: tuple[str, ...]
+
+
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One question.
 
     `goals` names what must be reachable for the answers to mean anything, besides the end of every thread; `expect` has the verdict
-    of each property that is asked here; `stuck` names roles that need not reach their end.
+    of each property that is asked here; `stuck` names roles that need not reach their end; `unreachable` has the steps that
+    no run executes. Any other step that no run executes makes the answers Unknown.
     """
 
     name: str
@@ -83,6 +94,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     start: Start = Start()
     goals: tuple[str, ...] = ()
     stuck: tuple[str, ...] = ()
+    unreachable: tuple[Unreachable, ...] = ()
     depth: Annotated[int, msgspec.Meta(ge=1, le=200)] | None = None
     why: dict[str, str] = {}
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import z3
+from msgspec.structs import replace as replace_fields
 
 from ..core.errors import InputError
 from ..core.sorts import Geometry, Rigid, Sort, Word
@@ -101,6 +102,11 @@ class Model:
         t = sorts.t
         return z3.Exists([t], self.software.pc(t) == self.software.at(f"{role}:done"))
 
+    def all_finished(self) -> z3.BoolRef:
+        """Every thread has come to the end of its entry function."""
+        t = sorts.t
+        return z3.ForAll([t], z3.Or([self.software.pc(t) == self.software.at(f"{r}:done") for r in dict.fromkeys(self.roles)]))
+
 
 def designs() -> tuple[str, ...]:
     """The names of the shipped designs."""
@@ -164,8 +170,13 @@ def build(scenario: Scenario, code: Code, *, merge: bool = True) -> Model:
         iommu=sizes.iommus,
         device=sizes.devices,
     )
-    digest = hashlib.sha256(f"{code.digest} {scenario!r} {merge} {machine_digest()}".encode()).hexdigest()[:12]
-    return Model(scenario, system, geometry, software, digest, code.kernel, code.lifted)
+    return Model(scenario, system, geometry, software, digest_of(scenario, code, merge=merge), code.kernel, code.lifted)
+
+
+def digest_of(scenario: Scenario, code: Code, *, merge: bool = True) -> str:
+    """The digest of the model that `build` makes of these, without building it."""
+    described = repr(replace_fields(scenario, unreachable=())).replace(", unreachable=()", "")  # that says nothing of the model
+    return hashlib.sha256(f"{code.digest} {described} {merge} {machine_digest()}".encode()).hexdigest()[:12]
 
 
 def compile_software(

@@ -15,6 +15,10 @@ settings.register_profile("tdpcheck", deadline=None, derandomize="CI" in os.envi
 settings.load_profile("tdpcheck")
 
 
+# An answer that a test got by planting a fault must not be kept for anybody, nor one that was kept be believed by a test.
+os.environ["TDPCHECK_CACHE"] = "off"
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that read a kernel tree, so that nobody can forget to."""

@@ -7,12 +7,16 @@ import pytest
 from tdpcheck.checker.bmc import bmc, reach
 from tdpcheck.checker.explore import explore, reachable
 from tdpcheck.checker.induction import EVERY_SIZE, prove
+from tdpcheck.checker.inductive import check_inductive
+from tdpcheck.checker.kinduction import k_induction
+from tdpcheck.checker.pdr import pdr
 from tdpcheck.checker.unroller import check_total
 from tdpcheck.checker.walk import walk
 from tdpcheck.core.evaluate import Evaluator
 from tdpcheck.core.ground import ground
 from tdpcheck.core.trace import replays
 from tdpcheck.core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
+from tdpcheck.tests.checker.berkeley import ABC, abc_verdict
 from tdpcheck.tests.random_systems import GEOMETRY, random_property, random_system
 from tdpcheck.tests.toys import TOYS, Toy
 
@@ -57,6 +61,53 @@ def test_bounded_model_checking_finds_the_same_and_claims_no_more(toy: Toy) -> N
             assert toy.violated is None
             assert isinstance(verdict, HoldsUpTo)
             assert DEPTH == verdict.depth
+
+
+@every_toy
+@pytest.mark.parametrize("seeded", [True, False], ids=["with lemmas", "without"])
+def test_pdr_decides_every_toy_with_lemmas_and_without(toy: Toy, seeded: bool) -> None:
+    """A proof holds in every state that enumeration reaches, and is inductive."""
+    verdict = pdr((toy.system, toy.geometry), toy.prop, seeds=None if seeded else ())
+
+    match verdict:
+        case Violated(depth=depth, shortest=shortest):
+            assert toy.violated is not None
+            assert toy.violated <= depth
+            assert not shortest or toy.violated == depth
+            assert replays(verdict.trace, toy.prop)
+        case _:
+            assert toy.violated is None
+            assert_proof(verdict, toy)
+
+
+@every_toy
+@pytest.mark.parametrize("seeded", [True, False], ids=["with lemmas", "without"])
+def test_k_induction_finds_the_shortest_run_or_a_proof_or_says_how_far_it_got(toy: Toy, seeded: bool) -> None:
+    """With the lemmas k is 1; without them some k is too large."""
+    verdict = k_induction((toy.system, toy.geometry), toy.prop, DEPTH, seeds=None if seeded else ())
+
+    match verdict:
+        case Violated():
+            assert (toy.violated, True) == (verdict.depth, verdict.shortest)
+            assert replays(verdict.trace, toy.prop)
+        case HoldsUpTo():
+            assert toy.violated is None
+            assert DEPTH == verdict.depth
+            assert not seeded
+            assert toy.system.name in ("peterson", "table_cache")
+        case _:
+            assert toy.violated is None
+            assert_proof(verdict, toy)
+
+
+def assert_proof(verdict: Verdict, toy: Toy) -> None:
+    """The clauses hold in every reachable state, and are inductive by themselves."""
+    assert isinstance(verdict, Proved)
+    assert verdict.sizes == (str(toy.geometry) or "its only size")
+    evaluator = Evaluator(toy.system, toy.geometry)
+    states, _ = reachable(toy.system, toy.geometry)
+    assert [] == [clause for clause in verdict.invariant for state in states if not evaluator.holds(clause, state)]
+    assert () == check_inductive(ground(toy.system, toy.geometry), toy.prop, verdict.invariant)
 
 
 @every_toy
@@ -139,6 +190,41 @@ def test_exploration_and_bounded_model_checking_agree_on_random_systems(seed: in
             assert 6 == bounded.depth
         case _:
             pytest.fail(f"exploration of a small system ended with {explored}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100))
+def test_all_engines_agree_on_random_systems(seed: int) -> None:
+    """Exploration, BMC, k-induction, PDR, and ABC where it is installed; also the least depth of those that look for it."""
+    agree(seed)
+
+
+@pytest.mark.parametrize("seed", range(100, 108))
+def test_all_engines_agree_on_a_few_random_systems(seed: int) -> None:
+    """The quick part of the test above, on other systems."""
+    agree(seed)
+
+
+def agree(seed: int) -> None:
+    system = random_system(seed)
+    prop = random_property(seed, system)
+    grounded = ground(system, GEOMETRY)
+    explored = explore(system, GEOMETRY, prop).verdict
+    depth = explored.depth if isinstance(explored, Violated) else None
+    searched = pdr(grounded, prop)
+    induced = k_induction(grounded, prop, 40)
+    bounded = bmc(grounded, prop, 8 if depth is None else depth)
+    opinions = {"explore": type(explored), "pdr": type(searched), "k-induction": type(induced)}
+    if ABC:
+        opinions["abc"] = abc_verdict(grounded, prop)
+
+    assert dict.fromkeys(opinions, Proved if depth is None else Violated) == opinions
+    if depth is None:
+        assert isinstance(bounded, HoldsUpTo)
+    else:
+        assert [(depth, True)] * 2 == [(v.depth, v.shortest) for v in (induced, bounded) if isinstance(v, Violated)]
+        assert isinstance(searched, Violated)
+        assert searched.depth == depth if searched.shortest else searched.depth >= depth
 
 
 def test_the_random_systems_are_worth_comparing() -> None:

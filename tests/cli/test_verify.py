@@ -12,8 +12,10 @@ from typing import Any
 import jsonschema
 import pytest
 from click.testing import CliRunner, Result
+from junitparser import JUnitXml
 
 from tdpcheck.cli.main import tdpcheck
+from tdpcheck.cli.sources import files_of
 
 from .conftest import QUICK, Call, diff
 
@@ -126,7 +128,8 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Broken:
     change, out = folder / "change.patch", folder / "out"
     change.write_text(diff(*FLUSH))
     arguments = ["--scenario", "mm-exit", "--property", "no_stale_io_mapping", "--change", str(change)]
-    return Broken(CliRunner().invoke(tdpcheck, ["verify", *arguments, "--json", "--out", str(out)]), str(change), out)
+    logs = ["--junit", str(folder / "junit.xml"), "--sarif", str(folder / "log.sarif")]
+    return Broken(CliRunner().invoke(tdpcheck, ["verify", *arguments, "--json", "--out", str(out), *logs]), str(change), out)
 
 
 def test_a_deleted_flush_is_introduced_by_the_change(broken: Broken) -> None:
@@ -147,6 +150,32 @@ def test_what_is_left_behind(broken: Broken) -> None:
     assert json.loads((broken.out / "run.json").read_text()) == document(broken.result)
     assert "mm-exit.no_stale_io_mapping.change.cex.json" in found["files"]
     assert {p.name for p in broken.out.iterdir()} == {*found["files"], "run.json"}
+    assert [".cex.json", ".txt", ".svg", ".html"] == [name.removeprefix("mm-exit.no_stale_io_mapping.change") for name in found["files"]]
+    assert "kvm_tdp_fd_flush_notify(kvm);" in (broken.out / found["files"][3]).read_text()
+
+
+def test_other_tools_are_told_too(broken: Broken) -> None:
+    """A failing test case with the whole report in it, and a result at the place of the deleted line."""
+    (case,) = JUnitXml.fromfile(str(broken.out.parent / "junit.xml")).__iter__().__next__()
+    (result,) = json.loads((broken.out.parent / "log.sarif").read_text())["runs"][0]["results"]
+    place = result["locations"][0]["physicalLocation"]
+    line = files_of(None)["kvm_main.c"].replace(FLUSH[1], "").split("\n")[place["region"]["startLine"] - 1]
+
+    assert "no_stale_io_mapping" == case.name
+    assert case.result[0].message.endswith("introduced")
+    assert "VIOLATED no_stale_io_mapping" in case.result[0].text
+    assert "model/kernel/kvm_main.c" == place["artifactLocation"]["uri"]
+    assert "}" == line
+
+
+def test_what_holds_is_a_passing_case_and_no_result(call: Call, tmp_path: Path) -> None:
+    """An empty log says that a run found nothing; without it nobody would know."""
+    junit, sarif = tmp_path / "j.xml", tmp_path / "s.sarif"
+    call("verify", "--scenario", QUICK, "--junit", str(junit), "--sarif", str(sarif))
+    read = JUnitXml.fromfile(str(junit))
+
+    assert read.tests > 0 == read.failures == read.errors
+    assert [] == json.loads(sarif.read_text())["runs"][0]["results"]
 
 
 def test_a_trace_is_replayed_and_shown(call: Call, broken: Broken) -> None:
@@ -242,6 +271,7 @@ def test_a_scenario_from_a_file_that_expects_the_wrong_thing(call: Call, tmp_pat
     path.write_text(
         'name = "own"\nstory = "x"\n[[thread]]\nrole = "share"\nentry = "kvm_share_tdp"\n'
         '[hardware]\ncoherent = false\n[start]\nexported = []\nattached = false\n[expect]\nreject_noncoherent_dma = "violated"\n'
+        '[[unreachable]]\nbecause = "nobody else runs"\nsteps = ["share: *"]\n'
     )
 
     result = call("verify", "--scenario", str(path), "--property", "reject_noncoherent_dma")

@@ -68,7 +68,7 @@ def test_a_trace_of_another_start_does_not_replay() -> None:
     [
         ({"arguments": (9,)}, "arguments outside the geometry"),
         ({"arguments": (0, 0)}, "arguments outside the geometry"),
-        ({"arguments": (0,)}, "the guard of green(0) does not hold"),
+        ({"arguments": (0,)}, "the guard of green(0) does not hold: it needs "),
         ({"action": Action("teleport", "any", (), truth(True), ()), "arguments": ()}, "has no action teleport"),
         ({"state": (1,)}, "1 values for 2 cells"),
     ],

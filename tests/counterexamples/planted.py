@@ -1,23 +1,28 @@
 """Faults planted in the shipped kernel C, each with the property that it breaks: what the tests of this room tell stories of.
 
-The documents and reports of all of them are kept in `golden/`. `python -m tdpcheck.tests.counterexamples.planted` makes them again;
-what it changes is read in review.
+The documents and reports of all of them are kept in `golden/`. `python -m tdpcheck.tests.counterexamples.planted` makes them again,
+with `--forms` only the reports, from the documents as they are kept; what it changes is read in review.
 """
 
 from __future__ import annotations
 
+import difflib
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tdpcheck.checker.bmc import bmc
+from tdpcheck.checker.minimal import plainest
+from tdpcheck.cli.quoting import quoted
+from tdpcheck.cli.rendering import render
 from tdpcheck.core.ground import ground
 from tdpcheck.core.system import Property
 from tdpcheck.core.verdict import Violated
-from tdpcheck.counterexamples.document import from_verdict
-from tdpcheck.counterexamples.dot import dot
+from tdpcheck.counterexamples.document import actor_of, from_verdict
+from tdpcheck.counterexamples.png import ZOOM, rasterised
 from tdpcheck.counterexamples.schema import Cex, load, write
-from tdpcheck.counterexamples.text import text
+from tdpcheck.counterexamples.svg import svg
+from tdpcheck.kernelc.patch import ChangedLine, apply, parse_change
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import KernelSource, Model, build, parse_source, shipped_source
 from tdpcheck.properties import PROPERTIES
@@ -38,14 +43,27 @@ class Fault:
     old: str = ""
     new: str = ""
 
-    def model(self) -> Model:
-        scenario = shipped_scenarios()[self.scenario]
-        source = shipped_source(scenario.design)
+    def source(self) -> KernelSource:
+        """The kernel C with the fault in it."""
+        source = shipped_source(shipped_scenarios()[self.scenario].design)
         if self.file:
             whole = source.files[self.file]
             assert whole.count(self.old) == 1, f"{self.name}: {self.file} no longer has exactly one place for the edit"
             source = KernelSource(source.design, {**source.files, self.file: whole.replace(self.old, self.new)})
-        return build(scenario, parse_source(source))
+        return source
+
+    def model(self) -> Model:
+        return build(shipped_scenarios()[self.scenario], parse_source(self.source()))
+
+    def quoted(self, cex: Cex) -> Cex:
+        """The document with the functions and the changed lines that a report quotes."""
+        before, after = shipped_source(shipped_scenarios()[self.scenario].design).files, self.source().files
+        changed: tuple[ChangedLine, ...] = ()
+        if self.file:
+            old, new = before[self.file].splitlines(keepends=True), after[self.file].splitlines(keepends=True)
+            diff = "".join(difflib.unified_diff(old, new, f"a/{self.file}", f"b/{self.file}"))
+            changed = apply(parse_change(diff.encode(), f"{self.name}.patch")[0], before).changed
+        return quoted(cex, parse_source(self.source()).functions, after, changed)
 
     def property_of(self, model: Model) -> Property:
         return PROPERTIES[self.prop] if self.prop in PROPERTIES else kernel_assertions(model.system.by_name["assertion_failed"])
@@ -109,17 +127,58 @@ _ALL = (
 FAULTS = {fault.name: fault for fault in _ALL}
 
 
+FORMS = {"text": "txt", "dot": "dot", "md": "md", "sarif": "sarif"}
+"""Which forms are kept of every fault, and how their files' names end."""
+LARGE = {
+    "html": "html",
+    "svg": "svg",
+    "svg-lanes": "lanes.svg",
+    "itf": "itf.json",
+    "graphml": "graphml",
+    "node-link": "graph.json",
+    "junit": "junit.xml",
+}
+SHOWN = "skip-iotlb-flush"
+"""Of one fault the forms are kept that are large."""
+
+
+def forms_of(name: str) -> dict[str, str]:
+    """The forms that are kept of a fault."""
+    return FORMS | (LARGE if name == SHOWN else {})
+
+
+def small_png(cex: Cex) -> bytes:
+    """The picture with a sixteenth of its pixels: it is kept, and compared pixel by pixel."""
+    return rasterised(svg(cex), zoom=ZOOM / 4)
+
+
 def remake(names: list[str]) -> None:
     """Find each fault again and keep its document and reports."""
     for name in names or list(FAULTS):
         fault = FAULTS[name]
         model = fault.model()
         prop = fault.property_of(model)
-        cex = from_verdict(model, prop, violation(model, prop, fault.depth), fault.change)
+        verdict = violation(model, prop, fault.depth)
+        # A solver may give another run tomorrow; the plainest one is always the same.
+        trace = plainest(model.system, model.geometry, prop, lambda m: actor_of(model, m.action, m.arguments))  # noqa: B023
+        assert trace is not None
+        assert trace.depth == verdict.depth
+        cex = fault.quoted(from_verdict(model, prop, replace(verdict, trace=trace), fault.change))
         (GOLDEN / f"{name}.cex.json").write_bytes(write(cex))
-        (GOLDEN / f"{name}.txt").write_text(text(cex))
-        (GOLDEN / f"{name}.dot").write_text(dot(cex))
+    remake_forms(names)
+
+
+def remake_forms(names: list[str]) -> None:
+    """Render each kept document again."""
+    for name in names or list(FAULTS):
+        for form, ending in forms_of(name).items():
+            (GOLDEN / f"{name}.{ending}").write_bytes(render(FAULTS[name].kept, form))
+        if name == SHOWN:
+            (GOLDEN / f"{name}.small.png").write_bytes(small_png(FAULTS[name].kept))
 
 
 if __name__ == "__main__":
-    remake(sys.argv[1:])
+    if sys.argv[1:2] == ["--forms"]:
+        remake_forms(sys.argv[2:])
+    else:
+        remake(sys.argv[1:])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import jsonschema
 import msgspec
 import pytest
 
@@ -15,7 +17,7 @@ from tdpcheck.core.system import Property
 from tdpcheck.core.trace import replays
 from tdpcheck.core.verdict import Violated
 from tdpcheck.counterexamples.document import Cex, from_verdict, load, replay, to_trace, write
-from tdpcheck.counterexamples.schema import states
+from tdpcheck.counterexamples.schema import json_schema, shipped_schema, states
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import Model, build, parse_source, shipped_source
 from tdpcheck.properties import PROPERTIES
@@ -106,6 +108,7 @@ def test_a_step_taken_too_early_names_its_guard(found: Found) -> None:
 
     assert misfit is not None
     assert (1, f"the guard of {steps[0].action}") == (misfit.step, misfit.reason.partition("(")[0])
+    assert re.search(r"\(\w+\.c:\d+\) does not hold: it needs pc\(\d\) == \w+:.*, but pc\[\d\] is \w+:", misfit.reason)
 
 
 def test_an_action_that_is_gone_is_named(found: Found) -> None:
@@ -192,11 +195,15 @@ def put(value: object, *path: str | int) -> Callable[[Raw], None]:
     return edit
 
 
+unmarked = [{"before": 1, "after": 3, "sentence": ""}]
+strange: Raw = {"steps": [{"number": 9, "actor": "a", "label": "b"}], "swaps": 0, "inserted": 0, "sentence": ""}
+
+
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (put(2, "schema"), "a newer form of counterexample (schema 2)"),
-        (put(0, "schema"), "another form of counterexample (schema 0)"),
+        (put(3, "schema"), "a newer form of counterexample (schema 3)"),
+        (put(1, "schema"), "another form of counterexample (schema 1)"),
         (put(True, "schema"), "not a counterexample"),
         (drop("violation"), "not a counterexample"),
         (drop("property"), "property"),
@@ -212,6 +219,13 @@ def put(value: object, *path: str | int) -> Callable[[Raw], None]:
         (put("nothing[0]", "steps", 0, "changes", 0, "cell"), "changes nothing[0], which the first state does not have"),
         (put(True, "steps", 0, "changes", 0, "old"), "but it was False"),
         (put(7, "steps", 0, "changes", 0, "new"), "changes the kind of"),
+        (put("guilty", "steps", 0, "mark"), "mark"),
+        (put([{"before": 4, "after": 2, "sentence": ""}], "causes"), "step 4 comes before step 2"),
+        (put([{"before": 4, "after": 9, "sentence": ""}], "causes"), "step 4 comes before step 9"),
+        (put([{"before": 1, "after": 3, "sentence": "", "schedule": strange["steps"]}], "causes"), "has other steps than the run"),
+        (put(unmarked, "causes"), "steps 1 and 3 are a cause, and are not marked so"),
+        (put(strange, "near_miss"), "the near miss has step 9, and the run has 7"),
+        (put(["ATS"], "needs"), "'ATS', which is not among the assumptions"),
     ],
     ids=lambda x: x if isinstance(x, str) else "",
 )
@@ -232,3 +246,19 @@ def test_what_is_no_document_at_all_is_refused(data: bytes) -> None:
     """Anything may be given on a command line."""
     with pytest.raises(InputError, match=r"^a: .*Give a file that"):
         load(data, "a")
+
+
+def test_the_published_schema_is_that_of_the_structs() -> None:
+    """Other programs read our documents by it; `python -m tdpcheck.counterexamples.schema` makes it again."""
+    assert json_schema() == shipped_schema().read_bytes()
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_kept_document_is_what_the_published_schema_says(name: str) -> None:
+    """Checked by a validator that is not ours; a document with another field is refused by it, too."""
+    validator = jsonschema.Draft202012Validator(json.loads(shipped_schema().read_bytes()))
+    raw = json.loads(write(FAULTS[name].kept))
+
+    assert [] == [error.message for error in validator.iter_errors(raw)]
+    assert not validator.is_valid(raw | {"surprise": 1})
+    assert not validator.is_valid(raw | {"schema": 1})

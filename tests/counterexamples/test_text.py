@@ -64,7 +64,7 @@ def test_steps_of_the_story_stay_where_the_table_has_no_room() -> None:
     queued = msgspec.structs.replace(kept.steps[2], changes=(), label="waits", effects=("waits",))
     middle = tuple(msgspec.structs.replace(queued, number=n) for n in range(4, 34))
     steps = (*kept.steps[:3], *middle, *(msgspec.structs.replace(s, number=s.number + 30) for s in kept.steps[3:]))
-    report = text(msgspec.structs.replace(kept, steps=steps, depth=37))
+    report = text(msgspec.structs.replace(kept, steps=steps, depth=37, causes=(), near_miss=None))
     shown = {int(line[:2]) for line in table(report) if line[:2].strip().isdigit()}
 
     assert {int(n) for n in re.findall(r"step (\d+)", report)} <= shown

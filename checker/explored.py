@@ -1,0 +1,293 @@
+"""From a complete exploration to a proof: clauses that are true of every reachable state, and inductive.
+
+That exploration visited everything is easily said. Here it becomes an invariant that somebody else can check. The reachable states
+serve as an oracle: a state that the solver needs to break a clause is unreachable, so some few of its cells together never have
+these values; the clause that says so is as general as the reachable states allow, and is then kept by every action or broken from
+another unreachable state. Each clause is asked about until it holds and never again, since clauses are only ever added.
+
+It differs from IC3 (Bradley: SAT-Based Model Checking without Unrolling, VMCAI 2011) in that generalising asks no solver.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+import z3
+from pysat.solvers import Solver
+
+from ..core.errors import EngineError
+from ..core.evaluate import Layout, State
+from ..core.ground import GroundSystem, bad, conjunction, disjunction, negation
+from ..core.sorts import Sort
+from ..core.system import Lemma, Property
+from .unroller import Unroller
+
+
+@dataclass(frozen=True)
+class Invariant:
+    """What was learned.
+
+    Args:
+        clauses: true of every reachable state; their conjunction is inductive and implies the properties, if `complete`.
+        reason: why it is not complete, if it is not.
+        queries: how often the solver was asked.
+    """
+
+    clauses: tuple[Lemma, ...]
+    complete: bool
+    reason: str = ""
+    queries: int = 0
+    seconds: float = 0.0
+
+
+def explored_invariant(
+    grounded: GroundSystem, states: Iterable[State], properties: Sequence[Property], *, timeout: float | None = None
+) -> Invariant:
+    """An inductive invariant that implies `properties`, from all reachable states of the system at this geometry.
+
+    Args:
+        states: every reachable state, in the layout of plain evaluation.
+        timeout: seconds.
+
+    Raises:
+        EngineError: the solver breaks a clause from a reachable state, or a reachable state violates a property: `states` are not
+            all states, or exploration and grounding disagree.
+    """
+    started = time.monotonic()
+    learner = _Learner(grounded, list(states), properties, None if timeout is None else started + timeout)
+    reason = ""
+    try:
+        learner.run()
+    except _OutOfTime as stop:
+        reason = str(stop)
+    except KeyboardInterrupt:
+        reason = "interrupted"
+    return Invariant(learner.clauses(), not reason, reason, learner.queries, time.monotonic() - started)
+
+
+class _OutOfTime(Exception):
+    """Why the learning ended early."""
+
+
+CONFLICTS = 20_000
+"""After how many conflicts the SAT solver lets us look at the clock."""
+
+Cube = tuple[tuple[int, frozenset[int]], ...]
+"""Cells (by number) with the values that they have: a set of states, none of them reachable. Its negation is a clause."""
+
+
+class _Learner:
+    """The reachable states as bit sets, the transition relation as clauses of a SAT solver, and what was learned."""
+
+    def __init__(self, grounded: GroundSystem, states: Sequence[State], properties: Sequence[Property], deadline: float | None) -> None:
+        position = Layout(grounded.system, grounded.geometry).position
+        self._grounded = grounded
+        self._cells = grounded.cells
+        self._deadline = deadline
+        self._all = (1 << len(states)) - 1
+        self._masks = [_masks(list(map(itemgetter(position[cell.name]), states))) for cell in self._cells]
+        self._domains = [range(_patterns(grounded.variable(cell))) for cell in self._cells]
+        self._properties = tuple(properties)
+        self._relation = _Relation(grounded, properties)
+        self.queries = 0
+        self.cubes: list[Cube] = []
+
+    def run(self) -> None:
+        """Learn until the clauses imply the properties and every action keeps every clause."""
+        for number, masks in enumerate(self._masks):
+            if len(masks) < len(self._domains[number]):
+                self._add(((number, frozenset(self._domains[number]) - masks.keys()),))
+        for place, prop in enumerate(self._properties):
+            self._exclude([self._relation.bad[place]], prop.name)
+        done = 0
+        while done < len(self.cubes):
+            self._exclude([-literal for literal in self._others(self.cubes[done], 1)], "a clause")
+            done += 1
+
+    def _exclude(self, goal: list[int], what: str) -> None:
+        """Learn until no state is left from which `goal` can come true."""
+        while (state := self._ask(goal)) is not None:
+            self._add(self._cube(state, what))
+
+    def _others(self, cube: Cube, step: int) -> list[int]:
+        """As literals of the SAT solver: the values that the cells of `cube` do not have in it."""
+        literal = self._relation.literal
+        return [literal[step][number][v] for number, values in cube for v in self._domains[number] if v not in values]
+
+    def _add(self, cube: Cube) -> None:
+        self.cubes.append(cube)
+        self._relation.solver.add_clause(self._others(cube, 0))
+
+    def _ask(self, goal: list[int]) -> list[int] | None:
+        """A state before the step from which `goal` can come true; None if there is none."""
+        solver = self._relation.solver
+        self.queries += 1
+        answer = None
+        while answer is None:
+            if self._deadline is not None and time.monotonic() > self._deadline:
+                raise _OutOfTime("the time is up")
+            solver.conf_budget(CONFLICTS)
+            answer = solver.solve_limited(assumptions=goal)
+        if not answer:
+            return None
+        model = solver.get_model()
+        true = {literal for literal in model if literal > 0}
+        return [
+            next(v for v, literal in enumerate(values) if (literal in true if literal > 0 else -literal not in true))
+            for values in self._relation.literal[0]
+        ]
+
+    def _cube(self, state: Sequence[int], what: str) -> Cube:
+        """Few cells of `state` whose values never come together, each widened to all values that never come with the others."""
+        masks = [self._masks[number].get(value, 0) for number, value in enumerate(state)]
+        chosen: list[int] = []
+        left = self._all
+        while left:
+            best = min(range(len(masks)), key=lambda number: (left & masks[number]).bit_count(), default=-1)
+            rest = left & masks[best] if masks else left
+            if rest == left:
+                raise EngineError(
+                    f"exploration: {what} is broken in a reachable state, so not every state was visited or two semantics differ"
+                )
+            chosen.append(best)
+            left = rest
+        kept = [masks[number] for number in chosen]
+        for place in reversed(range(len(chosen))):
+            if len(chosen) > 1 and not self._common(kept, place):
+                del chosen[place], kept[place]
+        return tuple(sorted(self._widened(chosen, kept)))
+
+    def _common(self, masks: Sequence[int], without: int) -> int:
+        """The reachable states in all of `masks` but one."""
+        found = self._all
+        for place, mask in enumerate(masks):
+            if place != without:
+                found &= mask
+        return found
+
+    def _widened(self, chosen: Sequence[int], masks: list[int]) -> list[tuple[int, frozenset[int]]]:
+        result = []
+        for place, number in enumerate(chosen):
+            others = self._common(masks, place)
+            values = frozenset(v for v in self._domains[number] if not others & self._masks[number].get(v, 0))
+            masks[place] = 0
+            for value in values:
+                masks[place] |= self._masks[number].get(value, 0)
+            result.append((number, values))
+        return result
+
+    def _term(self, cube: Cube) -> z3.BoolRef:
+        return conjunction([self._literal(number, values) for number, values in cube])
+
+    def _literal(self, number: int, values: frozenset[int]) -> z3.BoolRef:
+        """That a cell has one of these values."""
+        variable, domain = self._grounded.variable(self._cells[number]), self._domains[number]
+        if z3.is_bool(variable):
+            return variable if 1 in values else negation(variable)
+        if 2 * len(values) > len(domain):
+            return negation(disjunction([variable == value for value in domain if value not in values]))
+        return disjunction([variable == value for value in sorted(values)])
+
+    def clauses(self) -> tuple[Lemma, ...]:
+        """The clauses, each with a sentence in the model's own names."""
+        return tuple(
+            Lemma(f"clause_{number}", negation(self._term(cube)), self._sentence(cube)) for number, cube in enumerate(self.cubes, 1)
+        )
+
+    def _sentence(self, cube: Cube) -> str:
+        *given, (number, excluded) = sorted(cube, key=lambda literal: len(self._domains[literal[0]]))
+        then = self._says(number, frozenset(self._domains[number]) - excluded)
+        if not given:
+            return f"{then}."
+        return f"If {' and '.join(self._says(n, values) for n, values in given)}, then {then}."
+
+    def _says(self, number: int, values: frozenset[int]) -> str:
+        cell = self._cells[number]
+        if z3.is_bool(self._grounded.variable(cell)):
+            return f"{cell.name} holds" if values == {1} else f"{cell.name} does not hold"
+        kind = cell.var.kind
+        exists = {v for v in self._domains[number] if not isinstance(kind, Sort) or v < self._grounded.geometry.size(kind)}
+        show = kind.show if isinstance(kind, Sort) else str
+        named = sorted(values & exists)
+        others = [show(v) for v in sorted(exists - values)]
+        if 2 * len(named) > len(exists) and others:
+            return f"{cell.name} is {'not' if len(others) == 1 else 'none of'} {', '.join(others)}"
+        return f"{cell.name} is {' or '.join(show(v) for v in named) or 'nothing'}"
+
+
+class _Relation:
+    """One step of a grounded system for a SAT solver.
+
+    Args:
+        literal: by step (before and after), cell and value, the literal that the cell has the value.
+        bad: for each property, the literal that the state before the step violates it.
+    """
+
+    def __init__(self, grounded: GroundSystem, properties: Sequence[Property]) -> None:
+        unroller = Unroller(grounded)
+        goal = z3.Goal()
+        goal.add(unroller.transition(0))
+        names: list[str] = []
+        for step in (0, 1):
+            terms = []
+            for number, cell in enumerate(grounded.cells):
+                variable = grounded.variable(cell)
+                for value in [1] if z3.is_bool(variable) else range(_patterns(variable)):
+                    names.append(f"cell:{step}:{number}:{value}")
+                    terms.append(z3.Bool(names[-1]) == (variable if z3.is_bool(variable) else variable == value))
+            if step == 0:
+                for number, prop in enumerate(properties):
+                    names.append(f"bad:{number}")
+                    terms.append(z3.Bool(names[-1]) == bad(grounded, prop))
+            goal.add(unroller.at(z3.And(terms), step))
+        (clauses,) = z3.Then("simplify", "bit-blast", "tseitin-cnf")(goal)
+        variables, matrix = _dimacs(clauses.dimacs())
+        free = max([*variables.values(), *(abs(literal) for clause in matrix for literal in clause), 0])
+        for name in names:
+            if name not in variables:  # the clauses say nothing of it: it may be either
+                free += 1
+                variables[name] = free
+        self.literal: list[list[list[int]]] = [
+            [
+                [-variables[f"cell:{step}:{number}:1"], variables[f"cell:{step}:{number}:1"]]
+                if z3.is_bool(grounded.variable(cell))
+                else [variables[f"cell:{step}:{number}:{v}"] for v in range(_patterns(grounded.variable(cell)))]
+                for number, cell in enumerate(grounded.cells)
+            ]
+            for step in (0, 1)
+        ]
+        self.bad = [variables[f"bad:{number}"] for number in range(len(properties))]
+        self.solver: Any = Solver(name="glucose4", bootstrap_with=matrix)
+
+
+def _dimacs(text: str) -> tuple[dict[str, int], list[list[int]]]:
+    """The variables by name, and the clauses."""
+    variables: dict[str, int] = {}
+    clauses = []
+    for line in text.splitlines():
+        if line.startswith("c "):
+            _, number, name = line.split(" ", 2)
+            variables[name] = int(number)
+        elif not line.startswith("p"):
+            clauses.append([int(word) for word in line.split()[:-1]])
+    return variables, clauses
+
+
+def _patterns(variable: z3.ExprRef) -> int:
+    return 2 if z3.is_bool(variable) else int(2 ** variable.size())
+
+
+def _masks(column: Sequence[int]) -> Mapping[int, int]:
+    """For each value of a cell, the set of states that have it, as the bits of a number."""
+    numbers = {value: number for number, value in enumerate(dict.fromkeys(column))}
+    if len(numbers) == 1:
+        return {value: (1 << len(column)) - 1 for value in numbers}
+    if len(numbers) > 256:
+        return {value: sum(1 << place for place, one in enumerate(column) if one == value) for value in numbers}
+    digits = bytes(map(numbers.__getitem__, reversed(column)))  # the last state is the highest bit
+    tables = {value: bytes(48 + (other == number) for other in range(256)) for value, number in numbers.items()}
+    return {value: int(digits.translate(table), 2) for value, table in tables.items()}

@@ -1,0 +1,230 @@
+"""One question, several engines side by side: the first conclusive answer counts, and the others are stopped.
+
+A run that violates the property is conclusive once it replays here; a proof, once whoever asks accepts it. That nothing bad happens
+within the depth that was asked for is an answer that a proof would beat: for one it is waited as long again as the answer took. An
+engine that dies, runs out of memory or says what is not so costs its own answer. What was refuted by then is kept, whoever refuted it.
+
+Which engine answers may differ from run to run: that is what a race is. What is true does not.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import z3
+
+from ..core.errors import EngineError
+from ..core.evaluate import Evaluator
+from ..core.plain import PlainVerdict, plain_verdict, verdict_of
+from ..core.system import Property
+from ..core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
+from .bmc import INTERRUPTED, Progress, Subject, bmc
+from .kinduction import k_induction
+from .pdr import pdr
+from .processes import Answered, Child, Died, Failed, News, Said, Say, listen
+
+ENGINE = "portfolio"
+Engine = Callable[..., Verdict]
+"""Called with a subject, a property and a depth, and with `timeout` and `progress` by name."""
+Accept = Callable[[Proved], str]
+"""Why a proof is not accepted; empty if it is."""
+
+ENGINES: Mapping[str, Engine] = {"bmc": bmc, "pdr": pdr, "k-induction": k_induction}
+"""The engines that there are, the one that should have the processor first in front."""
+
+GRACE = 2.0
+"""Seconds beyond the time that engines have, in which they may still say what they know."""
+LEAST_WAIT = 1.0
+"""Seconds that a proof is waited for at least."""
+
+
+def portfolio(
+    subject: Subject,
+    prop: Property,
+    depth: int,
+    *,
+    engines: Mapping[str, Engine] | None = None,
+    timeout: float | None = None,
+    progress: Progress | None = None,
+    accept: Accept | None = None,
+    patience: float = 1.0,
+    memory: int | None = None,
+) -> Verdict:
+    """Put a question to several engines at once.
+
+    Args:
+        timeout: seconds for everything, the waiting for a proof included.
+        progress: told the greatest depth up to which some engine found nothing.
+        accept: asked of each proof before it counts.
+        patience: how many times as long as the search to `depth` took a proof is waited for after it.
+        memory: megabytes of address space for each engine.
+
+    Returns:
+        The first conclusive answer, which names its engine; HoldsUpTo at least `depth`; or Unknown with the greatest depth that was
+        searched, and with what became of each engine.
+    """
+    race = _Race(subject, prop, depth, timeout, progress, accept, patience)
+    try:
+        race.start(engines or ENGINES, memory)
+        return race.run()
+    except KeyboardInterrupt:
+        return race.interrupted()
+    finally:
+        race.end()
+
+
+@dataclass
+class _Race:
+    subject: Subject
+    prop: Property
+    depth: int
+    timeout: float | None
+    progress: Progress | None
+    accept: Accept | None
+    patience: float
+    started: float = field(default_factory=time.monotonic)
+    refuted: int = -1
+    by: str = ENGINE
+    bounded: HoldsUpTo | None = None
+    waits_until: float | None = None
+    ended: dict[str, str] = field(default_factory=dict)
+    running: dict[Child, str] = field(default_factory=dict)
+
+    @property
+    def spent(self) -> float:
+        return time.monotonic() - self.started
+
+    def start(self, engines: Mapping[str, Engine], memory: int | None) -> None:
+        for place, (name, engine) in enumerate(engines.items()):
+            self.running[Child(self._function(engine, place), memory=memory)] = name
+
+    def _function(self, engine: Engine, place: int) -> Callable[[Say], object]:
+        def answer(say: Say) -> tuple[PlainVerdict, str]:
+            if place:
+                os.nice(5)
+            verdict = engine(self.subject, self.prop, self.depth, timeout=self.timeout, progress=say)
+            return plain_verdict(verdict), _written(verdict)
+
+        return answer
+
+    def run(self) -> Verdict:
+        """Hear the engines until one has a conclusive answer, or there is nobody or no time left."""
+        while self.running:
+            left = self._left()
+            if left is not None and left <= 0:
+                break
+            for child, news in listen(self.running, left):
+                verdict = self._hear(child, news)
+                if verdict is not None:
+                    return verdict
+        if self.bounded is not None:
+            return replace(self.bounded, seconds=self.spent)
+        reason = "the time is up" if self.running else "; ".join(f"{name}: {why}" for name, why in self.ended.items()) or "nobody was asked"
+        return Unknown(reason, self.by, self.refuted, seconds=self.spent)
+
+    def _left(self) -> float | None:
+        """How long there is still something to wait for."""
+        ends = [e for e in (self.waits_until, None if self.timeout is None else self.started + self.timeout + GRACE) if e is not None]
+        return min(ends) - time.monotonic() if ends else None
+
+    def _hear(self, child: Child, news: News) -> Verdict | None:
+        """The conclusive answer, if this is one."""
+        name = self.running[child]
+        if isinstance(news, Said):
+            self._refuted(name, int(news.value))
+            return None
+        del self.running[child]
+        match news:
+            case Answered(value=(verdict, invariant)):
+                return self._weigh(name, verdict, invariant)
+            case Died(reason=reason):
+                self.ended[name] = reason
+            case Failed(kind="KeyboardInterrupt"):
+                raise KeyboardInterrupt
+            case Failed(kind="MemoryError", message=message):
+                self.ended[name] = message
+            case _:
+                self.ended[name] = f"a fault of tdpcheck itself: {news}"
+        return None
+
+    def _weigh(self, name: str, plain: PlainVerdict, invariant: str) -> Verdict | None:
+        try:
+            verdict = verdict_of(plain, self.prop, _evaluator(self.subject))
+        except EngineError as wrong:
+            self.ended[name] = f"a fault of tdpcheck itself: {wrong}"
+            return None
+        match verdict:
+            case Violated():
+                return replace(verdict, seconds=self.spent)
+            case Proved():
+                verdict = replace(verdict, invariant=_read(invariant), seconds=self.spent)
+                refused = self.accept(verdict) if self.accept is not None else ""
+                if not refused:
+                    return verdict
+                self.ended[name] = f"its proof is not accepted: {refused}"
+            case HoldsUpTo(depth=depth):
+                self._refuted(name, depth)
+                self.ended[name] = f"nothing within {depth} steps"
+                if depth >= self.depth and self.bounded is None:
+                    self.bounded = verdict
+                    self.waits_until = time.monotonic() + max(LEAST_WAIT, self.patience * self.spent)
+            case Unknown(reason=reason, depth=depth):
+                if reason.startswith(INTERRUPTED):
+                    raise KeyboardInterrupt
+                self._refuted(name, depth)
+                self.ended[name] = reason
+        return None
+
+    def _refuted(self, name: str, depth: int) -> None:
+        if depth > self.refuted:
+            self.refuted, self.by = depth, name
+            if self.progress is not None:
+                self.progress(depth)
+
+    def interrupted(self) -> Verdict:
+        """What is known when the user wants no more: engines are asked once what they know."""
+        for child in self.running:
+            child.interrupt()
+        deadline = time.monotonic() + GRACE
+        while self.running and time.monotonic() < deadline:
+            for child, news in listen(self.running, deadline - time.monotonic()):
+                name = self.running[child]
+                if isinstance(news, Said):
+                    self._refuted(name, int(news.value))
+                    continue
+                del self.running[child]
+                if isinstance(news, Answered):
+                    plain, _ = news.value
+                    if isinstance(plain, HoldsUpTo | Unknown):
+                        self._refuted(name, plain.depth)
+        if self.bounded is not None:
+            return replace(self.bounded, seconds=self.spent)
+        return Unknown(INTERRUPTED, self.by, self.refuted, seconds=self.spent)
+
+    def end(self) -> None:
+        """Leave no engine running."""
+        for child in self.running:
+            child.kill()
+        self.running.clear()
+
+
+def _evaluator(subject: Subject) -> Evaluator:
+    return Evaluator(*subject) if isinstance(subject, tuple) else Evaluator(subject.system, subject.geometry)
+
+
+def _written(verdict: Verdict) -> str:
+    """The invariant of a proof as SMT-LIB, since terms do not cross between processes."""
+    invariant = verdict.invariant if isinstance(verdict, Proved) else ()
+    if not invariant:
+        return ""
+    solver = z3.Solver()
+    solver.add(*invariant)
+    text: str = solver.to_smt2()
+    return text
+
+
+def _read(text: str) -> tuple[z3.BoolRef, ...]:
+    return tuple(z3.parse_smt2_string(text)) if text else ()

@@ -1,0 +1,219 @@
+"""A function in a process of its own: what it says on the way, what it answers, and how it ended if it does not.
+
+A process is forked, so that it begins with everything that was built already, and its answer is sent back through a pipe that
+nobody else writes to: one that is killed takes nothing with it but its own answer. (A pool whose workers share a queue can be
+stopped for good by one that dies while it holds the queue's lock.) A process lives in a group of its own, so that Control-C
+reaches its parent alone, which passes it on once; and it dies with its parent, however that ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import pickle
+import resource
+import signal
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from types import FrameType
+from typing import Any, Generic, TypeVar
+
+import z3
+
+T = TypeVar("T")
+Say = Callable[[object], None]
+"""Tells the parent something on the way."""
+
+_FORK = multiprocessing.get_context("fork")
+_PR_SET_PDEATHSIG = 1
+_SOLVER_SHARE = 0.8
+"""How much of a limit a solver may use: it says that it has no more while Python still can."""
+MEGABYTE = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Said:
+    """Something on the way."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Answered(Generic[T]):
+    """What the function returned."""
+
+    value: T
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The function raised this: the name of its type, and its message."""
+
+    kind: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}" if self.message else self.kind
+
+
+@dataclass(frozen=True)
+class Died:
+    """The process ended without an answer: how."""
+
+    reason: str
+
+
+OUT_OF_MEMORY = "out of memory"
+News = Said | Answered[Any] | Failed | Died
+
+
+class Child:
+    """A function that runs in a process of its own, which begins at once.
+
+    Args:
+        function: is handed a way to say something on the way. What it says and returns must be picklable.
+        memory: megabytes of address space that it may use.
+    """
+
+    def __init__(self, function: Callable[[Say], object], *, memory: int | None = None) -> None:
+        self._receiver, sender = _FORK.Pipe(duplex=False)
+        self._process = _FORK.Process(target=_live, args=(function, sender, memory, os.getpid()))
+        self.started = time.monotonic()
+        self._process.start()
+        sender.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid or 0
+
+    @property
+    def connection(self) -> Connection:
+        """Readable when there is news."""
+        return self._receiver
+
+    def news(self) -> News:
+        """The next thing that it said; waits for it. After anything but `Said` there is no more."""
+        try:
+            news: News = self._receiver.recv()
+        except (EOFError, OSError, pickle.UnpicklingError):
+            self._process.join()
+            news = Died(_ending(self._process.exitcode))
+        if not isinstance(news, Said):
+            self._end()
+        return news
+
+    def interrupt(self) -> None:
+        """Pass Control-C on: it may still answer with what it knows."""
+        self._signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End it, and whatever it started itself."""
+        self._signal(signal.SIGKILL)
+        self._end()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process.is_alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def _end(self) -> None:
+        self._receiver.close()
+        self._process.join()
+
+
+def listen(children: Collection[Child], timeout: float | None = None) -> Iterator[tuple[Child, News]]:
+    """One piece of news of each child that has some; waits until there is any, or for so many seconds."""
+    if not children:
+        return  # nobody will ever speak
+    by_connection = {child.connection: child for child in children}
+    for ready in wait(list(by_connection), timeout):
+        assert isinstance(ready, Connection)
+        yield by_connection[ready], by_connection[ready].news()
+
+
+def _live(function: Callable[[Say], object], sender: Connection, memory: int | None, parent: int) -> None:
+    """The whole life of a child; it ends without Python's farewell, which would flush what the parent wrote."""
+    code = 1
+    try:
+        _settle(memory, parent)
+        answer = _outcome(function, lambda value: _send(sender, Said(value)))
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        sender.send(answer)
+        code = 0
+    except BaseException:  # nobody is there to hear of it
+        code = 1
+    finally:
+        os._exit(code)
+
+
+def _send(sender: Connection, news: News) -> None:
+    """Send all of it: an interrupt waits, for half a message would spoil the ones after it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        sender.send(news)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _outcome(function: Callable[[Say], object], say: Say) -> Answered[Any] | Failed:
+    soft_limit = resource.getrlimit(resource.RLIMIT_AS)
+    try:
+        return Answered(function(say))
+    except KeyboardInterrupt:
+        return Failed("KeyboardInterrupt", "")
+    except MemoryError:
+        resource.setrlimit(resource.RLIMIT_AS, (soft_limit[1], soft_limit[1]))  # room to say so
+        return Failed("MemoryError", _no_memory(soft_limit[0]))
+    except z3.Z3Exception as error:
+        resource.setrlimit(resource.RLIMIT_AS, (soft_limit[1], soft_limit[1]))
+        if "memory" in str(error):
+            return Failed("MemoryError", f"the solver is {_no_memory(soft_limit[0])}")
+        return Failed(type(error).__name__, str(error))
+    except Exception as error:
+        if os.environ.get("TDPCHECK_DEBUG"):
+            import traceback
+
+            traceback.print_exc()
+        return Failed(type(error).__name__, str(error))
+
+
+def _no_memory(limit: int) -> str:
+    return OUT_OF_MEMORY if limit in (resource.RLIM_INFINITY, -1) else f"{OUT_OF_MEMORY} ({limit // MEGABYTE} MB were allowed)"
+
+
+def _settle(memory: int | None, parent: int) -> None:
+    """What a child does before anything else."""
+    os.setpgid(0, 0)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before we asked to die with it
+        os._exit(1)
+    signal.signal(signal.SIGINT, _interrupted)
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("500")  # if the machine runs out of memory, a question is lost rather than the run
+    if memory is not None:
+        limit = memory * MEGABYTE
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        if hard == resource.RLIM_INFINITY or limit < hard:
+            resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+        z3.set_param("memory_max_size", max(1, int(memory * _SOLVER_SHARE)))
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough, and a second one would break the answer
+    raise KeyboardInterrupt
+
+
+def _ending(code: int | None) -> str:
+    """How a process ended that gave no answer."""
+    if code is not None and code < 0:
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        hint = ", perhaps because the machine ran out of memory" if -code == signal.SIGKILL else ""
+        return f"its process was killed ({name}{hint})"
+    return f"its process ended without an answer (exit code {code})"

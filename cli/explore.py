@@ -1,0 +1,87 @@
+"""`tdpcheck explore`: go through a scenario by hand, in the terminal or on a local web page."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from ..core.errors import InputError
+from ..model.scenario import Scenario
+from .changes import Version, touched, versions
+from .explorer.session import Session
+from .run import selected_scenarios
+from .sources import built, files_of, kernel_given
+from .statements import ASSERTIONS
+
+
+@click.command()
+@click.argument("scenario", metavar="SCENARIO")
+@click.option("--change", metavar="FILE", help="Explore the code with this patch, mbox (all of it) or TOML overlay.")
+@click.option("--kernel", metavar="DIR", help="Lift functions from this kernel tree.")
+@click.option("--rev", metavar="REF", help="Read the kernel tree at this git revision.")
+@click.option("--property", "properties", multiple=True, metavar="NAME", help="Watch this property; may be given again.")
+@click.option("--from", "stored", metavar="FILE", help="Begin with a stored run: *.cex.json, or *.trace.json that was saved here.")
+@click.option("--out", metavar="DIR", default=".", show_default=True, help="Where the terminal saves a run.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Of the random walks.")
+@click.option("--web", is_flag=True, help="Serve a page on 127.0.0.1 instead.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, metavar="N", help="Of the page; 0: any that is free.")
+def explore(
+    scenario: str, change: str | None, kernel: str | None, rev: str | None, properties: tuple[str, ...], stored: str | None, out: str,
+    seed: int, web: bool, port: int,
+) -> None:  # fmt: skip
+    """Choose each step of SCENARIO (a name, or FILE.toml) yourself.
+
+    No solver is asked: what may happen next, and what each property says, is plain evaluation.
+    """
+    if not web and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise InputError("explore needs a terminal for its input and output; with --web it serves a page instead")
+    data = _stored(stored)
+    session = begun(scenario, properties, change, kernel, rev)
+    if data is not None and stored is not None:
+        session.load(data, stored)
+    if web:
+        # Imported where they are used: `tdpcheck --help` needs neither a server nor a terminal.
+        from .explorer.web import listening, serve
+
+        server = listening(session, port, seed)
+        click.echo(f"Open {server.url}\nCtrl-C ends it. It listens on this machine only, and writes nothing.", err=True)
+        serve(server)
+        click.echo("The explorer has ended.", err=True)
+    else:
+        from .explorer.terminal import Explorer
+
+        Explorer(session, Path(out), seed).run()
+
+
+def begun(scenario: str, properties: Sequence[str], change: str | None, kernel: str | None, rev: str | None) -> Session:
+    """A session in the model of a scenario, after every patch of the change.
+
+    Raises:
+        InputError: an unknown name, or a scenario, change or tree that cannot be used.
+        Refusal: kernel C outside the subset that can be reached.
+    """
+    (chosen,) = selected_scenarios([scenario], properties)
+    tree = kernel_given(kernel, rev, lambda said: click.echo(said, err=True))
+    known: tuple[Version, ...] = tuple(versions(change, files_of(tree)))
+    number = len(known) - 1
+    own = known[number].scenario(chosen)
+    model = built(own, tree, known[number].files, touched(known, number)).model
+    return Session(model, tuple(properties) or watched(own), known[number].name or None)
+
+
+def watched(scenario: Scenario) -> tuple[str, ...]:
+    """The properties that `verify` asks there."""
+    return tuple(dict.fromkeys((*scenario.expect, ASSERTIONS)))
+
+
+def _stored(path: str | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        why = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        raise InputError(f"{path}: {why}; give a *.cex.json or *.trace.json") from None

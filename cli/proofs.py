@@ -1,0 +1,84 @@
+"""A proof is told only after two solvers accepted its certificate, each in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..checker.certificate import grounded, parametric, statement_of
+from ..checker.explored import explored_invariant
+from ..checker.induction import EVERY_SIZE
+from ..checker.recheck import Rechecked, recheck
+from ..core.errors import TdpcheckError
+from ..core.evaluate import State
+from ..core.ground import GroundSystem
+from ..core.system import Property
+from ..core.verdict import Proved
+from ..model.system import Model
+from .lemmas import offered
+from .survey import PlainProof
+
+
+@dataclass(frozen=True)
+class Certified:
+    """A certificate, and why it is refused; empty if it is not."""
+
+    text: str
+    refused: str = ""
+
+
+def certified(model: Model, system: GroundSystem, prop: Property, proof: Proved) -> Certified:
+    """The certificate of a proof about a model, checked by two solvers against today's system and property."""
+    try:
+        text, of = _written(model, system, prop, proof)
+        checked = recheck(text, of=of)
+    except TdpcheckError as error:
+        return Certified("", f"no certificate: {error}")
+    return Certified(text, "" if checked.accepted else f"second solver: {_why(checked)}")
+
+
+def certified_states(
+    model: Model, system: GroundSystem, properties: Sequence[Property], states: Sequence[State], *, timeout: float | None = None
+) -> PlainProof:
+    """A complete exploration as a proof of the properties that hold: clauses that are inductive, checked by two solvers.
+
+    Raises:
+        EngineError: exploration and grounding disagree.
+    """
+    names = tuple(prop.name for prop in properties)
+    learned = explored_invariant(system, states, properties, timeout=timeout)
+    if not learned.complete or not properties:
+        return PlainProof(names, given_up=learned.reason or "nothing holds")
+    text = grounded(system, properties, learned.clauses, digest=model.digest, scenario=model.scenario.name)
+    checked = recheck(text, of=statement_of(system, properties))
+    clauses = tuple(clause.name for clause in learned.clauses)
+    if checked.accepted:
+        return PlainProof(names, clauses, learned.queries, text)
+    why = f"second solver: {_why(checked)}"
+    return PlainProof(names, refused=why) if checked.refused else PlainProof(names, given_up=why)
+
+
+def _written(model: Model, system: GroundSystem, prop: Property, proof: Proved) -> tuple[str, str]:
+    """The certificate, and what it must be about."""
+    about = {"digest": model.digest, "scenario": model.scenario.name}
+    if proof.sizes != EVERY_SIZE:
+        return grounded(system, prop, proof.invariant, **about), statement_of(system, prop)
+    found = offered(model, prop)
+    if found is None:
+        raise TdpcheckError("the model offers no system over uninterpreted sorts")
+    general, stated = found
+    used = [lemma for lemma in stated.lemmas if lemma.name in proof.lemmas]
+    return parametric(general, stated, used, **about), statement_of(general, stated)
+
+
+def _why(checked: Rechecked) -> str:
+    if checked.reason:
+        return checked.reason
+    parts = [f"{a.solver} says {a.verdict}" + (f" ({a.reason})" if a.reason else "") for a in checked.answers if not a.accepted]
+    return ", ".join(parts) or "nobody was asked"
+
+
+def short_hash(certificate: str) -> str:
+    """The name of a certificate in a verdict's line."""
+    return hashlib.sha256(certificate.encode()).hexdigest()[:12]

@@ -1,0 +1,51 @@
+"""`tdpcheck report`: a whole run as a page, as Markdown and as a mail, and what is news against an earlier one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from . import output
+from .reports.compare import Comparison
+from .reports.mail import mail
+from .reports.markdown import markdown
+from .reports.overview import Overview
+from .reports.page import page
+from .reports.stored import read_run
+
+Form = Callable[[Overview, Comparison | None], str]
+FILES: dict[str, tuple[str, Form]] = {"html": ("index.html", page), "md": ("report.md", markdown), "text": ("report.txt", mail)}
+"""What a report consists of: its forms, what their files are called, and who writes them."""
+
+
+@click.command()
+@click.argument("out", metavar="OUT")
+@click.option("--against", metavar="OLD", help="Say what is news against the run in this folder.")
+@click.option("--as", "form", type=click.Choice(list(FILES)), help="Print this form; leave no files.")
+@click.pass_context
+def report(context: click.Context, out: str, against: str | None, form: str | None) -> None:
+    r"""Make a report of the run that `verify --out OUT` left.
+
+    \b
+    Leaves index.html, report.md (for a pull request) and report.txt (for a mail) there.
+    Exit code: 0 it is made; 2 bad input; with --against also
+    1 some answer turned red, 3 some answer is unknown now.
+    """
+    stored = read_run(out)
+    view = Overview(stored)
+    compared = Comparison(Overview(read_run(against)), view) if against is not None else None
+    for left in stored.left.values():
+        if left.fault:
+            click.echo(f"not told step by step: {left.fault}", err=True)
+    if form is not None:
+        click.echo(FILES[form][1](view, compared), nl=False)
+    else:
+        made = {name: write(view, compared) for name, write in FILES.values()}
+        for name, content in made.items():
+            output.write(Path(out) / name, content.encode())
+        click.echo(f"{view.headline} See {Path(out) / 'index.html'}, {', '.join(n for n in made if n != 'index.html')}")
+        if compared is not None:
+            click.echo(compared.headline)
+    context.exit(compared.exit_code if compared is not None else 0)

@@ -1,0 +1,147 @@
+"""The interleaving as a picture: one lane an actor, time downwards, the source line beside each step."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+from .report import acting, folded, place
+from .schema import Cex, Step
+from .text import TOGETHER
+
+NAMESPACE = "http://www.w3.org/2000/svg"
+SANS = "Helvetica,Arial,sans-serif"
+INK, FAINT, RED, PAPER, GRID = "#263238", "#607d8b", "#c62828", "#ffffff", "#cfd8dc"
+FILL = {"thread": "#e3f2fd", "iommu": "#fff3e0", "vcpu": "#ede7f6"}
+SIZE, LINE, PAD, HEAD, BETWEEN = 12, 15, 5, 30, 5
+LEAST = 130
+"""The narrowest lane in which a label can be read."""
+BRACKET, MOST = 14, 5
+"""How far apart the brackets of causes are, and how many are drawn."""
+NARROW, WIDE = frozenset("iljtfrI.,:;'|!()[]- "), frozenset("mwMW@%")
+
+
+def lanes(cex: Cex) -> bytes:
+    """The interleaving alone, as one SVG file."""
+    group, width, height = drawn(cex, 760)
+    root = ET.Element(tag("svg"), {"width": f"{width + 20:g}", "height": f"{height + 20:g}", "role": "img"})
+    root.set("viewBox", f"0 0 {width + 20:g} {height + 20:g}")
+    ET.SubElement(root, tag("title")).text = clean(f"{cex.prop.name} in {cex.scenario.name}, step by step")
+    ET.SubElement(root, tag("rect"), {"width": f"{width + 20:g}", "height": f"{height + 20:g}", "fill": PAPER})
+    group.set("transform", "translate(10 10)")
+    root.append(group)
+    return written(root)
+
+
+def written(root: ET.Element) -> bytes:
+    """A whole SVG file."""
+    ET.register_namespace("", NAMESPACE)
+    made: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return made + b"\n"
+
+
+def drawn(cex: Cex, width: float, step: int | None = None) -> tuple[ET.Element, float, float]:
+    """The lanes as a group of shapes with their width (at least `width`) and height; `step` is set off from the others."""
+    shown = [s for s in cex.steps if not folded(cex, s)]
+    names = [n for n in acting(cex) if any(s.actor == n for s in shown)]
+    kinds = {a.name: a.kind for a in cex.actors}
+    gutter = 30 + max((text_width(place(s.sources[0]), 11) + 14 for s in shown if s.sources), default=0)
+    margin = BRACKET * min(len(cex.causes), MOST) + 4 if cex.causes else 0
+    width = max(width, gutter + LEAST * len(names) + margin)
+    end = width - margin
+    lane = (end - gutter) / max(1, len(names))
+    group = ET.Element(tag("g"), {"class": "lanes"})
+    under = ET.SubElement(group, tag("g"))
+    y = float(HEAD)
+    places: dict[int, tuple[float, float]] = {}
+    for number, name in enumerate(names):
+        words(group, gutter + lane * (number + 0.5), 18, _fitted(name, lane - 12, 13), size=13, bold=True, anchor="middle")
+    for each in shown:
+        left = gutter + lane * names.index(each.actor) + 4
+        height = _step(group, cex, each, (left, y, lane - 8), FILL.get(kinds[each.actor], "#eceff1"), step)
+        places[each.number] = (left + lane - 8, y + height / 2)
+        y += height + BETWEEN
+    for number in range(len(names) + 1):
+        x = f"{gutter + lane * number:g}"
+        ET.SubElement(under, tag("line"), {"x1": x, "x2": x, "y1": "4", "y2": f"{y:g}", "stroke": GRID})
+    ET.SubElement(under, tag("line"), {"x1": "0", "x2": f"{end:g}", "y1": f"{HEAD - 4}", "y2": f"{HEAD - 4}", "stroke": GRID})
+    _causes(under, cex, places, end)
+    hidden = len(cex.steps) - len(shown)
+    if hidden:
+        y += 12
+        words(group, 0, y, f"{hidden} step{'s' if hidden != 1 else ''} folded", size=11, colour=FAINT)
+        y += 4
+    return group, width, y
+
+
+def _step(parent: ET.Element, cex: Cex, step: Step, at: tuple[float, float, float], fill: str, current: int | None) -> float:
+    x, y, width = at
+    lines = wrapped(step.label, width - 2 * PAD - 4, SIZE)
+    height = LINE * len(lines) + 2 * PAD
+    breaks, cause = step.number == cex.depth, step.mark == "cause"
+    box = {"x": f"{x:g}", "y": f"{y:g}", "width": f"{width:g}", "height": f"{height:g}", "rx": "4", "fill": fill}
+    box |= {"stroke": RED if breaks else INK if step.number == current else GRID, "stroke-width": "2" if breaks or cause else "1"}
+    ET.SubElement(parent, tag("rect"), box)
+    if cause:
+        ET.SubElement(parent, tag("rect"), {"x": f"{x:g}", "y": f"{y:g}", "width": "4", "height": f"{height:g}", "fill": RED})
+    for number, line in enumerate(lines):
+        words(parent, x + PAD + 4, y + PAD + 11 + LINE * number, line, size=SIZE, bold=cause or breaks)
+    words(parent, 20, y + PAD + 11, str(step.number), size=SIZE, bold=True, anchor="end", colour=RED if breaks else INK)
+    if step.sources:
+        words(parent, 30, y + PAD + 11, place(step.sources[0]), size=11, colour=FAINT)
+    return height
+
+
+def _causes(parent: ET.Element, cex: Cex, places: dict[int, tuple[float, float]], end: float) -> None:
+    """A bracket at the right for each order that the violation needs, with its arrow at the later step."""
+    found = [c for c in cex.causes if c.before in places and c.after in places]
+    for number, cause in enumerate(found[:MOST]):
+        (x1, y1), (x2, y2) = places[cause.before], places[cause.after]
+        x = end + BRACKET * (number + 1) - 4
+        style = {"fill": "none", "stroke": RED, "stroke-width": "1.5", "stroke-dasharray": "5 3", "class": "cause"}
+        ET.SubElement(parent, tag("path"), {"d": f"M{x1:g},{y1:g} H{x:g} V{y2:g} H{x2 + 7:g}", **style})
+        ET.SubElement(parent, tag("path"), {"d": f"M{x2 + 9:g},{y2 - 4:g} L{x2 + 2:g},{y2:g} L{x2 + 9:g},{y2 + 4:g} z", "fill": RED})
+
+
+def tag(name: str) -> str:
+    """The name of an SVG element."""
+    return f"{{{NAMESPACE}}}{name}"
+
+
+def words(
+    parent: ET.Element, x: float, y: float, said: str, *, size: int, bold: bool = False, colour: str = INK, anchor: str = "start"
+) -> None:
+    """One line of text, as text."""
+    style = {"x": f"{x:g}", "y": f"{y:g}", "font-family": SANS, "font-size": str(size), "fill": colour, "text-anchor": anchor}
+    element = ET.SubElement(parent, tag("text"), style | ({"font-weight": "bold"} if bold else {}))
+    element.text = clean(said)
+
+
+def clean(said: str) -> str:
+    """Without what XML forbids."""
+    return "".join(c if c.isprintable() else "?" for c in said)
+
+
+def text_width(said: str, size: float) -> float:
+    """About how wide a line is, rather more than less: no font is asked, so that the answer is the same everywhere."""
+    return size * sum(0.3 if c in NARROW else 0.86 if c in WIDE else 0.7 if c.isupper() else 0.57 for c in said)
+
+
+def wrapped(said: str, width: float, size: float) -> list[str]:
+    """Lines that fit; a word that does not is cut. 'gfn 1 -> A' and its like stay on one line."""
+    lines = [""]
+    for held in TOGETHER.sub(lambda m: m[0].replace(" ", "\0"), said).split():
+        word = held.replace("\0", " ")
+        joined = f"{lines[-1]} {word}".strip()
+        if lines[-1] and text_width(joined, size) > width:
+            lines.append(_fitted(word, width, size))
+        else:
+            lines[-1] = joined if text_width(joined, size) <= width else _fitted(joined, width, size)
+    return lines
+
+
+def _fitted(said: str, width: float, size: float) -> str:
+    if text_width(said, size) <= width:
+        return said
+    while said and text_width(said + "..", size) > width:
+        said = said[:-1]
+    return said + ".."

@@ -1,0 +1,75 @@
+"""A run as a Mermaid sequence chart: who does what to the page table, to host memory and to the caches, time downwards."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from .report import acting, folded, place
+from .scene import split_cell
+from .schema import Cex, Step
+
+SHARED = (
+    ("tables", "page table", ("pmd_", "pte_", "pt_", "root_")),
+    ("memory", "host memory", ("host_", "frame_free")),
+)
+"""What actors act on: an id, a name, and how its variables begin."""
+QUEUE = "inv_submitted"
+
+
+def mermaid(cex: Cex) -> str:
+    """The chart, without the fence that Markdown puts around it."""
+    ids = {name: f"a{n}" for n, name in enumerate(acting(cex))}
+    body = [line for step in cex.steps if not folded(cex, step) for line in _step(cex, step, ids)]
+    used = {i for i, _, _ in SHARED if any(f">>{i}:" in line or line.startswith(f"  {i}-") for line in body)}
+    threads = {a.name for a in cex.actors if a.kind == "thread"}
+    heads = [f"  participant {ids[n]} as {_text(n)}" for n in ids if n in threads]
+    heads += [f"  participant {i} as {name}" for i, name, _ in SHARED if i in used]
+    heads += [f"  participant {ids[n]} as {_text(n)}" for n in ids if n not in threads]
+    hidden = sum(folded(cex, s) for s in cex.steps)
+    who = ids[cex.steps[-1].actor] if cex.steps else "start"
+    heads = heads or [f"  participant {who} as the first state"]
+    tail = [f"  Note over {who}: VIOLATED: {_text(i.sentence)}" for i in cex.violation[:3]]
+    note = [f"  %% {hidden} step{'s' if hidden != 1 else ''} folded"] if hidden else []
+    return "\n".join(["sequenceDiagram", *heads, *body, *note, *tail]) + "\n"
+
+
+def _step(cex: Cex, step: Step, ids: dict[str, str]) -> Iterator[str]:
+    who, to = ids[step.actor], _target(cex, step, ids)
+    at = f" ({place(step.sources[0])})" if step.sources else ""
+    mark = " [cause]" if step.mark == "cause" else ""
+    said = _text(f"{step.number}. {step.label}{at}{mark}")
+    if to is None:
+        yield f"  Note over {who}: {said}"
+    elif step.effects and _fills(step):
+        yield f"  {to}-->>{who}: {said}"
+    else:
+        yield f"  {who}->>{to}: {said}"
+
+
+def _fills(step: Step) -> bool:
+    """Whether something is only read into a cache."""
+    return all(split_cell(c.cell)[0].startswith(("iotlb_", "psc_", "tlb_")) for c in step.changes)
+
+
+def _target(cex: Cex, step: Step, ids: dict[str, str]) -> str | None:
+    """On what, or with whom, a step acts; None if it only concerns the actor itself."""
+    changed = [split_cell(c.cell) for c in step.changes]
+    for var, index in changed:
+        if var == QUEUE:
+            thread = [a.name for a in cex.actors if a.kind == "thread"][index[0]]
+            other = thread if step.actor != thread else f"iommu {index[1]}"
+            if other in ids:
+                return ids[other]
+    for i, _, prefixes in SHARED:
+        if step.effects and any(var.startswith(prefixes) and not var.startswith("pt_unlinked") for var, _ in changed):
+            return i
+    if changed and _fills(step):
+        return "tables"
+    return None
+
+
+def _text(words: str) -> str:
+    """Words that no parser of Mermaid takes for anything else; `#35;` and its like are how it writes characters."""
+    clean = "".join(c if c.isprintable() else "?" for c in words)
+    return re.sub(r'[#;<>&"%{}]', lambda m: f"#{ord(m[0])};", clean)

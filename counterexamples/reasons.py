@@ -1,0 +1,147 @@
+"""What was found about a run, in words: causes, near miss, what it takes for granted, and what tells it from other runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from pathlib import PurePosixPath
+
+import msgspec
+
+from .causes import Found
+from .scene import listed
+from .schedule import Schedule, Scheduler
+from .schema import Cause, Cex, NearMiss, Signature, Step, Turn
+
+Tell = Callable[[Schedule], tuple[Turn, ...]]
+
+ASSUMED: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("an IOMMU may cache any non-leaf entry that a walk can reach, at any time", ("psc_fill",)),
+    ("an IOMMU may cache any leaf that a walk can reach, at any time", ("iotlb_fill",)),
+    ("an IOMMU caches a 2 MiB leaf as one translation", ("iotlb_fill_huge",)),
+    ("an invalidation completes some time after it was queued", ("inv_complete",)),
+    ("a vCPU that runs guest code may cache any translation of its root", ("tlb_fill",)),
+    ("a vCPU enters and leaves the guest at any time, and flushes at entry", ("vcpu_enter", "vcpu_exit")),
+    ("a vCPU loads another root when it is told to, at any time", ("vcpu_load_root",)),
+    ("call_rcu() waits for the readers of that moment, no longer", ("rcu_callback",)),
+)
+"""What the machine is assumed to do, and the actions by which it does it. More is in docs/machine.md; these can be needed by a run."""
+ALWAYS = ("memory is sequentially consistent", "any thread that may take a lock may be the next")
+
+
+def explained(cex: Cex, scheduler: Scheduler, found: Found, tell: Tell) -> Cex:
+    """The document with what was found of its run."""
+    steps = tuple(msgspec.structs.replace(s, mark=mark) for s, mark in zip(cex.steps, found.marks, strict=True))
+    causes = []
+    for flip in found.causes:
+        turns = tell(flip.schedule)
+        causes.append(Cause(flip.before, flip.after, _cause(cex, flip.before, flip.after, turns), turns))
+    # A race of two threads is what a maintainer can mend: it is told first.
+    threads = {a.name for a in cex.actors if a.kind == "thread"}
+    causes.sort(key=lambda c: not {cex.steps[n - 1].actor for n in (c.before, c.after)} <= threads)
+    near = None
+    if found.near is not None:
+        turns = tell(found.near)
+        near = NearMiss(turns, found.near.swaps, found.near.inserted, _near(cex, turns))
+    actions = {a.name for a in scheduler.machine}
+    there = [(sentence, names) for sentence, names in ASSUMED if actions & set(names)]
+    needs = tuple(sentence for sentence, names in there if _needed(cex.steps, names, scheduler))
+    whole = msgspec.structs.replace(
+        cex,
+        steps=steps,
+        causes=tuple(causes),
+        near_miss=near,
+        searched=_searched(found),
+        assumptions=(*(sentence for sentence, _ in there), *ALWAYS),
+        needs=needs,
+    )
+    return msgspec.structs.replace(whole, signature=signature(whole))
+
+
+def signature(cex: Cex) -> Signature:
+    """What tells this run from others: its property, the places that race, what it rests on."""
+    return Signature(cex.prop.name, _racing(cex), cex.needs)
+
+
+def _racing(cex: Cex) -> tuple[str, ...]:
+    """The places of the first cause; where there is none, of the step that breaks the property."""
+    for cause in cex.causes[:1]:
+        return tuple(place(cex.steps[n - 1]) for n in (cause.before, cause.after))
+    return (place(cex.steps[-1]),) if cex.steps else ()
+
+
+def place(step: Step) -> str:
+    """'file:line' of a step; of hardware who and what."""
+    return f"{PurePosixPath(step.sources[0].file).name}:{step.sources[0].line}" if step.sources else f"{step.actor}: {step.action}"
+
+
+def _needed(steps: Sequence[Step], names: Iterable[str], scheduler: Scheduler) -> bool:
+    """Whether without what the machine does by these actions the run is no violation any more."""
+    taken = {s.number for s in steps if s.action in names}
+    return bool(taken) and not scheduler.violates(n for n in range(1, len(steps) + 1) if n not in taken)
+
+
+def _searched(found: Found) -> str:
+    if not found.reordered or not found.complete:
+        return "The search for an order that satisfies the property gave up at its limit: there may be one."
+    if found.actors > 1 and not found.causes:
+        return "No two of these steps are to blame for their order: it is not a race of theirs alone."
+    if found.actors == 1 and found.near is None:
+        return "One actor alone breaks the property, and its code leaves it no other way."
+    return ""
+
+
+def name_of(step: Step | Turn) -> str:
+    """A step in a sentence: the first of what it does."""
+    return step.label.split("; ")[0]
+
+
+def _step(cex: Cex, number: int) -> str:
+    step = cex.steps[number - 1]
+    return f"step {number} ({step.actor}: {name_of(step)})"
+
+
+def _cause(cex: Cex, before: int, after: int, turns: Sequence[Turn]) -> str:
+    first, second = _step(cex, before), _step(cex, after)
+    return f"{_upper(first)} comes before {second}. The other way round {_outcome(cex, turns)}"
+
+
+def _near(cex: Cex, turns: Sequence[Turn]) -> str:
+    numbers = [t.number for t in turns if t.number]
+    turned = [(b, a) for a, b in pairwise(numbers) if a > b]
+    if turned:
+        had = listed([f"{_step(cex, b)} happened before {_step(cex, a)}" for a, b in turned[:2]])
+        return f"Had {had}, {_outcome(cex, turns)}"
+    first = next((t for t in turns if t.manner in ("inserted", "branch")), None)
+    if first is None:
+        return _upper(_outcome(cex, turns))
+    if first.manner == "branch":
+        return f"Had {first.actor} gone another way in step {first.number}, {_outcome(cex, turns)}"
+    where = f" at {PurePosixPath(first.source).name}" if first.source else ""
+    return f"Had {first.actor} gone on{where} with '{name_of(first)}' instead, {_outcome(cex, turns)}"
+
+
+def _outcome(cex: Cex, turns: Sequence[Turn]) -> str:
+    """What would be otherwise then, and that the property would hold."""
+    said = []
+    for actor in dict.fromkeys(t.actor for t in turns):
+        own = [t for t in turns if t.actor == actor]
+        idle = [t.number for t in own if t.manner == "idle"]
+        left = [t.number for t in own if t.manner == "left out"]
+        more = [t for t in own if t.manner == "inserted"]
+        others = f"{len(more)} other step{'s' if len(more) > 1 else ''}"
+        if idle:
+            said.append(f"{actor} would find nothing to do in {_numbers(idle)}")
+        if left:
+            said.append(f"{actor} would not come to {_numbers(left)}" + (f" but take {others}" if more else ""))
+        elif more:
+            said.append(f"{actor} would take {others}")
+    return (f"{listed(said)}, and " if said else "") + f"{cex.prop.name} would hold."
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    return f"step{'s' if len(numbers) > 1 else ''} {listed([str(n) for n in numbers])}"
+
+
+def _upper(words: str) -> str:
+    return words[:1].upper() + words[1:]

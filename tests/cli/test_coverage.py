@@ -1,0 +1,176 @@
+"""What no run executes must be declared, and where threads get stuck must be told: no approval rests on code that never ran."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tdpcheck.cli.coverage import Before, Coverage, RoleCover, Statement, declaration, declares, with_coverage
+from tdpcheck.core.verdict import HoldsUpTo, Unknown
+from tdpcheck.model.scenario import shipped_scenarios
+
+from .conftest import QUICK, Call
+
+Patch = Callable[..., str]
+SHIPPED = Path(__file__).parents[2] / "model" / "scenarios" / f"{QUICK}.toml"
+FIRST = Statement("fault", "map", "a.c", 7, "return false")
+SECOND = Statement("fault", "map", "a.c", 9, "return false", 2)
+
+
+@pytest.mark.parametrize(
+    ("declared", "first", "second"),
+    [
+        ("fault: map: return false", True, False),
+        ("fault: map: return false #2", False, True),
+        ("fault: map: return*", True, True),
+        ("fault: map", True, True),
+        ("*: map", True, True),
+        ("io_fault: map", False, False),
+        ("fault: ma", False, False),
+        ("fault: map: return .alse", False, False),
+    ],
+)
+def test_a_declaration_names_a_statement_or_a_function_and_nothing_else(declared: str, first: bool, second: bool) -> None:
+    assert (first, second) == (declares(declared, FIRST), declares(declared, SECOND))
+
+
+def test_the_name_of_a_statement_survives_when_lines_move() -> None:
+    assert "fault: map: return false #2" == SECOND.key
+    assert "a.c:9: return false" == str(SECOND)
+
+
+def test_a_good_verdict_is_none_while_something_is_undeclared() -> None:
+    holds = HoldsUpTo(9, "explore")
+    coverage = Coverage({"fault": RoleCover((FIRST,), (SECOND,))}, True, (SECOND,))
+
+    verdict = with_coverage(holds, coverage)
+
+    assert isinstance(verdict, Unknown)
+    assert verdict.reason.startswith("coverage: no run executes fault: map: return false #2;")
+    assert holds == with_coverage(holds, Coverage({}, True))
+
+
+def test_a_function_of_which_nothing_runs_is_named_as_a_whole() -> None:
+    coverage = Coverage({"fault": RoleCover((), (FIRST, SECOND))}, True, (FIRST, SECOND))
+
+    assert ("fault: map",) == coverage.names
+
+
+def test_a_change_answers_for_what_it_takes_away_and_not_for_what_it_adds() -> None:
+    install = Statement("fault", "map", "a.c", 11, "install(spte)")
+    gone = Statement("fault", "unlink", "a.c", 30, "unlink(sp)")
+    before = Before((install, FIRST, gone), frozenset({FIRST.key}), {"a.c": [9]}, {})
+    now = {"fault": RoleCover((FIRST,), ())}
+
+    assert (True, True, False) == (before.excuses(FIRST), before.excuses(SECOND), before.excuses(install))
+    assert [install] == before.lost(now)
+    assert [] == replace(before, removed={"a.c": [11]}).lost(now)
+
+
+def scenario_file(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def without_declarations() -> str:
+    return SHIPPED.read_text().split("\n[[unreachable]]")[0] + "\n"
+
+
+def test_what_the_tool_prints_is_what_the_scenario_lacks(call: Call, tmp_path: Path) -> None:
+    """Put into the file as it stands there, it makes the run pass."""
+    bare = without_declarations()
+    failed = call("verify", "--scenario", scenario_file(tmp_path, bare))
+    printed = re.search(r"    \[\[unreachable\]\]\n(?:    .*\n)+?    \]\n", failed.stdout)
+    assert printed is not None
+    passed = call("verify", "--scenario", scenario_file(tmp_path, f"{bare}\n{printed.group()}"))
+
+    assert 3 == failed.exit_code
+    assert "Unknown (coverage)" in failed.stdout
+    assert 0 == passed.exit_code, passed.output
+    assert "the others are declared unreachable" in passed.stdout
+
+
+def test_a_declaration_of_what_does_run_is_told(call: Call, tmp_path: Path) -> None:
+    text = SHIPPED.read_text() + '\n[[unreachable]]\nbecause = "it moved"\nsteps = ["share: kvm_share_tdp", "nobody: nothing"]\n'
+
+    result = call("verify", "--scenario", scenario_file(tmp_path, text))
+
+    assert 0 == result.exit_code
+    assert "names what some run executes, or no thread has: share: kvm_share_tdp; nobody: nothing" in result.stdout
+
+
+def only(text: str) -> dict[str, Any]:
+    (found,) = json.loads(text)["results"]
+    assert isinstance(found, dict)
+    return found
+
+
+ASK = ("verify", "--scenario", QUICK, "--property", "reject_noncoherent_dma", "--json")
+LAST_UNLOCK = "\tkvm_tdp_set_exported(kvm);\n\twrite_unlock(&kvm->mmu_lock);\n\treturn 0;\n"
+
+
+def test_a_change_after_which_code_never_runs_is_not_approved(call: Call, patch: Patch) -> None:
+    """It holds, and why it holds is that nothing is exported any more."""
+    path = patch("tdp_fd.c", "\tif (root->role.invalid) {\n", "\tif (true) {\n")
+
+    result = call(*ASK, "--change", path)
+
+    found = only(result.stdout)
+    assert ("unknown", 3) == (found["verdict"], result.exit_code)
+    assert found["reason"].startswith("coverage: no run executes ")
+    assert any("root->exported = true" in name for name in found["undeclared"])
+
+
+def test_a_line_that_a_change_adds_and_no_run_reaches_is_accounted_for_and_no_more(call: Call, patch: Patch) -> None:
+    path = patch("tdp_fd.c", "\troot->exported = true;\n", "\tif (root->role.invalid)\n\t\treturn -EBUSY;\n\troot->exported = true;\n")
+
+    result = call(*ASK, "--change", path)
+
+    assert ("holds_up_to", 0) == (only(result.stdout)["verdict"], result.exit_code), result.output
+
+
+def test_a_lock_that_is_never_given_back_is_told_with_the_shortest_run(call: Call, patch: Patch) -> None:
+    path = patch("tdp_fd.c", LAST_UNLOCK, LAST_UNLOCK.replace("\twrite_unlock(&kvm->mmu_lock);\n", ""))
+
+    result = call(*ASK, "--change", path)
+
+    found = only(result.stdout)
+    stuck = found["deadlock"]["stuck"]
+    assert ("unknown", 3) == (found["verdict"], result.exit_code)
+    assert found["reason"].startswith("deadlock: in ")
+    assert found["deadlock"]["free"] is False
+    assert any("write_lock(&kvm->mmu_lock)" in s["threads"]["register"] for s in stuck)
+    assert all(step["actor"] for step in stuck[0]["trace"])
+    assert "tdp_fd.c:" in str([step["source"] for step in stuck[0]["trace"]])
+
+
+def test_a_scenario_may_say_that_a_thread_gets_stuck(call: Call, patch: Patch, tmp_path: Path) -> None:
+    path = patch("tdp_fd.c", LAST_UNLOCK, LAST_UNLOCK.replace("\twrite_unlock(&kvm->mmu_lock);\n", ""))
+    lines = SHIPPED.read_text().splitlines(keepends=True)
+    declared = "".join([*lines[:2], 'stuck = ["share", "register"]\n', *lines[2:]])
+
+    result = call("verify", "--scenario", scenario_file(tmp_path, declared), *ASK[3:], "--change", path)
+
+    found = only(result.stdout)
+    assert found["deadlock"]["free"] is False
+    assert all(s["declared"] for s in found["deadlock"]["stuck"])
+    assert not (found["reason"] or "").startswith("deadlock")
+
+
+def test_a_declaration_is_toml() -> None:
+    names = ('share: f: printf("\\n")', "fault: map")
+
+    assert list(names) == tomllib.loads(declaration(names))["unreachable"][0]["steps"]
+
+
+@pytest.mark.parametrize("name", sorted(n for n, s in shipped_scenarios().items() if s.unreachable))
+def test_every_declaration_of_a_shipped_scenario_has_a_reason(name: str) -> None:
+    assert all(len(group.because) > 10 and group.steps for group in shipped_scenarios()[name].unreachable)

@@ -1,0 +1,109 @@
+"""Proved is said only of what two solvers accepted, whoever claims it; and its certificate is left where one can check it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tdpcheck.cli.limits import Engines, Limits
+from tdpcheck.cli.question import Subject
+from tdpcheck.cli.sources import built, files_of
+from tdpcheck.cli.survey import PlainProof
+from tdpcheck.core.verdict import HoldsUpTo, Proved, Unknown, Verdict
+from tdpcheck.examples import table_cache
+from tdpcheck.model.scenario import shipped_scenarios
+from tdpcheck.model.system import Model
+
+from .conftest import QUICK, Call
+
+PROPERTY = "reject_noncoherent_dma"
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return built(shipped_scenarios()[QUICK], None, files_of(None)).model
+
+
+def claims(*_: Any, **__: Any) -> Verdict:
+    """A deliberately wrong engine."""
+    return Proved("some size", (), 0, "oracle")
+
+
+def holds(_: object, __: object, depth: int, **___: Any) -> Verdict:
+    return HoldsUpTo(depth, "bmc")
+
+
+def gives_up(*_: Any, **__: Any) -> Verdict:
+    return Unknown("no idea", "bmc", 3)
+
+
+@pytest.mark.parametrize(("bmc", "expected"), [(holds, "HoldsUpTo"), (gives_up, "Unknown")])
+def test_an_engine_that_says_proved_and_has_no_proof_is_not_believed(model: Model, bmc: Any, expected: str) -> None:
+    asked = Subject(model, [PROPERTY], Limits(walks=20), Engines(survey=None, bmc=bmc, beside={"oracle": claims}))
+
+    answer = asked.ask(PROPERTY)
+
+    assert expected == type(answer.verdict).__name__
+    assert "" == answer.certificate
+    if isinstance(answer.verdict, Unknown):
+        assert "oracle: its proof is not accepted: second solver: z3 says refused, bitwuzla says refused" in answer.verdict.reason
+
+
+def test_a_proof_beside_the_bounded_search_comes_with_its_certificate(model: Model) -> None:
+    asked = Subject(model, [PROPERTY], Limits(walks=20), Engines(survey=None))
+
+    answer = asked.ask(PROPERTY)
+
+    assert isinstance(answer.verdict, Proved)
+    assert answer.certificate.startswith(f"; A certificate of tdpcheck: {PROPERTY} in every reachable state of {QUICK}")
+
+
+def test_a_complete_exploration_becomes_a_proof_that_anybody_can_check(call: Call, tmp_path: Path) -> None:
+    result = call("verify", "--scenario", QUICK, "--certify", "--out", str(tmp_path))
+    file = tmp_path / f"{QUICK}.{PROPERTY}.smt2"
+    checked = call("check-certificate", str(file))
+
+    assert 0 == result.exit_code
+    assert f"{PROPERTY}  Proved (this size; certificate " in result.stdout
+    assert 0 == checked.exit_code, checked.output
+
+
+@pytest.mark.parametrize(
+    ("proof", "expected"),
+    [
+        (PlainProof((PROPERTY,), refused="second solver: z3 says refused"), Unknown),
+        (PlainProof((PROPERTY,), given_up="the time is up"), HoldsUpTo),
+        (PlainProof(("another",)), HoldsUpTo),
+    ],
+)
+def test_an_exploration_without_an_accepted_certificate_is_no_proof(model: Model, proof: PlainProof, expected: type) -> None:
+    """What is refused means that exploration or grounding is wrong: then nothing is said."""
+    asked = Subject(model, [PROPERTY], Limits(certify=True), Engines(certify_states=lambda *_, **__: proof))
+
+    verdict = asked.ask(PROPERTY).verdict
+
+    assert isinstance(verdict, expected)
+
+
+def test_a_model_that_offers_an_argument_is_proved_for_every_size(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seam for proofs by lemmas, with a toy's argument in it."""
+    offer = table_cache.system, table_cache.no_stale_cache
+    monkeypatch.setattr(Model, "parametric", lambda _, prop: offer if prop.name == PROPERTY else None, raising=False)
+    asked = Subject(model, [PROPERTY, "root_liveness"], Limits())
+
+    answer, other = asked.ask(PROPERTY), asked.ask("root_liveness")
+
+    assert isinstance(answer.verdict, Proved)
+    assert "every size" == answer.verdict.sizes
+    assert not asked.is_known(PROPERTY)
+    assert "(set-logic UF)" in answer.certificate
+    assert isinstance(other.verdict, HoldsUpTo)
+
+
+def test_an_argument_that_does_not_go_through_leaves_the_question_to_the_others(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    offer = table_cache.broken, table_cache.no_stale_cache
+    monkeypatch.setattr(Model, "parametric", lambda _, prop: offer, raising=False)
+
+    assert isinstance(Subject(model, [PROPERTY], Limits()).ask(PROPERTY).verdict, HoldsUpTo)
