@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import z3
 
@@ -17,6 +18,7 @@ from ..core.system import Action, Lemma, Property, TransitionSystem
 from .ematching import Matcher
 from .goals import Changes, Goal, Part, parts_of
 from .induction import axioms, initial_condition
+from .processes import Answered, Child, Died, Failed, Said, Say, listen
 
 ENGINE = "lemmas"
 INITIALLY, SAFETY = "initially", "safety"
@@ -62,6 +64,7 @@ def check_lemmas(
     *,
     timeout: float | None = None,
     patience: float = 10.0,
+    jobs: int = 1,
     actions: Iterable[str] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Checked:
@@ -69,30 +72,79 @@ def check_lemmas(
 
     Args:
         timeout: seconds for everything; `patience`, seconds for a question that E-matching leaves open.
-        actions: ask of these alone.
+        jobs: how many processes ask.
+        actions: ask of these alone, and not of the initial state.
     """
     started = time.monotonic()
     own = [Lemma(p.name, p.holds, p.sentence) for p in properties]
     book = (*lemmas, *own)
     attempt = _Attempt(system, [part for lemma in book for part in parts_of(lemma)], patience)
+    names = [a.name for a in system.actions] if actions is None else list(actions)
+    steps = [*([INITIALLY] if actions is None else []), *names]
+    deadline = None if timeout is None else started + timeout
     result = Checked(tuple(lemma.name for lemma in book))
-    wanted = None if actions is None else frozenset(actions)
+    if jobs == 1:
+        _join(result, _some(attempt, steps, deadline, progress))
+    else:
+        # The large questions of a program stand side by side in the list: dealt out like cards, each process gets some.
+        children = [Child(partial(_told, attempt, steps[n::jobs], deadline)) for n in range(jobs)]
+        _listen(children, result, progress)
+    order = {step: number for number, step in enumerate(steps)}
+    result.broken.sort(key=lambda b: order[b.step])
+    result.seconds = time.monotonic() - started
+    return result
+
+
+Slice = tuple[list[Broken], int, int, str]
+"""What came of some steps: what broke, how much was asked, how often the solver was, and why it ended early."""
+
+
+def _some(attempt: _Attempt, steps: Sequence[str], deadline: float | None, progress: Callable[[str], None] | None) -> Slice:
+    broken: list[Broken] = []
+    stopped = ""
     try:
-        if wanted is None:
-            result.broken += attempt.initially()
-        for action in system.actions:
-            if wanted is not None and action.name not in wanted:
-                continue
-            if timeout is not None and time.monotonic() - started > timeout:
-                result.stopped = "the time is up"
+        for step in steps:
+            if deadline is not None and time.monotonic() > deadline:
+                stopped = "the time is up"
                 break
             if progress is not None:
-                progress(action.name)
-            result.broken += attempt.after(action)
+                progress(step)
+            broken += attempt.step(step)
     except KeyboardInterrupt:
-        result.stopped = "interrupted"
-    result.asked, result.queries, result.seconds = attempt.asked, attempt.queries, time.monotonic() - started
-    return result
+        stopped = "interrupted"
+    return broken, attempt.asked, attempt.queries, stopped
+
+
+def _told(attempt: _Attempt, steps: Sequence[str], deadline: float | None, say: Say) -> Slice:
+    return _some(attempt, steps, deadline, say)
+
+
+def _join(result: Checked, part: Slice) -> None:
+    broken, asked, queries, stopped = part
+    result.broken += broken
+    result.asked += asked
+    result.queries += queries
+    result.stopped = result.stopped or stopped
+
+
+def _listen(children: list[Child], result: Checked, progress: Callable[[str], None] | None) -> None:
+    left = list(children)
+    while left:
+        try:
+            for child, news in listen(left):
+                match news:
+                    case Said(value=step):
+                        if progress is not None:
+                            progress(step)
+                        continue
+                    case Answered(value=part):
+                        _join(result, part)
+                    case Failed() | Died():
+                        result.stopped = result.stopped or f"a process ended early: {news}"
+                left.remove(child)
+        except KeyboardInterrupt:
+            for child in left:
+                child.interrupt()
 
 
 class _Attempt:
@@ -106,6 +158,10 @@ class _Attempt:
         self._matchers: dict[frozenset[int] | None, Matcher] = {}
         self._constants = list({x.get_id(): x for part in parts for x in part.variables}.values())
         self.asked = self.queries = 0
+
+    def step(self, name: str) -> list[Broken]:
+        """The lemmas that a step (an action, or `initially`) need not keep."""
+        return self.initially() if name == INITIALLY else self.after(self._system.action(name))
 
     def initially(self) -> list[Broken]:
         """The lemmas that need not hold in an initial state."""

@@ -751,3 +751,7 @@ class Book:
         yield self.lemma("no_dead_install", z3.Not(ghosts.dead_install()), "")
         (a,) = self.model.system.by_name["assertion_failed"].variables()
         yield self.lemma("assertions_hold", z3.ForAll([a], z3.Not(self.model.system.by_name["assertion_failed"](a))), "")
+
+
+def argument(model: Parametric, prop: object) -> tuple[Lemma, ...]:
+    return Book(model).all()
