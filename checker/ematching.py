@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import z3
 
-from ..core.sorts import Sort
+from ..core.sorts import Sort, StateVar
 from ..core.system import Action, TransitionSystem
 from .goals import Goal, Part
 
@@ -20,6 +20,7 @@ class Matcher:
 
     def __init__(self, system: TransitionSystem, axioms: Sequence[z3.BoolRef], parts: Sequence[Part], effort: int = 3_000_000) -> None:
         self._system = system
+        self._hypotheses = (*axioms, *(part.closed for part in parts))
         self._solver = z3.SimpleSolver()
         self._solver.set("mbqi", False)
         self._solver.set("auto_config", False)
@@ -31,14 +32,20 @@ class Matcher:
             for v in functions
             if 0 < len(v.params) <= 2 and all(isinstance(k, Sort) and not k.elements for k in v.params) and "." not in v.name
         ]
-        self.seconds = 0.0
+        self.reason = ""
         self.queries = 0
 
     def assume(self, action: Action, constants: Sequence[z3.ExprRef]) -> None:
         """Suppose that `action` may fire; to be taken back by `forget`."""
         self._solver.push()
         self._solver.add(action.guard)
-        self._solver.add(*self._seed([*(p.const for p in action.params), *constants]))
+        mine = [p.const for p in action.params]
+        held = [v(x) for v in self._system.state for x in mine if len(v.params) == 1 and v.params[0].z3 == x.sort() and _is_plain(v)]
+        self._solver.add(*self._seed([*mine, *held, *constants]))
+
+    def seed(self, constants: Sequence[z3.ExprRef]) -> None:
+        """Put the terms that matter of these constants before the solver, for good."""
+        self._solver.add(*self._seed(constants))
 
     def forget(self) -> None:
         self._solver.pop()
@@ -53,13 +60,28 @@ class Matcher:
         try:
             wrong = []
             for goal in goals:
-                denied = with_instances(z3.Not(goal.holds), True, [*goal.constants, *constants])
+                denied = z3.Not(goal.holds)
+                if goal.part.has_quantifier:
+                    denied = with_instances(denied, True, [*goal.constants, *constants])
                 wrong.append(z3.And(*goal.assumed, denied))
             self._solver.add(z3.Or(wrong) if len(wrong) > 1 else wrong[0])
             self.queries += 1
-            return bool(self._solver.check() == z3.unsat)
+            answer = self._solver.check()
+            self.reason = "" if answer == z3.unsat else self._solver.reason_unknown()
+            return bool(answer == z3.unsat)
         finally:
             self._solver.pop()
+
+    def settles(self, action: Action | None, goal: Goal, seconds: float) -> z3.CheckSatResult:
+        """Ask one goal by model-based instantiation, which also finds counterexamples, and is slower."""
+        solver = z3.SimpleSolver()
+        solver.set("mbqi", True)
+        solver.set("timeout", int(seconds * 1000))
+        solver.add(*self._hypotheses, *(() if action is None else (action.guard,)), *goal.assumed, z3.Not(goal.holds))
+        self.queries += 1
+        answer = solver.check()
+        self.reason = "" if answer != z3.unknown else solver.reason_unknown()
+        return answer
 
     def _seed(self, constants: Sequence[z3.ExprRef]) -> list[z3.BoolRef]:
         by_sort: dict[str, list[z3.ExprRef]] = {}
@@ -72,6 +94,10 @@ class Matcher:
                 # Whatever it is: the solver has met the term.
                 found.append(z3.Const(f"met {len(found)} {term.sort()}", term.sort()) == term)
         return found
+
+
+def _is_plain(var: StateVar) -> bool:
+    return isinstance(var.kind, Sort) and not var.kind.elements and "." not in var.name
 
 
 def _closed(system: TransitionSystem) -> list[z3.BoolRef]:

@@ -13,11 +13,13 @@ from functools import cached_property
 
 import z3
 
-from ..core.ground import conjunction
 from ..core.rewrite import Rewriter, conjuncts
 from ..core.shape import shape, subterms
 from ..core.sorts import Sort, element_index
-from ..core.system import Action, Lemma, substitute_updates
+from ..core.system import Action, Lemma, Update, substitute_updates
+
+
+FALSE = z3.BoolVal(False)
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,37 @@ class Part:
     body: z3.BoolRef
     mentions: frozenset[str]
     places: Mapping[int, tuple[str, frozenset[int]]]
+
+    @cached_property
+    def has_quantifier(self) -> bool:
+        """Whether something is quantified inside."""
+        return any(z3.is_quantifier(node) for node in subterms(self.body))
+
+    @cached_property
+    def folded(self) -> z3.BoolRef:
+        """The body in the form that `z3.simplify` gives it."""
+        return z3.simplify(self.body)
+
+    @cached_property
+    def _apart(self) -> dict[str, frozenset[str]]:
+        return {}
+
+    def apart(self, sort: z3.SortRef) -> frozenset[str]:
+        """The functions whose indices of `sort` are outer variables here: what others have for themselves, an action leaves alone."""
+        name = sort.name()
+        if name not in self._apart:
+            self._apart[name] = self._of_others(sort)
+        return self._apart[name]
+
+    def _of_others(self, sort: z3.SortRef) -> frozenset[str]:
+        keys = {x.get_id() for x in self.variables}
+        good: set[str] = set()
+        bad: set[str] = set()
+        for node in subterms(self.body):
+            if shape(node).operator == z3.Z3_OP_UNINTERPRETED and shape(node).children:
+                at = [c for c in shape(node).children if c.sort() == sort]
+                (good if at and all(c.get_id() in keys for c in at) else bad).add(node.decl().name())
+        return frozenset(good - bad)
 
     @cached_property
     def closed(self) -> z3.BoolRef:
@@ -148,71 +181,69 @@ class Changes:
     def __init__(self, action: Action) -> None:
         self.action = action
         first = action.params[0] if action.params else None
-        self.acting = (first.const,) if first is not None and isinstance(first.kind, Sort) and not first.kind.elements else ()
+        self.acting = first.const if first is not None and isinstance(first.kind, Sort) and not first.kind.elements else None
         self.own: set[str] = set()
         self.shared: set[str] = set()
         self.ends: dict[str, int] = {}
+        self.starts = self._starts()
         for update in action.updates:
-            (self.own if self._is_own(update.variables, update.value, update.var(*update.variables)) else self.shared).add(update.var.name)
-            for actor in self.acting:
-                if len(update.variables) == 1 and update.variables[0].sort() == actor.sort():
-                    value = Rewriter([(update.variables[0] == actor, z3.BoolVal(True))])(update.value)
+            (self.own if self._is_own(update) else self.shared).add(update.var.name)
+        self._updates = {update.var.name: update for update in action.updates}
+        self._changed = self.own | self.shared
+
+    def _starts(self) -> dict[str, int]:
+        """Where the guard says that whoever acts stands: `pc(t) == here`."""
+        found = {}
+        for condition in conjuncts(self.action.guard):
+            seen = _at(condition)
+            if seen is not None and self.acting is not None and seen[0].eq(self.acting):
+                found[seen[1]] = seen[2]
+        return found
+
+    def _is_own(self, update: Update) -> bool:
+        """Whether a variable changes only where its first index of the acting sort is the one that acts."""
+        if self.acting is None:
+            return False
+        before = update.var(*update.variables)
+        for x in update.variables:
+            if x.sort() == self.acting.sort():
+                apart = z3.substitute(update.value, (x == self.acting, z3.BoolVal(False)))
+                if len(update.variables) == 1:
+                    value = z3.simplify(z3.substitute(update.value, (x == self.acting, z3.BoolVal(True))))
                     number = None if shape(value).children else element_index(value)
                     if number is not None:
                         self.ends[update.var.name] = number
-
-    def _is_own(self, variables: Sequence[z3.ExprRef], value: z3.ExprRef, before: z3.ExprRef) -> bool:
-        """Whether a variable changes only where its thread is the one that acts."""
-        if len(self.acting) != 1:
-            return False
-        mine = [(x == self.acting[0], z3.BoolVal(False)) for x in variables if x.sort() == self.acting[0].sort()]
-        return bool(mine) and Rewriter(mine)(value).eq(before)
+                return bool(z3.simplify(apart).eq(before))
+        return False
 
     def goals(self, part: Part) -> Iterator[Goal]:
         """What has to be asked so that `part` holds after the action."""
-        if not part.mentions & (self.own | self.shared):
+        changed = part.mentions & self._changed
+        if not changed:
             return
-        if len(self.acting) != 1:
-            yield from self._goal(part, {}, {})
-            return
-        (actor,) = self.acting
-        threads = [x for x in part.variables if x.sort() == actor.sort()]
+        threads = () if self.acting is None else tuple(x for x in part.variables if x.sort() == self.acting.sort())
+        updates = [self._updates[name] for name in sorted(changed)]
+        after = substitute_updates(part.body, updates)
         for choice in itertools.product((True, False), repeat=len(threads)):
             mine = [x for x, yes in zip(threads, choice, strict=True) if yes]
             others = [x for x, yes in zip(threads, choice, strict=True) if not yes]
-            if not mine and not part.mentions & self.shared and not part.mentions & self.own - self._only_at(part, threads):
+            if others and not mine and not part.mentions & self.shared and not changed - part.apart(others[0].sort()):
                 continue
             if any(self._elsewhere(part, x) for x in mine):
                 continue
-            yield from self._goal(part, dict.fromkeys(mine, actor), dict.fromkeys(others, actor))
-
-    def _only_at(self, part: Part, threads: Sequence[z3.ExprRef]) -> frozenset[str]:
-        """The functions that the part applies to its outer thread variables alone: what others have for themselves stays."""
-        keys = {x.get_id() for x in threads}
-        names: set[str] = set()
-        bad: set[str] = set()
-        sort = self.acting[0].sort()
-        for node in subterms(part.body):
-            if shape(node).operator == z3.Z3_OP_UNINTERPRETED and node.decl().name() in self.own:
-                at = [c for c in shape(node).children if c.sort() == sort]
-                (names if at and all(c.get_id() in keys for c in at) else bad).add(node.decl().name())
-        return frozenset(names - bad)
+            holds = z3.substitute(after, *((x, self.acting) for x in mine)) if mine else after
+            if others:
+                holds = z3.substitute(holds, *((same, FALSE) for x in others for same in (x == self.acting, self.acting == x)))
+            holds = z3.simplify(holds)
+            if z3.is_true(holds) or (not mine and holds.eq(part.folded)):
+                continue
+            keys = {x.get_id() for x in mine}
+            constants = tuple(self.acting if x.get_id() in keys else x for x in part.variables)
+            yield Goal(part, tuple(x != self.acting for x in others), holds, constants)
 
     def _elsewhere(self, part: Part, variable: z3.ExprRef) -> bool:
         known = part.places.get(variable.get_id())
         return known is not None and known[0] in self.ends and self.ends[known[0]] not in known[1]
 
-    def _goal(self, part: Part, mine: Mapping[z3.ExprRef, z3.ExprRef], others: Mapping[z3.ExprRef, z3.ExprRef]) -> Iterator[Goal]:
-        before, after = part.body, substitute_updates(part.body, self.action.updates)
-        if mine:
-            before, after = (z3.substitute(term, *mine.items()) for term in (before, after))
-        apart = [(same, z3.BoolVal(False)) for x, actor in others.items() for same in (x == actor, actor == x)]
-        folded = Rewriter(apart)
-        holds = folded(after)
-        if z3.is_true(holds) or holds.eq(folded(before)):
-            return
-        constants = tuple(mine.get(x, x) for x in part.variables)
-        yield Goal(part, tuple(x != actor for x, actor in others.items()), holds, constants)
 
-
-__all__ = ["Changes", "Goal", "Part", "conjunction", "parts_of"]
+__all__ = ["Changes", "Goal", "Part", "parts_of"]

@@ -12,6 +12,7 @@ import click
 from ..core.errors import EngineError, TdpcheckError
 from .cache_command import cache
 from .check_certificate import check_certificate
+from .explain import explain
 from .explore import explore
 from .export import export
 from .listing import list_
@@ -72,7 +73,7 @@ def tdpcheck() -> None:
     """Check changes to page tables that KVM and an IOMMU share."""
 
 
-for _command in (verify, show, replay, report, explore, export, list_, museum, cache, check_certificate):
+for _command in (verify, show, replay, report, explain, explore, export, list_, museum, cache, check_certificate):
     tdpcheck.add_command(_command)
 
 

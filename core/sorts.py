@@ -135,6 +135,7 @@ class Rigid:
     Args:
         meaning: its value at a geometry for plain argument values; what replay and exploration use.
         axioms: closed terms that proofs of every size may assume about it; `check_axioms` tests them against `meaning`.
+        witnesses: as `axioms`, of the form "for all x there is a y": true, too, but outside the decidable fragment.
         term: for arguments or results that are words: builds the grounded term directly instead of a table of `meaning`.
     """
 
@@ -143,6 +144,7 @@ class Rigid:
     kind: Kind
     meaning: Callable[[Geometry, tuple[int, ...]], int | bool] = field(compare=False)
     axioms: tuple[z3.BoolRef, ...] = field(default=(), compare=False)
+    witnesses: tuple[z3.BoolRef, ...] = field(default=(), compare=False)
     term: Callable[..., z3.ExprRef] | None = field(default=None, compare=False)
     doc: str = field(default="", compare=False)
 

@@ -59,8 +59,10 @@ AXIOMS = {
     gfn_last.name: (z3.ForAll([g], gfn_le(g, gfn_last())),),
     part.name: (z3.ForAll([b, s, _b2, _s2], z3.Implies(part(b, s) == part(_b2, _s2), z3.And(b == _b2, s == _s2))),),
 }
+# Every region has a gfn.
+WITNESSES = {region_of.name: (z3.ForAll([r], z3.Exists([g], region_of(g) == r)),)}
 RIGIDS = tuple(
-    Rigid(x.name, x.params, x.kind, x.meaning, AXIOMS.get(x.name, ()), doc=x.doc)
+    Rigid(x.name, x.params, x.kind, x.meaning, AXIOMS.get(x.name, ()), WITNESSES.get(x.name, ()), doc=x.doc)
     for x in (region_of, slot_of, gfn_le, gfn_first, gfn_last, part, iommu_of)
 )
 

@@ -505,7 +505,7 @@ class Book:
             if inside is None:
                 return None
             elsewhere = TRUE if table is None else root != table
-            return z3.Implies(z3.And(visited_root(t, root), elsewhere, inside), z3.Not(tables.walks(root, g)))
+            return z3.Implies(z3.And(visited_root(t, root), elsewhere, inside, cpu.alive(root)), z3.Not(tables.walks(root, g)))
 
         yield self.lemma("other_roots_are_zapped", self.over([t, root, g], self.each(roots, others)), "")
 
@@ -751,3 +751,7 @@ class Book:
         yield self.lemma("no_dead_install", z3.Not(ghosts.dead_install()), "")
         (a,) = self.model.system.by_name["assertion_failed"].variables()
         yield self.lemma("assertions_hold", z3.ForAll([a], z3.Not(self.model.system.by_name["assertion_failed"](a))), "")
+
+
+def argument(model: Parametric, prop: object) -> tuple[Lemma, ...]:
+    return Book(model).all()
