@@ -177,7 +177,7 @@ class Sat:
         for clause in self._waiting:
             self._solver.add_clause(clause)
         self._waiting.clear()
-        # python-sat's own way with interrupts leaves its handler behind: they wait until the solver is out of the way.
+        # CaDiCaL is run under a handler of python-sat's, which stays behind: an interrupt waits until the solver is out of the way.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             while True:
@@ -194,7 +194,8 @@ class Sat:
         if not self._sliced:
             return bool(self._solver.solve(assumptions=assumptions))
         self._solver.conf_budget(SLICE)
-        answer = self._solver.solve_limited(assumptions=assumptions)
+        # Told to expect interrupts, it has no handler of its own, which would jump back from whichever thread the signal meets.
+        answer = self._solver.solve_limited(assumptions=assumptions, expect_interrupt=True)
         return None if answer is None else bool(answer)
 
     def model(self) -> list[int]:

@@ -100,7 +100,10 @@ def to_trace(cex: Cex, model: Model, evaluator: Evaluator | None = None) -> Trac
 
 
 def replay(cex: Cex, model: Model, prop: Property) -> Misfit | None:
-    """Run the stored schedule on `model` without a solver: None if it is still a run that violates `prop`, else where it fails and why."""
+    """Run the stored schedule on `model` without a solver: None if it is still a run that violates `prop`, else where it fails and why.
+
+    Of a document in which nothing is violated, only the run is checked.
+    """
     if dict(model.geometry.sizes) != cex.sizes:
         return Misfit(0, f"the run is of another size ({cex.sizes}); the scenario has {dict(model.geometry.sizes)}")
     evaluator = Evaluator(model.system, model.geometry)
@@ -109,7 +112,7 @@ def replay(cex: Cex, model: Model, prop: Property) -> Misfit | None:
         return Misfit(0, f"the document has other cells than the model of which it claims to be{': ' + unknown[0] if unknown else ''}")
     trace = to_trace(cex, model, evaluator)
     found = misfit(trace, evaluator)
-    if found is None and evaluator.holds(prop.holds, trace.states[-1]):
+    if found is None and cex.violation and evaluator.holds(prop.holds, trace.states[-1]):
         return Misfit(trace.depth, f"the run still fits, but {prop.name} holds at its end")
     return found
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import Literal
 
+from ...checker.induction import EVERY_SIZE
 from ...counterexamples.schema import file_name
 from ...counterexamples.story import story
 from ...counterexamples.text import text
@@ -16,13 +17,13 @@ from ...properties import PROPERTIES
 from .. import printing
 from ..results import Change, Document, Result, RoleSteps
 from ..statements import ASSERTIONS
-from .stored import Key, Left, More, Stored, Stuck, key_of
+from ..steps import StuckStates
+from .stored import Key, Left, Stored, key_of
 
 Tone = Literal["good", "known", "bad", "open"]
 """How an answer is taken: it holds; violated as its scenario expects; violated; nobody knows."""
 SUSPENDED = "suspended"
 FATES: tuple[Fate, ...] = ("reached", "unreachable", "erased", "outside", "undecided")
-NOTHING = More()
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Cell:
         full: the verdict as the command line tells it.
         note: what it has to do with what was expected, or with the change.
         anchor: where in a page its details stand.
-        more: what else was left about it.
+        certificate: the file of its certificate, if it was left.
     """
 
     record: Result
@@ -43,7 +44,7 @@ class Cell:
     full: str
     note: str
     anchor: str
-    more: More = NOTHING
+    certificate: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,14 +124,11 @@ class Ground:
     record: Result
     assumptions: tuple[str, ...]
     steps: Mapping[str, RoleSteps]
-    more: More = NOTHING
 
     @property
     def deadlock(self) -> str:
-        """Whether threads can get stuck there, and where; '' if nothing was said about it."""
-        said = self.more.deadlock
-        if said is None:
-            return ""
+        """Whether threads can get stuck there, and where."""
+        said = self.record.deadlock
         if said.free is None:
             return "not every state was visited, so nobody can say"
         if said.free:
@@ -155,7 +153,7 @@ class Overview:
         records = stored.document.results
         anchors = _apart("a-" + _id(".".join(filter(None, key_of(r)))) for r in records)
         self.cells: dict[Key, Cell] = {
-            key_of(r): _cell(r, anchor, stored.more.get(key_of(r), NOTHING)) for r, anchor in zip(records, anchors, strict=True)
+            key_of(r): _cell(r, anchor, stored.certificates.get(key_of(r), "")) for r, anchor in zip(records, anchors, strict=True)
         }
 
     # What was asked
@@ -248,7 +246,7 @@ class Overview:
     @cached_property
     def certified(self) -> bool:
         """Whether any answer has a certificate."""
-        return any(c.more.certificate or c.more.file for c in self.cells.values())
+        return any(c.record.certificate or c.certificate for c in self.cells.values())
 
     @cached_property
     def seconds(self) -> float:
@@ -301,7 +299,8 @@ class Overview:
         found: dict[str, list[Cell]] = {}
         for cell in self.cells.values():
             if cell.record.verdict == "proved":
-                said = [f"for {cell.more.sizes}" if cell.more.sizes else "", f"certificate {c}" if (c := cell.more.certificate) else ""]
+                record = cell.record
+                said = [f"for {record.sizes}" if record.sizes else "", f"certificate {record.certificate}" if record.certificate else ""]
                 found.setdefault(", ".join(s for s in said if s) or "without a certificate", []).append(cell)
         return {said: tuple(cells) for said, cells in found.items()}
 
@@ -357,18 +356,18 @@ class Overview:
             told = next((c for c in reversed(mine) if c.record.assumptions), mine[-1])
             record = told.record
             own = tuple(a for a in record.assumptions if a not in self.assumptions)
-            result.append(Ground(scenario, self.anchors[scenario], record, own, record.steps, told.more))
+            result.append(Ground(scenario, self.anchors[scenario], record, own, record.steps))
         return tuple(result)
 
 
-def _rest(stuck: Stuck) -> str:
+def _rest(stuck: StuckStates) -> str:
     places = ", ".join(f"{name} at {place}" for name, place in stuck.threads.items())
     declared = ", as the scenario declares" if stuck.declared else ""
     return f"{stuck.states} state{'' if stuck.states == 1 else 's'}{declared}: {places}"
 
 
-def _cell(record: Result, anchor: str, more: More) -> Cell:
-    return Cell(record, tone_of(record), short_text(record), printing.verdict_text(record), _note(record, more), anchor, more)
+def _cell(record: Result, anchor: str, certificate: str) -> Cell:
+    return Cell(record, tone_of(record), short_text(record), printing.verdict_text(record), _note(record), anchor, certificate)
 
 
 def tone_of(record: Result) -> Tone:
@@ -397,11 +396,11 @@ def short_text(record: Result) -> str:
             return f"unknown: {(record.reason or 'no reason').split(':')[0].split(';')[0]}"
 
 
-def _note(record: Result, more: More) -> str:
+def _note(record: Result) -> str:
     said = printing.expectation_text(record)
     whole = f"all {record.states} states of this size" if record.states is not None and record.verdict == "holds_up_to" else ""
-    sizes = f"for {more.sizes}" if more.sizes and record.verdict == "proved" else ""
-    return "; ".join(part for part in (said, whole, sizes, "from an earlier run" if more.cached else "") if part)
+    sizes = f"for {record.sizes}" if record.sizes not in (None, EVERY_SIZE) else ""  # the verdict says `every size` itself
+    return "; ".join(part for part in (said, whole, sizes, "from an earlier run" if record.cached else "") if part)
 
 
 def _is_suspended(record: Result) -> bool:

@@ -41,54 +41,19 @@ class Left:
     fault: str = ""
 
 
-class Stuck(msgspec.Struct, frozen=True):
-    """States in which no thread will ever have a step again, and where each thread rests then."""
-
-    threads: dict[str, str]
-    states: int = 0
-    declared: bool = False
-
-
-class Deadlock(msgspec.Struct, frozen=True):
-    """Whether threads can get stuck; None where nobody knows."""
-
-    free: bool | None = None
-    stuck: tuple[Stuck, ...] = ()
-
-
-class More(msgspec.Struct, frozen=True):
-    """What some runs say of an answer besides its record: read where it is there, in whichever version wrote it.
-
-    Args:
-        certificate: a name or a hash.
-        sizes: for which sizes it is proved.
-        premise: at which depth what the property speaks of was reached.
-        undeclared: statements that no run executes, and of which the scenario does not say so.
-        file: the certificate's file.
-    """
-
-    certificate: str = ""
-    sizes: str = ""
-    premise: int | None = None
-    undeclared: tuple[str, ...] = ()
-    deadlock: Deadlock | None = None
-    cached: bool = False
-    file: str = ""
-
-
 @dataclass(frozen=True)
 class Stored:
     """A run as it was left.
 
     Args:
         left: the counterexamples that are there, by their question.
-        more: what else is said of an answer.
+        certificates: the files of the certificates that are there, by their question.
     """
 
     where: str
     document: Document
     left: Mapping[Key, Left]
-    more: Mapping[Key, More]
+    certificates: Mapping[Key, str]
 
 
 def key_of(record: Result) -> Key:
@@ -109,9 +74,8 @@ def read_run(folder: str) -> Stored:
     raw = _json(path / RUN)
     document = _document(raw, path / RUN)
     left = {key_of(r): found for r in document.results if (found := _left(r, path)) is not None}
-    records = raw["results"] if isinstance(raw, dict) else []
-    more = {key_of(r): _more(said, r, path) for r, said in zip(document.results, records, strict=True)}
-    return Stored(folder, document, left, more)
+    certificates = {key_of(r): name for r in document.results if (name := _certificate(r, path))}
+    return Stored(folder, document, left, certificates)
 
 
 def _json(path: Path) -> object:
@@ -150,25 +114,9 @@ def _document(raw: object, path: Path) -> Document:
     return document
 
 
-def _more(said: object, record: Result, folder: Path) -> More:
-    """What a record says besides; what has another shape than is known here is left out."""
-    if not isinstance(said, dict):
-        return More()
-    values: dict[str, object] = {}
-    for name in ("sizes", "premise", "undeclared", "deadlock", "cached"):
-        try:
-            values[name] = getattr(msgspec.convert({name: said[name]}, More), name)
-        except (KeyError, msgspec.ValidationError):
-            continue
-    named = next((n for n in record.files if n.endswith(CERTIFICATE) and PLAIN.fullmatch(n) and (folder / n).is_file()), "")
-    return More(certificate=_certificate(said.get("certificate")), file=named, **values)  # type: ignore[arg-type]
-
-
-def _certificate(said: object) -> str:
-    """A certificate's name or hash; of an object, those that it has."""
-    if isinstance(said, dict):
-        return ", ".join(str(said[n]) for n in ("file", "name", "hash", "digest") if isinstance(said.get(n), str))
-    return said if isinstance(said, str) else ""
+def _certificate(record: Result, folder: Path) -> str:
+    """The file of a record's certificate, if the folder has it; else ''."""
+    return next((n for n in record.files if n.endswith(CERTIFICATE) and PLAIN.fullmatch(n) and (folder / n).is_file()), "")
 
 
 def _left(record: Result, folder: Path) -> Left | None:

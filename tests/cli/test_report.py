@@ -133,18 +133,19 @@ def test_what_a_patch_says_is_no_markup() -> None:
     assert "&lt;elsewhere&gt; \\| there" in markdown(view(series_run()))
 
 
-def test_what_later_versions_say_besides_is_shown(tmp_path: Path) -> None:
-    """A certificate by its hash, or as an object; sizes, premises, deadlocks; what has an unknown shape is passed over."""
+def test_proofs_sizes_premises_and_stuck_states_are_shown(tmp_path: Path) -> None:
+    """A certificate by its hash, with a link to its file if that was left; sizes, premises, what nobody executes, where threads rest."""
     raw = json.loads(to_json(plain_run()))
     stuck = {"threads": {"notifier": "kvm_main.c:9: wait()"}, "states": 4, "trace": [], "declared": False}
     raw["results"][1] |= {
+        "verdict": "proved",
         "certificate": "ab12cd",
         "sizes": "every size",
         "files": ["quiet.smt2", "../x.smt2"],
         "premise": 3,
         "cached": True,
     }
-    raw["results"][0] |= {"certificate": {"file": "a.cert", "hash": "ff00"}, "premise": "soon", "undeclared": 7, "deadlock": {"free": 1}}
+    raw["results"][0] |= {"verdict": "proved", "certificate": "ff00", "sizes": "2 gfns, 1 thread", "files": ["gone.smt2"]}
     raw["results"][5] |= {"deadlock": {"free": False, "stuck": [stuck]}, "undeclared": ["f.g: return -EINTR"], "sizes": None}
     leave(plain_run(), tmp_path / "out")
     (tmp_path / "out" / "run.json").write_text(json.dumps(raw))
@@ -154,9 +155,11 @@ def test_what_later_versions_say_besides_is_shown(tmp_path: Path) -> None:
     words = " ".join(Seen(text).words.split())
 
     assert '<a href="quiet.smt2"><code>ab12cd</code></a>' in text
-    assert "<code>a.cert, ff00</code>" in text
-    assert "../x.smt2" not in text
-    assert "for every size; from an earlier run" in words
+    assert "<code>ff00</code>" in text
+    assert "x.smt2" not in text
+    assert "gone.smt2" not in text
+    assert "Proved (every size; certificate ab12cd) as expected; from an earlier run" in words
+    assert "for 2 gfns, 1 thread" in words
     assert "premise reached at 3" in words
     assert "deadlock4 states: notifier at kvm_main.c:9: wait()" in words
     assert "f.g: return -EINTR" in words

@@ -455,7 +455,7 @@ def test_the_lanes_show_each_step_that_is_not_folded_once(shown: Cex) -> None:
     assert all(words.count(str(n)) == 1 for n in (1, 2, 3, 4, 6, 7))
     assert "5" not in words
     assert "1 step folded" in words
-    assert "kvm_main.c:41" in words
+    assert "kvm_main.c:45" in words
 
 
 def test_a_cause_is_drawn_as_an_order(shown: Cex) -> None:

@@ -147,7 +147,7 @@ def test_keys_step_through_the_run(browser: Browser, pages: Path) -> None:
     """Left, right, home and end; the table, the picture, the bits and the source follow."""
     with opened(browser, pages / "shown.html") as seen:
         page = seen.page
-        assert "Step 7 of 7: notifier: host unmaps gfn 0, frees A (kvm_main.c:41)" == now(page)
+        assert "Step 7 of 7: notifier: host unmaps gfn 0, frees A (kvm_main.c:45)" == now(page)
         for _ in range(3):
             page.keyboard.press("ArrowLeft")
 

@@ -30,7 +30,7 @@ SIZES = {
     "fast-zap-vs-notifier": (651, 14),
     "fault-split": (7698, 20),
     "mm-exit": (64, 13),
-    "noncoherent-attach": (216, 7),
+    "noncoherent-attach": (178, 7),
     "noncoherent-export": (19, 5),
     "notifier-two-roots": (1918, 21),
     "notifier-vs-fault": (4818, 21),
