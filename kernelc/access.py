@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import z3
 
+from ..core.rewrite import Rewriter, constant_index
 from ..core.sorts import Word
 from . import ast
 from .build import Builder, spot_of
@@ -15,7 +16,6 @@ from .convert import NULL, Spot, arithmetic, coerce, element_at, is_literal, joi
 from .library import BOOLEAN, Array, Check, CType, Effect, FunctionName, Handle, Intrinsic, Library, Record, Ref, Scalar, Value, leaves
 from .places import DerefPlace, ElementPlace, FieldPlace, FixedPlace, LocalPlace, Place
 from .resolve import Types
-from ..core.rewrite import Rewriter, constant_index
 
 
 class Access(Builder):

@@ -10,9 +10,9 @@ from heapq import heappop, heappush
 import z3
 
 from ..core.ground import negation
+from ..core.rewrite import Rewriter, conjuncts, constant_index, subterms
 from .cfg import Branch, Graph, Havoc, Local, Node, Nop, Op, Set
 from .library import Effect
-from ..core.rewrite import Rewriter, conjuncts, constant_index, subterms
 
 Known = Mapping[Local, z3.ExprRef]
 _MOST_COPIES = 8

@@ -11,6 +11,7 @@ from contextlib import suppress
 import z3
 
 from ..core.ground import conjunction, disjunction
+from ..core.rewrite import Rewriter
 from ..core.sorts import Word
 from . import ast
 from .access import Access
@@ -20,7 +21,6 @@ from .convert import Spot, arithmetic, coerce, common, either, is_literal, liter
 from .errors import Refusal
 from .library import BOOLEAN, VOID, CType, FunctionName, Handle, Intrinsic, Ref, Scalar, Value, Void, leaves
 from .places import DerefPlace, FieldPlace, FixedPlace, LocalPlace
-from ..core.rewrite import Rewriter
 from .show import show
 
 

@@ -13,12 +13,12 @@ import z3
 
 from ..core.errors import ModelError
 from ..core.ground import negation
+from ..core.rewrite import Rewriter, conjuncts, constant_index, subterms
 from ..core.sorts import element_index
 from ..core.system import Param, Update, substitute_updates
 from .analyse import live_locals, locks_held
 from .cfg import THREAD, THREADS, Branch, Graph, Havoc, Local, Nop, Op, Refuse, Set
 from .library import Mover
-from ..core.rewrite import Rewriter, conjuncts, constant_index, subterms
 
 MOST_PATHS = 4096
 _EFFORT = 200_000

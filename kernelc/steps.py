@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import z3
 
 from ..core.ground import negation
+from ..core.rewrite import subterms
 from ..core.sorts import BOOL, Rigid, Sort, StateVar
 from ..core.system import Action, Param, Source, Update, set_at, set_where
 from .analyse import fold_constants
 from .cfg import THREAD, THREADS, Graph, Refuse
 from .library import default
 from .paths import Path, Paths, other_writers
-from ..core.rewrite import subterms
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from dataclasses import replace
 
 import z3
 
+from ..core.rewrite import Rewriter, constant_index
 from ..core.sorts import Word
 from .analyse import Reads, _flow, fold_constants, live_locals, map_effect
 from .cfg import Branch, Graph, Local, Node, Op, Refuse
-from ..core.rewrite import Rewriter, constant_index
 
 MOST_VALUES = 8
 """A local that takes more constants than this stays in state."""

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import z3
 
 from ...core.errors import InputError
-from ...core.sorts import Geometry, Rigid, Sort, Word, element_index
 from ...core.rewrite import constant_index
+from ...core.sorts import Geometry, Rigid, Sort, Word, element_index
 from ..machine.sorts import BLOCK, FRAME, GFN, PT, REGION, SLOT
 from ..scenario import Scenario
 

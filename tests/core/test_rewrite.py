@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import z3
 
-from tdpcheck.core.sorts import Sort
 from tdpcheck.core.rewrite import Rewriter, conjuncts
+from tdpcheck.core.sorts import Sort
 
 Colour = Sort("Colour", ("red", "green"))
 red, green = (Colour.element(name) for name in Colour.elements)

@@ -8,8 +8,8 @@ import pytest
 import z3
 
 from tdpcheck.core.errors import InputError
-from tdpcheck.core.sorts import Rigid, Sort, Word
 from tdpcheck.core.rewrite import constant_index
+from tdpcheck.core.sorts import Rigid, Sort, Word
 from tdpcheck.model.lift.words import INT_BITS, PAGE_SHIFT, ROOT_LEVEL, Words, words_of
 from tdpcheck.model.machine import sorts
 from tdpcheck.model.scenario import convert_scenario
