@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import z3
 
-from ..core.sorts import Sort, StateVar
+from ..core.sorts import Rigid, Sort, StateVar
 from ..core.system import Action, TransitionSystem
 from .goals import Goal, Part
 
@@ -26,7 +26,7 @@ class Matcher:
         self._solver.set("auto_config", False)
         self._solver.set("rlimit", effort)
         self._solver.add(*axioms, *_closed(system), *(part.closed for part in parts))
-        functions = (*system.state, *system.rigids)
+        functions: tuple[StateVar | Rigid, ...] = (*system.state, *system.rigids)
         self._seeded = [
             v
             for v in functions
@@ -87,9 +87,9 @@ class Matcher:
         by_sort: dict[str, list[z3.ExprRef]] = {}
         for c in constants:
             by_sort.setdefault(c.sort().name(), []).append(c)
-        found = []
+        found: list[z3.BoolRef] = []
         for var in self._seeded:
-            for combination in itertools.product(*(by_sort.get(k.name, ()) for k in var.params)):  # type: ignore[union-attr]
+            for combination in itertools.product(*(by_sort.get(k.z3.name(), ()) for k in var.params)):
                 term = var(*combination)
                 # Whatever it is: the solver has met the term.
                 found.append(z3.Const(f"met {len(found)} {term.sort()}", term.sort()) == term)
@@ -103,7 +103,8 @@ def _is_plain(var: StateVar) -> bool:
 def _closed(system: TransitionSystem) -> list[z3.BoolRef]:
     """That a function into an enumeration has one of its elements as value: said of applications, which E-matching finds."""
     result = []
-    for var in (*system.state, *system.rigids):
+    functions: tuple[StateVar | Rigid, ...] = (*system.state, *system.rigids)
+    for var in functions:
         if isinstance(var.kind, Sort) and var.kind.elements and var.params:
             xs = [k.const(f"x{n}") for n, k in enumerate(var.params)]
             result.append(z3.ForAll(xs, z3.Or([var(*xs) == var.kind.element(e) for e in var.kind.elements])))

@@ -18,7 +18,6 @@ from ..core.shape import shape, subterms
 from ..core.sorts import Sort, element_index
 from ..core.system import Action, Lemma, Update, substitute_updates
 
-
 FALSE = z3.BoolVal(False)
 
 

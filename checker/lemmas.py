@@ -232,7 +232,9 @@ class _Programs:
         """The programs at whose places alone the part says something; None if it speaks of everybody."""
         if not part.places:
             return None
-        return frozenset(self._leader[name, value] for name, values in part.places.values() for value in values if (name, value) in self._leader)
+        return frozenset(
+            self._leader[name, value] for name, values in part.places.values() for value in values if (name, value) in self._leader
+        )
 
     def of_action(self, changes: Changes) -> frozenset[int]:
         return frozenset(self._leader[item] for item in changes.ends.items() if item in self._leader)

@@ -12,7 +12,7 @@ from ..checker.lemmas import INITIALLY, Broken, Checked, check_lemmas
 from ..core.errors import InputError
 from ..core.system import Lemma, Property
 from ..model.parametric import Parametric, parametric
-from ..model.scenario import Hardware, Scenario, Start, Thread, shipped_scenarios
+from ..model.scenario import Expected, Hardware, Scenario, Start, Thread, shipped_scenarios
 from ..properties import PROPERTIES
 from ..properties.argument.book import argument
 from . import printing
@@ -36,9 +36,14 @@ def every_role() -> Scenario:
         Thread("fast_zap", "kvm_mmu_zap_all_fast", {"start": "first", "last": "last"}),
     )
     story = "The host takes memory back, vCPUs and devices fault, huge pages are split and recovered, memslots go away: all at once."
-    expect = dict.fromkeys(PROPERTIES, "holds")
+    expect: dict[str, Expected] = dict.fromkeys(PROPERTIES, "holds")
     return Scenario(
-        EVERY_ROLE, story, threads, expect, hardware=Hardware(cpu=True), start=Start(tables="huge", host="huge")  # type: ignore[arg-type]
+        EVERY_ROLE,
+        story,
+        threads,
+        expect,
+        hardware=Hardware(cpu=True),
+        start=Start(tables="huge", host="huge"),
     )
 
 
@@ -80,7 +85,14 @@ class Explained(msgspec.Struct, frozen=True):
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def explain(
-    context: click.Context, name: str, scenario: str | None, change: str | None, drop: tuple[str, ...], jobs: int, timeout: float, as_json: bool
+    context: click.Context,
+    name: str,
+    scenario: str | None,
+    change: str | None,
+    drop: tuple[str, ...],
+    jobs: int,
+    timeout: float,
+    as_json: bool,
 ) -> None:
     r"""Tell why a property holds for every size, and check each step of the argument.
 
@@ -169,7 +181,9 @@ def _step(broken: Broken, model: Parametric) -> str:
 
 
 def _verdict(told: Explained, model: Parametric, checked: Checked) -> str:
-    amount = f"{len(told.lemmas)} lemmas, {len(model.system.actions)} actions, {told.goals} goals, {told.queries} queries, {told.seconds:.1f} s"
+    amount = (
+        f"{len(told.lemmas)} lemmas, {len(model.system.actions)} actions, {told.goals} goals, {told.queries} queries, {told.seconds:.1f} s"
+    )
     if checked.holds:
         return (
             f"Every lemma holds initially and is kept by every step: {amount}.\n"
@@ -178,11 +192,10 @@ def _verdict(told: Explained, model: Parametric, checked: Checked) -> str:
     if checked.stopped:
         return f"Not finished: {checked.stopped} ({amount})."
     return fill(
-        f"{len(checked.broken)} pairs of step and lemma did not go through ({amount}). That is no violation: the state before the step need not "
-        f"be reachable. `tdpcheck verify --scenario {told.scenario} --property {told.property}"
+        f"{len(checked.broken)} pairs of step and lemma did not go through ({amount}). That is no violation: the state before "
+        f"the step need not be reachable. `tdpcheck verify --scenario {told.scenario} --property {told.property}"
         + (f" --change {told.change}" if told.change else "")
         + "` looks for a race.",
         _WIDTH,
         break_on_hyphens=False,
     )
-

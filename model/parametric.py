@@ -6,24 +6,25 @@ nothing is merged that a second thread of the role could see), and the initial s
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import z3
 
-from ..core.sorts import BOOL, Rigid, StateVar
+from ..core.sorts import BOOL, Rigid
 from ..core.system import TransitionSystem, Update
 from ..kernelc.cfg import THREAD, THREADS
-from .machine import host, iommu, tables
-from .machine.sorts import PT, ROOT, SLOT, VCPU, g, p, r, region_of, root, s, slot_of
-from .places import Places
+from .machine import host, tables
+from .machine.ghosts import promised
+from .machine.sorts import ROOT, VCPU, g, p, part, r, region_of, root, s, slot_of
+from .places import Places, Software
 from .scenario import Scenario
-from .system import Code, Software, assemble, compile_software
+from .system import Code, assemble, compile_software
 
 vcpu_of = Rigid("vcpu_of", (THREADS,), VCPU, lambda geometry, at: 0, doc="the vCPU whose fault a thread handles")
 mapped_at_start = Rigid(
     "mapped_at_start", (ROOT,), BOOL, lambda geometry, at: True, doc="whether the root holds at the start what the scenario says of tables"
 )
+"""As lemmas write it; `rigids` gives it the meaning that it has in a scenario."""
 
 _UNKNOWN_AT_START = frozenset(
     v.name
@@ -53,19 +54,27 @@ def parametric(scenario: Scenario, code: Code, *, merge: bool = True) -> Paramet
     """
     roles = [t.role for t in scenario.thread for _ in range(2)]  # two of a role: as far as merging goes, any number
     software = compile_software(scenario, code, roles, merge=merge, vcpu=lambda _: vcpu_of(THREAD))
-    sized = assemble(scenario, software, (vcpu_of, mapped_at_start))
-    system = replace(
+    system = at_every_size(scenario, assemble(scenario, software, rigids(scenario)))
+    return Parametric(scenario, system, software, Places(software))
+
+
+def rigids(scenario: Scenario) -> tuple[Rigid, ...]:
+    """The functions that are needed besides the machine's, with their meaning at the scenario's own size."""
+    held = scenario.start.mapped_roots or scenario.geometry.roots
+    return vcpu_of, replace(mapped_at_start, meaning=lambda geometry, at: at[0] < held)
+
+
+def at_every_size(scenario: Scenario, sized: TransitionSystem) -> TransitionSystem:
+    """`sized`, which starts as the scenario's own size says, from what is true at the start of every size."""
+    return replace(
         sized,
         init=tuple(_at_every_size(u) for u in sized.init if u.var.name not in _UNKNOWN_AT_START),
         constraint=z3.And(sized.constraint, start_condition(scenario)),
     )
-    return Parametric(scenario, system, software, Places(software))
 
 
 def _at_every_size(update: Update) -> Update:
     """The initial value of a state variable where the scenario's own names roots by number."""
-    from .machine.ghosts import promised
-
     held = z3.And(mapped_at_start(root), z3.BoolVal(True))
     if update.var.name == promised.name and not z3.is_false(z3.simplify(update.value)):
         return Update(promised, update.variables, z3.substitute(held, (root, update.variables[0])))
@@ -75,7 +84,7 @@ def _at_every_size(update: Update) -> Update:
 def start_condition(scenario: Scenario) -> z3.BoolRef:
     """What is true at the start of a scenario, whatever its size: a closed term.
 
-    The grounded initial state of every shipped scenario satisfies it (tested).
+    The initial state that every shipped scenario has at its own size satisfies it (tested).
     """
     start = scenario.start
     held, at = mapped_at_start(root), (root, r)
@@ -85,7 +94,7 @@ def start_condition(scenario: Scenario) -> z3.BoolRef:
     if mapped:
         parts.append(z3.ForAll([g], z3.Not(host.frame_free(host.host_frame(g)))))
     if start.host == "huge":
-        parts.append(z3.ForAll([g], host.host_frame(g) == sorts_part(host.host_block(region_of(g)), slot_of(g))))
+        parts.append(z3.ForAll([g], host.host_frame(g) == part(host.host_block(region_of(g)), slot_of(g))))
     kind = {"nothing": tables.NONE, "huge": tables.LEAF, "pages": tables.TABLE, "tables": tables.TABLE}[start.tables]
     parts.append(z3.ForAll([root, r], tables.pmd_kind(*at) == z3.If(held, kind, tables.NONE)))
     if start.tables == "huge":
@@ -109,9 +118,3 @@ def start_condition(scenario: Scenario) -> z3.BoolRef:
     else:
         parts.append(z3.ForAll([p, s], z3.And(tables.pt_state(p) == tables.PT_FREE, tables.pte_kind(p, s) == tables.NONE)))
     return z3.And(parts)
-
-
-def sorts_part(block: z3.ExprRef, slot: z3.ExprRef) -> z3.ExprRef:
-    from .machine.sorts import part
-
-    return part(block, slot)

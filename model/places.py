@@ -13,12 +13,12 @@ from functools import cached_property
 import z3
 
 from ..core.ground import conjunction, disjunction
+from ..core.rewrite import Rewriter, conjuncts, constant_index
+from ..core.shape import subterms
 from ..core.sorts import Kind, StateVar
 from ..core.system import Action
 from ..kernelc.analyse import live_locals, locks_held
-from ..kernelc.cfg import THREAD, Branch, Graph, Local, Op, Set
-from ..core.rewrite import Rewriter, conjuncts, constant_index
-from ..core.shape import subterms
+from ..kernelc.cfg import THREAD, THREADS, Branch, Graph, Local, Op, Set
 from ..kernelc.steps import Location, Software
 
 TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
@@ -127,7 +127,7 @@ class Places:
         """
         graph = self.software.graphs[role]
         numbers = sorted(graph.reachable(), reverse=True)
-        known: dict[int, z3.BoolRef] = {n: TRUE for n in numbers}
+        known: dict[int, z3.BoolRef] = dict.fromkeys(numbers, TRUE)
         known[graph.exit] = FALSE
         for _ in range(_ROUNDS):
             changed = False
@@ -309,10 +309,8 @@ def _shorter(term: z3.BoolRef) -> z3.BoolRef:
 def _copies(places: Places) -> dict[str, tuple[tuple[StateVar, StateVar], ...]]:
     """Partitions of live locals by value, refined until every step keeps them."""
     software = places.software
-    names = {place.node: place for place in software.locations}
     by_start: dict[str, list[tuple[Action, str, str]]] = {}
     node_name = {(p.role, p.node): p.name for p in software.locations}
-    del names
     live = {p.name: _live_vars(places, p) for p in software.locations}
     classes: dict[str, dict[str, int]] = {}
     for p in software.locations:
@@ -362,3 +360,7 @@ def _key(term: z3.ExprRef, classes: Mapping[str, int]) -> object:
     if z3.is_app(term) and term.num_args() == 1 and term.arg(0).eq(THREAD) and term.decl().name() in classes:
         return ("local", classes[term.decl().name()], term.sort().name())
     return ("term", term.sexpr())
+
+
+# Rooms above the model speak of threads and of their operations through this file.
+__all__ = ["THREADS", "Edge", "Location", "Op", "Outcome", "Places", "Software"]

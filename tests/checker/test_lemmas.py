@@ -103,5 +103,3 @@ def test_time_that_is_up_is_no_proof() -> None:
 
     assert not checked.holds
     assert "the time is up" == checked.stopped
-
-

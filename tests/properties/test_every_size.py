@@ -13,7 +13,7 @@ from tdpcheck.core.ground import ground
 from tdpcheck.core.system import Lemma
 from tdpcheck.model.parametric import Parametric, parametric
 from tdpcheck.model.places import Places
-from tdpcheck.model.scenario import Scenario, Sizes, Start, Thread, shipped_scenarios
+from tdpcheck.model.scenario import Expected, Scenario, Sizes, Start, Thread, shipped_scenarios
 from tdpcheck.model.system import KernelSource, build, parse_source, shipped_source
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.properties.argument.book import argument
@@ -71,7 +71,10 @@ def test_the_argument_goes_through_for_every_size(scenario: str, prop: str) -> N
 
 
 FAULTS = {
-    "the flush is gone": ("kvm_flush_remote_tlbs(kvm);\n\twrite_unlock(&kvm->mmu_lock);\n\thost_unmap", "write_unlock(&kvm->mmu_lock);\n\thost_unmap"),
+    "the flush is gone": (
+        "kvm_flush_remote_tlbs(kvm);\n\twrite_unlock(&kvm->mmu_lock);\n\thost_unmap",
+        "write_unlock(&kvm->mmu_lock);\n\thost_unmap",
+    ),
     "the flush comes after the lock": (
         "kvm_flush_remote_tlbs(kvm);\n\twrite_unlock(&kvm->mmu_lock);\n\thost_unmap",
         "write_unlock(&kvm->mmu_lock);\n\tkvm_flush_remote_tlbs(kvm);\n\thost_unmap",
@@ -102,8 +105,9 @@ def test_the_instantiated_argument_is_inductive_for_a_sat_solver() -> None:
         Thread("io_fault", "kvm_fault_exported_tdp"),
         Thread("split", "kvm_mmu_slot_try_split_huge_pages"),
     )
+    expect: dict[str, Expected] = dict.fromkeys(CARD, "holds")
     sizes = Sizes(regions=2, slots=2, blocks=2, pts=3, iommus=2, devices=2, frames=5)
-    scenario = Scenario("three", "Three at once.", threads, {name: "holds" for name in CARD}, geometry=sizes, start=Start("huge", "huge"))
+    scenario = Scenario("three", "Three at once.", threads, expect, geometry=sizes, start=Start("huge", "huge"))
     model = build(scenario, parse_source(shipped_source("shared")))
     grounded = ground(model.system, model.geometry, fold=False)
     book = argument(Parametric(scenario, model.system, model.software, Places(model.software)), PROPERTIES["atomic_hugepage_split"])
