@@ -38,12 +38,7 @@ def every_role() -> Scenario:
     story = "The host takes memory back, vCPUs and devices fault, huge pages are split and recovered, memslots go away: all at once."
     expect = dict.fromkeys(PROPERTIES, "holds")
     return Scenario(
-        EVERY_ROLE,
-        story,
-        threads,
-        expect,
-        hardware=Hardware(cpu=True),
-        start=Start(tables="huge", host="huge"),  # type: ignore[arg-type]
+        EVERY_ROLE, story, threads, expect, hardware=Hardware(cpu=True), start=Start(tables="huge", host="huge")  # type: ignore[arg-type]
     )
 
 
@@ -85,14 +80,7 @@ class Explained(msgspec.Struct, frozen=True):
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def explain(
-    context: click.Context,
-    name: str,
-    scenario: str | None,
-    change: str | None,
-    drop: tuple[str, ...],
-    jobs: int,
-    timeout: float,
-    as_json: bool,
+    context: click.Context, name: str, scenario: str | None, change: str | None, drop: tuple[str, ...], jobs: int, timeout: float, as_json: bool
 ) -> None:
     r"""Tell why a property holds for every size, and check each step of the argument.
 
@@ -181,9 +169,7 @@ def _step(broken: Broken, model: Parametric) -> str:
 
 
 def _verdict(told: Explained, model: Parametric, checked: Checked) -> str:
-    amount = (
-        f"{len(told.lemmas)} lemmas, {len(model.system.actions)} actions, {told.goals} goals, {told.queries} queries, {told.seconds:.1f} s"
-    )
+    amount = f"{len(told.lemmas)} lemmas, {len(model.system.actions)} actions, {told.goals} goals, {told.queries} queries, {told.seconds:.1f} s"
     if checked.holds:
         return (
             f"Every lemma holds initially and is kept by every step: {amount}.\n"
@@ -199,3 +185,4 @@ def _verdict(told: Explained, model: Parametric, checked: Checked) -> str:
         _WIDTH,
         break_on_hyphens=False,
     )
+
