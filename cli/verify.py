@@ -40,7 +40,9 @@ Key = tuple[str, str, str | None]
     help="Visit up to N states before asking Z3; 0: ask at once.",
 )
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), default=300.0, show_default=True, help="Seconds a question.")
-@click.option("--certify", is_flag=True, help="Make a proof of every complete exploration, and have two solvers check it.")
+@click.option(
+    "--certify/--no-certify", default=True, show_default=True, help="Make a proof of every complete exploration; two solvers check it."
+)
 @click.option("--all", "all_", is_flag=True, help="Tell every violation that is no variant of another, not the first alone.")
 @click.option("--repair", is_flag=True, help="Look for an edit that repairs each unexpected violation, and verify it.")
 @click.option("--jobs", type=click.IntRange(1, 1024), metavar="N", help="Processes that compute at once; default: one for each core.")
