@@ -317,6 +317,7 @@ def test_a_form_is_printed_without_leaving_files(call: Call, tmp_path: Path) -> 
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["run.json"]
 
 
+@pytest.mark.slow
 def test_a_real_run_with_a_change_from_question_to_page(call: Call, tmp_path: Path, patch: Callable[..., str]) -> None:
     change = patch("tdp_fd.c", "\tif (kvm_arch_has_noncoherent_dma(kvm)) {\n", "\tif (false) {\n")
     out = tmp_path / "out"

@@ -39,6 +39,7 @@ def test_an_unknown_form_names_those_that_there_are(call: Call) -> None:
     assert "html" in result.stderr
 
 
+@pytest.mark.slow
 def test_pixels_are_not_written_to_a_terminal() -> None:
     """They would only upset it; the message says what to do."""
     ours, theirs = os.openpty()

@@ -99,6 +99,7 @@ def test_a_depth_of_its_own(call: Call) -> None:
     assert (found["verdict"], found["depth"]) == ("holds_up_to", 9)
 
 
+@pytest.mark.slow
 def test_a_depth_at_which_the_premise_is_out_of_reach_is_vacuous(call: Call, tmp_path: Path) -> None:
     """Nothing is violated within no steps at all: that is worth nothing, and is not said to hold."""
     result = call("verify", "--scenario", "mm-exit", "--property", "no_stale_io_mapping", "--depth", "0", "--states", "0", "--json")

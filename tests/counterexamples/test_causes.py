@@ -26,6 +26,7 @@ from tdpcheck.museum.loader import shipped_items
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.tests.counterexamples.planted import FAULTS
 
+QUICK = ("register-unchecked", "invalidate-exported", "zap-under-read-lock", "split-of-6.1")
 MUSEUM = ("export-check-outside-lock", "noncoherent-after-export", "attach-before-import", "huge-level-read-too-early")
 
 
@@ -118,7 +119,10 @@ def of_museum(name: str) -> Case:
     return Case(model, prop, from_verdict(model, prop, verdict, item.change))
 
 
-@pytest.fixture(scope="module", params=[*FAULTS, *(pytest.param(f"museum {n}", marks=pytest.mark.slow) for n in MUSEUM)])
+@pytest.fixture(
+    scope="module",
+    params=[n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in (*FAULTS, *(f"museum {n}" for n in MUSEUM))],
+)
 def case(request: pytest.FixtureRequest) -> Case:
     kind, _, name = request.param.partition(" ")
     return of_museum(name) if kind == "museum" else planted(kind)
@@ -241,6 +245,7 @@ def test_ten_counterexamples_have_been_looked_at_and_most_of_them_race() -> None
     assert sum(c.near_miss is not None for c in kept) >= 7
 
 
+@pytest.mark.slow
 def test_a_step_that_nobody_needs_is_noise() -> None:
     """Planted: the IOMMU also caches another page before anything happens; the shortest run has no such step, so one is put in."""
     case = planted("skip-iotlb-flush")
@@ -254,6 +259,7 @@ def test_a_step_that_nobody_needs_is_noise() -> None:
     assert "noise" not in (*found.marks[:1], *found.marks[2:])
 
 
+@pytest.mark.slow
 def test_the_same_run_always_has_the_same_causes() -> None:
     """The search counts states, not seconds."""
     case = planted("skip-invalid-roots")

@@ -36,7 +36,7 @@ class Found:
     cex: Cex
 
 
-@pytest.fixture(scope="module", params=["skip-iotlb-flush", "register-unchecked"])
+@pytest.fixture(scope="module", params=[pytest.param("skip-iotlb-flush", marks=pytest.mark.slow), "register-unchecked"])
 def found(request: pytest.FixtureRequest) -> Found:
     fault = FAULTS[request.param]
     model = fault.model()

@@ -177,6 +177,7 @@ def test_names_of_strangers_cannot_break_a_picture() -> None:
     assert any("<script>" in (t.text or "") for t in read.iter(f"{SVG}text"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["skip-iotlb-flush", "split-of-6.1"])
 def test_what_the_pictures_take_for_true_is_what_the_model_says(name: str) -> None:
     """The walks, caches and reference holders are told from plain values; the model's own terms must agree in every state."""

@@ -32,6 +32,7 @@ def holds(fault: Fault, files: Files) -> str | None:
     return "holds" if isinstance(verdict, Proved) else None
 
 
+@pytest.mark.slow
 def test_the_missing_refusal_is_found_and_its_diff_repairs_the_fault() -> None:
     """The diff is what a maintainer would apply, so it is what is checked again here."""
     fault = FAULTS["register-unchecked"]

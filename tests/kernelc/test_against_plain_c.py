@@ -676,6 +676,7 @@ def executed(graph: Graph, start: Mapping[str, int]) -> dict[str, int]:
     return {which: config.locals[f"f.{which}"] for which in start}
 
 
+@pytest.mark.slow
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(body=programs, start=starts)
 def test_random_programs_compute_what_plain_c_computes(body: ast.Stmt, start: dict[str, int]) -> None:

@@ -39,6 +39,9 @@ SIZES = {
     "share-vs-notifier": (351, 18),
 }
 BMC_DEPTH = 8
+QUICK = ("noncoherent-export", "noncoherent-attach", "share-vs-fast-zap", "share-vs-notifier", "mm-exit")
+EACH = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SCENARIOS]
+COUNTED = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SIZES]
 
 
 @cache
@@ -63,7 +66,7 @@ def surveyed(name: str, merge: bool = True) -> Surveyed:
     return survey(made.system, made.geometry, terms)
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", EACH)
 def test_exploration_gives_the_expected_verdicts(name: str) -> None:
     """A scenario is a litmus test: its verdicts stand in the file, and visiting every state must find them."""
     seen = surveyed(name)
@@ -76,7 +79,7 @@ def test_exploration_gives_the_expected_verdicts(name: str) -> None:
         assert trace is None or replays(trace, holds)
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", EACH)
 def test_every_premise_goal_and_end_is_reached(name: str) -> None:
     """A scenario in which nothing happens proves nothing."""
     missed = [term for term, trace in surveyed(name).traces.items() if trace is None and not term.startswith("bad ")]
@@ -84,7 +87,7 @@ def test_every_premise_goal_and_end_is_reached(name: str) -> None:
     assert [] == missed
 
 
-@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("name", COUNTED)
 def test_the_number_of_reachable_states_is_known(name: str) -> None:
     """A change of the model that nobody meant shows in the count of its states."""
     stats = surveyed(name).stats

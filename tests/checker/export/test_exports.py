@@ -354,6 +354,7 @@ for export in EXPORTS.values():
 """
 
 
+@pytest.mark.slow
 def test_the_text_depends_on_the_question_alone() -> None:
     """Not on hash seeds, nor on what else the process did before."""
     texts = [
