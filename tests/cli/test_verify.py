@@ -62,10 +62,11 @@ def only(result: Result) -> dict[str, Any]:
 
 
 def test_what_holds_is_said_with_its_bound(call: Call) -> None:
-    result = call("verify", "--scenario", QUICK)
+    result, bounded = call("verify", "--scenario", QUICK), call("verify", "--scenario", QUICK, "--no-certify")
 
-    assert result.exit_code == 0
-    assert re.search(r"reject_noncoherent_dma +HoldsUpTo 7 +as expected", result.stdout)
+    assert (result.exit_code, bounded.exit_code) == (0, 0)
+    assert re.search(r"reject_noncoherent_dma +Proved \(this size; certificate [0-9a-f]{12}\) +as expected", result.stdout)
+    assert re.search(r"reject_noncoherent_dma +HoldsUpTo 7 +as expected", bounded.stdout)
     assert "PASS" not in result.output
     assert "assumed: threads: share (kvm_share_tdp), register" in result.stdout
     assert "\x1b" not in result.output
@@ -76,7 +77,7 @@ def test_json_has_goals_steps_and_assumptions(call: Call) -> None:
 
     found = only(result)
     assert result.exit_code == 0
-    assert (found["verdict"], found["depth"], found["asked"]) == ("holds_up_to", 7, 7)
+    assert (found["verdict"], found["depth"], found["asked"]) == ("proved", None, 7)
     assert found["goals"] == {"refused": 2, "share finished": 2, "register finished": 1}
     assert any("kvm_arch_has_noncoherent_dma" in line for line in found["steps"]["share"]["reached"])
     assert set(found["steps"]) == {"share", "register"}
@@ -94,7 +95,7 @@ def test_the_same_question_has_the_same_answer(call: Call) -> None:
 
 
 def test_a_depth_of_its_own(call: Call) -> None:
-    found = only(call("verify", "--scenario", QUICK, "--property", "reject_noncoherent_dma", "--depth", "9", "--json"))
+    found = only(call("verify", "--scenario", QUICK, "--property", "reject_noncoherent_dma", "--depth", "9", "--no-certify", "--json"))
 
     assert (found["verdict"], found["depth"]) == ("holds_up_to", 9)
 
@@ -139,7 +140,7 @@ def test_a_deleted_flush_is_introduced_by_the_change(broken: Broken) -> None:
     (change,) = document(broken.result)["changes"]
 
     assert broken.result.exit_code == 1
-    assert (found["verdict"], found["label"], found["before"]["verdict"]) == ("violated", "introduced", "holds_up_to")
+    assert (found["verdict"], found["label"], found["before"]["verdict"]) == ("violated", "introduced", "proved")
     assert found["shortest"] is True
     assert len(found["trace"]) == found["depth"]
     assert [(line["kind"], line["fate"]) for line in change["lines"]] == [("removed", "reached")]
@@ -229,7 +230,7 @@ def test_a_change_of_comments_alone_changes_nothing(call: Call, patch: Patch) ->
 
     result = call("verify", "--scenario", QUICK, "--property", "reject_noncoherent_dma", "--change", path, "--json")
 
-    assert (only(result)["verdict"], result.exit_code) == ("holds_up_to", 0)
+    assert (only(result)["verdict"], result.exit_code) == ("proved", 0)
     assert document(result)["changes"][0]["lines"] == []
 
 
@@ -251,7 +252,7 @@ def test_a_series_is_checked_patch_by_patch(call: Call, tmp_path: Path) -> None:
     found = document(result)["results"]
     assert [(r["change"], r["verdict"], r["label"]) for r in found] == [
         ("series.mbox: [1/2] Break", "violated", "introduced"),
-        ("series.mbox: [2/2] Mend", "holds_up_to", "fixed"),
+        ("series.mbox: [2/2] Mend", "proved", "fixed"),
     ]
     assert result.exit_code == 1
 
@@ -263,7 +264,7 @@ def test_an_overlay_changes_scenarios(call: Call, tmp_path: Path) -> None:
     result = call("verify", "--scenario", QUICK, "--property", "reject_noncoherent_dma", "--change", str(path), "--json")
 
     found = only(result)
-    assert (found["verdict"], found["change"], result.exit_code) == ("holds_up_to", "more-devices.toml", 0)
+    assert (found["verdict"], found["change"], result.exit_code) == ("proved", "more-devices.toml", 0)
     assert any("devices 3" in text for text in found["assumptions"])
 
 
