@@ -7,13 +7,15 @@ from pathlib import Path
 
 import click
 
-from . import output
+from ..counterexamples.schema import file_name
+from ..counterexamples.text import text
+from . import logs, output
 from .reports.compare import Comparison
 from .reports.mail import mail
 from .reports.markdown import markdown
 from .reports.overview import Overview
 from .reports.page import page
-from .reports.stored import read_run
+from .reports.stored import Key, Stored, key_of, read_run
 
 Form = Callable[[Overview, Comparison | None], str]
 FILES: dict[str, tuple[str, Form]] = {"html": ("index.html", page), "md": ("report.md", markdown), "text": ("report.txt", mail)}
@@ -24,8 +26,10 @@ FILES: dict[str, tuple[str, Form]] = {"html": ("index.html", page), "md": ("repo
 @click.argument("out", metavar="OUT")
 @click.option("--against", metavar="OLD", help="Say what is news against the run in this folder.")
 @click.option("--as", "form", type=click.Choice(list(FILES)), help="Print this form; leave no files.")
+@click.option("--junit", metavar="FILE", help="Write the answers as JUnit XML there, too.")
+@click.option("--sarif", metavar="FILE", help="Write the violations that no scenario expects as SARIF there, too.")
 @click.pass_context
-def report(context: click.Context, out: str, against: str | None, form: str | None) -> None:
+def report(context: click.Context, out: str, against: str | None, form: str | None, junit: str | None, sarif: str | None) -> None:
     r"""Make a report of the run that `verify --out OUT` left.
 
     \b
@@ -39,6 +43,10 @@ def report(context: click.Context, out: str, against: str | None, form: str | No
     for left in stored.left.values():
         if left.fault:
             click.echo(f"not told step by step: {left.fault}", err=True)
+    if junit is not None:
+        output.write(Path(junit), logs.junit(stored.document, _texts(stored)))
+    if sarif is not None:
+        output.write(Path(sarif), logs.sarif(stored.document, {key: left.cex for key, left in stored.left.items() if left.cex is not None}))
     if form is not None:
         click.echo(FILES[form][1](view, compared), nl=False)
     else:
@@ -49,3 +57,13 @@ def report(context: click.Context, out: str, against: str | None, form: str | No
         if compared is not None:
             click.echo(compared.headline)
     context.exit(compared.exit_code if compared is not None else 0)
+
+
+def _texts(stored: Stored) -> dict[Key, str]:
+    """The counterexamples that are news as text, each with the name of its file."""
+    found = {}
+    for record in stored.document.results:
+        left = stored.left.get(key_of(record))
+        if left is not None and left.cex is not None and not record.as_expected:
+            found[key_of(record)] = text(left.cex).replace(file_name(left.cex), str(Path(stored.where) / left.links["json"]))
+    return found

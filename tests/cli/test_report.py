@@ -321,13 +321,16 @@ def test_a_form_is_printed_without_leaving_files(call: Call, tmp_path: Path) -> 
 def test_a_real_run_with_a_change_from_question_to_page(call: Call, tmp_path: Path, patch: Callable[..., str]) -> None:
     change = patch("tdp_fd.c", "\tif (kvm_arch_has_noncoherent_dma(kvm)) {\n", "\tif (false) {\n")
     out = tmp_path / "out"
-    call("verify", "--scenario", QUICK, "--change", change, "--out", str(out))
+    logs = [str(tmp_path / name) for name in ("a.xml", "a.sarif", "b.xml", "b.sarif")]
+    call("verify", "--scenario", QUICK, "--change", change, "--out", str(out), "--junit", logs[0], "--sarif", logs[1])
 
-    result = call("report", str(out))
+    result = call("report", str(out), "--junit", logs[2], "--sarif", logs[3])
 
     text = (out / "index.html").read_text()
     links = [t for t in Seen(text).targets if not t.startswith(("#", "data:"))]
     assert result.exit_code == 0
+    assert [Path(name).read_bytes() for name in logs[:2]] == [Path(name).read_bytes() for name in logs[2:]]
+    assert all("reject_noncoherent_dma" in Path(name).read_text() for name in logs)
     assert all((out / name).is_file() for name in links)
     assert any(name.endswith(".svg") for name in links)
     assert any(name.endswith(".cex.json") for name in links)
