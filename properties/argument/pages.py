@@ -26,7 +26,7 @@ def chapter(here: Setting) -> Iterator[Lemma]:
         [t],
         here.each(here.rcu, levels),
         "A walk's sptep points into a table page exactly where its level is PG_LEVEL_4K.",
-        "tdp_iter_read() sets both together.",
+        "tdp_iter_read() sets both together, at the root and again on its way down.",
     )
 
     def held(x: Location) -> z3.BoolRef | None:

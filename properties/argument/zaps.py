@@ -49,7 +49,7 @@ def chapter(here: Setting) -> Iterator[Lemma]:
         [t, root, g],
         here.each(tuple(x for x in roots if x in here.window), others),
         "In every root that an invalidation has left behind, no gfn of its range is mapped any more.",
-        "tdp_mmu_zap_leafs() goes on until no leaf of the range is left; its window keeps faults, and what host maps keeps recovery, off.",
+        "tdp_mmu_zap_leafs() goes on until no leaf of the range is left; its window keeps faults off, and recovery finds no child there.",
     )
 
     def done(x: Location) -> z3.BoolRef | None:
@@ -61,7 +61,7 @@ def chapter(here: Setting) -> Iterator[Lemma]:
         [t, root, g],
         here.each(here.zapped, done),
         "After an invalidation's loop over roots, no gfn of its range is mapped in any root that is held, until its window closes.",
-        "for_each_tdp_mmu_root() visits every root that is held, invalid ones included, and nothing is installed within a window.",
+        "for_each_tdp_mmu_root() visits every root that is held, even invalid; in the window faults retry and recovery finds no child.",
     )
 
 
