@@ -134,7 +134,7 @@ def test_a_line_that_a_change_adds_and_no_run_reaches_is_accounted_for_and_no_mo
 
     result = call(*ASK, "--change", path)
 
-    assert ("holds_up_to", 0) == (only(result.stdout)["verdict"], result.exit_code), result.output
+    assert ("proved", 0) == (only(result.stdout)["verdict"], result.exit_code), result.output
 
 
 def test_a_lock_that_is_never_given_back_is_told_with_the_shortest_run(call: Call, patch: Patch) -> None:
