@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from .errors import InputError
 from .evaluate import Evaluator, Layout, State
 from .guards import refusal
+from .notebook import block, count, filled, shown, table
 from .sorts import Geometry
 from .system import Action, Property, TransitionSystem
 
@@ -24,6 +25,11 @@ class Step:
     @property
     def name(self) -> str:
         return f"{self.action.name}({', '.join(map(str, self.arguments))})"
+
+    @property
+    def label(self) -> str:
+        """What a reader sees: the label of its action with the arguments filled in."""
+        return filled(self.action.label or self.action.name, self.action.params, self.arguments)
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,27 @@ class Trace:
     @cached_property
     def layout(self) -> Layout:
         return Layout(self.system, self.geometry)
+
+    def _repr_html_(self) -> str:
+        """A table of the steps, for a notebook: who does what, and which cells it changes."""
+        where = f" ({self.geometry})" if self.geometry.sizes else ""
+        caption = f"{self.system.name}{where}: {count(self.depth, 'step')}"
+        return block(table(caption, ("step", "actor", "what happens", "cells changed"), self._rows()))
+
+    def _rows(self) -> Iterator[tuple[str, str, str, str]]:
+        cells = self.layout.cells
+        known = [f"{cell.name} = {shown(cell.var.kind, value)}" for cell, value in zip(cells, self.initial, strict=True) if value]
+        yield "0", "", "the initial state; what is not named is 0, false or the first of its kind", "\n".join(known)
+        before = self.initial
+        for number, step in enumerate(self.steps, 1):
+            changed = [
+                f"{cell.name}: {shown(cell.var.kind, old)} → {shown(cell.var.kind, new)}"
+                for cell, old, new in zip(cells, before, step.state, strict=True)
+                if old != new
+            ]
+            place = f"\n{step.action.source[0]}" if step.action.source else ""
+            yield str(number), step.action.actor, step.label + place, "\n".join(changed)
+            before = step.state
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import z3
 
+from .notebook import block, count, line, table
 from .trace import Trace
 
 
@@ -24,6 +25,17 @@ class Proved:
     seconds: float = 0.0
     invariant: tuple[z3.BoolRef, ...] = field(default=(), compare=False)
 
+    def _repr_html_(self) -> str:
+        facts = ["in every reachable state, at every depth", _sizes(self.sizes), f"engine {self.engine}"]
+        if self.invariant:
+            facts.append(f"an inductive invariant of {count(len(self.invariant), 'clause')}")
+        if not self.lemmas:
+            return block(line("Proved", facts))
+        lemmas = table(
+            f"By {count(len(self.lemmas), 'lemma')}", ("number", "lemma"), ((str(n), name) for n, name in enumerate(self.lemmas, 1))
+        )
+        return block(line("Proved", [*facts, f"by {count(len(self.lemmas), 'lemma')}"]), lemmas)
+
 
 @dataclass(frozen=True)
 class Violated:
@@ -41,6 +53,11 @@ class Violated:
     def depth(self) -> int:
         return self.trace.depth
 
+    def _repr_html_(self) -> str:
+        shortest = "no run is shorter" if self.shortest else "whether a run is shorter is not known"
+        facts = [f"after {count(self.depth, 'step')}", shortest, _sizes(str(self.trace.geometry)), f"engine {self.engine}"]
+        return block(line("Violated", facts), self.trace._repr_html_())
+
 
 @dataclass(frozen=True)
 class HoldsUpTo:
@@ -56,6 +73,19 @@ class HoldsUpTo:
     states: int | None = None
     seconds: float = 0.0
 
+    def _repr_html_(self) -> str:
+        facts = [f"no run of at most {count(self.depth, 'step')} violates it"]
+        if self.states is None:
+            facts.append("not a proof")
+        else:
+            facts.append(f"nor does a longer one at this size: all reachable states, {self.states}, were visited")
+        facts.append(f"engine {self.engine}")
+        if not self.broken_lemmas:
+            return block(line(f"Holds up to depth {self.depth}", facts))
+        facts.append(f"{count(len(self.broken_lemmas), 'pair')} of action and lemma did not go through")
+        broken = table("Not known to be kept", ("after the action", "the lemma"), self.broken_lemmas)
+        return block(line(f"Holds up to depth {self.depth}", facts), broken)
+
 
 @dataclass(frozen=True)
 class Unknown:
@@ -67,5 +97,14 @@ class Unknown:
     vacuous: bool = False
     seconds: float = 0.0
 
+    def _repr_html_(self) -> str:
+        far = "no depth was searched to its end" if self.depth < 0 else f"no run of at most {count(self.depth, 'step')} violates it"
+        premise = ["its premise was never reached"] if self.vacuous else []
+        return block(line("Unknown", [self.reason, *premise, far, f"engine {self.engine}"]))
+
 
 Verdict = Proved | Violated | HoldsUpTo | Unknown
+
+
+def _sizes(sizes: str) -> str:
+    return f"for the size {sizes}" if "=" in sizes else f"for {sizes or 'its only size'}"
