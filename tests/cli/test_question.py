@@ -138,7 +138,7 @@ def test_an_interrupt_of_the_command_prints_what_was_found(monkeypatch: pytest.M
     result = CliRunner().invoke(tdpcheck, ["verify", "--scenario", QUICK, "--jobs", "1", "--no-certify"])
 
     assert result.exit_code == 130
-    assert "Proved (this size; certificate " in result.stdout
+    assert "HoldsUpTo 7" in result.stdout
     assert "interrupted, 2 not asked" in result.stdout
 
 
