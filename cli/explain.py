@@ -19,6 +19,7 @@ from . import printing
 from .changes import versions
 from .names import choose, unknown
 from .sources import code_for, files_of
+from .statements import ASSERTIONS
 
 EVERY_ROLE = "every-role"
 NOT_PROVED = 3
@@ -100,6 +101,8 @@ def explain(
     Exit code: 0 every lemma holds initially and is kept by every step, for any number of pages,
     tables, roots, devices and threads; 3 some step is not known to keep some lemma; 2 bad input.
     """
+    if name == ASSERTIONS:
+        raise InputError(f"{name} has no argument of its own for every size: it is the lemma assertions_hold in that of any other property")
     (chosen,) = choose([name], tuple(PROPERTIES), "property")
     prop = PROPERTIES[chosen]
     asked = _scenario(scenario, prop)
