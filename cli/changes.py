@@ -56,7 +56,7 @@ def touched(known: Sequence[Version], number: int) -> dict[str, list[int]]:
     return found
 
 
-def read_change(path: str) -> bytes:
+def read_change(path: str, wanted: str = "a patch, an mbox or a TOML overlay") -> bytes:
     """The content of a file that a user names.
 
     Raises:
@@ -65,9 +65,9 @@ def read_change(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file; give a patch, an mbox or a TOML overlay") from None
+        raise InputError(f"{path}: there is no such file; give {wanted}") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a patch, an mbox or a TOML overlay") from None
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give {wanted}") from None
 
 
 def versions(path: str | None, files: Files) -> tuple[Version, ...]:

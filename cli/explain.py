@@ -18,7 +18,9 @@ from ..properties.argument.book import argument
 from . import printing
 from .changes import versions
 from .names import choose, unknown
+from .races import Race, commands, races_of
 from .sources import code_for, files_of
+from .statements import ASSERTIONS
 
 EVERY_ROLE = "every-role"
 NOT_PROVED = 3
@@ -71,6 +73,7 @@ class Explained(msgspec.Struct, frozen=True):
     queries: int
     seconds: float
     stopped: str
+    races: tuple[Race, ...] = ()
 
 
 @click.command()
@@ -80,6 +83,7 @@ class Explained(msgspec.Struct, frozen=True):
 )
 @click.option("--change", metavar="FILE", help="With this patch applied to the kernel C.")
 @click.option("--drop", multiple=True, metavar="LEMMA", help="Leave a lemma out of the argument and see what misses it.")
+@click.option("--race", is_flag=True, help="Name the known race that each lemma's protection prevents (of those left out, if any are).")
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes that ask.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), default=900.0, show_default=True, help="Seconds for everything.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -90,6 +94,7 @@ def explain(
     scenario: str | None,
     change: str | None,
     drop: tuple[str, ...],
+    race: bool,
     jobs: int,
     timeout: float,
     as_json: bool,
@@ -100,6 +105,8 @@ def explain(
     Exit code: 0 every lemma holds initially and is kept by every step, for any number of pages,
     tables, roots, devices and threads; 3 some step is not known to keep some lemma; 2 bad input.
     """
+    if name == ASSERTIONS:
+        raise InputError(f"{name} has no argument of its own for every size: it is the lemma assertions_hold in that of any other property")
     (chosen,) = choose([name], tuple(PROPERTIES), "property")
     prop = PROPERTIES[chosen]
     asked = _scenario(scenario, prop)
@@ -109,13 +116,18 @@ def explain(
     with printing.Progress() as progress:
         progress.working(f"compiling {asked.name} for every size")
         model = parametric(asked, code_for(asked, None, known[-1].files))
-        lemmas = _without(argument(model, prop), drop)
+        known_lemmas = argument(model, prop)
+        lemmas = _without(known_lemmas, drop)
         checked = check_lemmas(model.system, [prop], lemmas, timeout=timeout, jobs=jobs, progress=progress.working)
     told = _told(prop, asked, change, lemmas, checked)
+    if race:
+        told = msgspec.structs.replace(told, races=races_of(drop or tuple(lemma.name for lemma in known_lemmas)))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
     else:
         click.echo(_text(told, model, checked), nl=False)
+        if race:
+            click.echo(_races(told), nl=False)
     context.exit(0 if checked.holds else NOT_PROVED)
 
 
@@ -168,6 +180,17 @@ def _text(told: Explained, model: Parametric, checked: Checked) -> str:
             lines.append(fill(f"Because: {step.because}", _WIDTH, initial_indent="     ", subsequent_indent="     "))
         lines += [f"       not kept by {_step(b, model)}" for b in checked.broken if b.lemma == step.name]
     lines += ["", _verdict(told, model, checked)]
+    return "\n".join(lines) + "\n"
+
+
+def _races(told: Explained) -> str:
+    if not told.races:
+        return "\nNo item of the museum is known to drop the protection of one of these lemmas.\n"
+    lines = ["", "Without their protection, these races are known:"]
+    for race in told.races:
+        steps = f", in {race.depth} step{'s' * (race.depth != 1)}" if race.depth is not None else ""
+        lines.append(fill(f"{race.lemma}: {race.title} ({race.property}{steps})", _WIDTH, initial_indent="  ", subsequent_indent="    "))
+        lines += [f"    {command}" for command in commands(race)]
     return "\n".join(lines) + "\n"
 
 

@@ -12,6 +12,7 @@ import click
 from ..core.errors import EngineError, TdpcheckError
 from .cache_command import cache
 from .check_certificate import check_certificate
+from .exercise import check_exercise
 from .explain import explain
 from .explore import explore
 from .export import export
@@ -73,7 +74,7 @@ def tdpcheck() -> None:
     """Check changes to page tables that KVM and an IOMMU share."""
 
 
-for _command in (verify, show, replay, report, explain, explore, export, list_, museum, cache, check_certificate):
+for _command in (verify, show, replay, report, explain, check_exercise, explore, export, list_, museum, cache, check_certificate):
     tdpcheck.add_command(_command)
 
 

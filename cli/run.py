@@ -126,7 +126,7 @@ def selected_scenarios(given: Sequence[str], properties: Sequence[str], kernel: 
 
 def _scenario(name: str, shipped: Mapping[str, Scenario]) -> Scenario:
     if name.endswith(".toml"):
-        data = read_change(name)
+        data = read_change(name, "a scenario in TOML, or the name of a shipped one")
         if b"\0" in data:
             raise InputError(f"{name}: this is a binary file; expected a scenario in TOML")
         try:

@@ -24,7 +24,7 @@ from .markdown import markdown
 from .picture import Picture, picture
 from .schema import Cex, Listing, Source, Step
 from .story import story
-from .text import text
+from .text import command, text
 
 TEMPLATES = Path(__file__).parent / "templates"
 WORDS = re.compile(
@@ -60,7 +60,7 @@ def html(cex: Cex) -> str:
         manners=report.MANNERS,
         causes=[report.order(c) for c in cex.causes],
         confidence=report.confidence(cex),
-        command=report.command(cex),
+        command=command(cex),
         mail=text(cex),
         markdown=markdown(cex),
         data=Markup(_data(cex, drawing, found, panes)),

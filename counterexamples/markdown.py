@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from .entries import entries
 from .mermaid import mermaid
-from .report import MANNERS, MARKS, acting, actors, assumptions, command, confidence, facts, folded, order, place
+from .report import MANNERS, MARKS, acting, actors, assumptions, confidence, facts, folded, order, place
 from .schema import Cex
 from .story import story
+from .text import command
 
 
 def markdown(cex: Cex) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import PurePosixPath
 
-from .schema import Cause, Cex, Source, Step, file_name
+from .schema import Cause, Cex, Source, Step
 from .text import SIZES, is_noise
 
 SHIPPED = "model/kernel/"
@@ -77,13 +76,6 @@ def confidence(cex: Cex) -> tuple[str, ...]:
         f"Goals of the scenario reached (step): {', '.join(f'{goal} ({at})' for goal, at in goals.items())}." if goals else "",
     ]
     return tuple(line for line in lines if line)
-
-
-def command(cex: Cex) -> str:
-    """What to type to see it again."""
-    change = f" --change {shlex.quote(cex.change.partition(':')[0])}" if cex.change else ""
-    kernel = "" if cex.kernel == "shipped" else " --kernel DIR"
-    return f"tdpcheck replay {shlex.quote(file_name(cex))}{change}{kernel}"
 
 
 def order(cause: Cause) -> str:

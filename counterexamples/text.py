@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -202,10 +203,17 @@ def _tail(cex: Cex) -> str:
     lines.append(f"Size: {sizes}. Frames are named A, B, C ...")
     if any("PSC" in s.label for s in cex.steps):
         lines.append("PSC: the IOMMU's cache of non-leaf entries (paging-structure cache).")
-    command = f"tdpcheck replay {file_name(cex)}"
-    one = f"Replay: {command}"
-    lines.append(one if len(one) <= WIDTH else f"Replay:\n  {command if len(command) <= WIDTH - 2 else 'tdpcheck replay FILE'}")
+    typed = command(cex)
+    one = f"Replay: {typed}"
+    lines.append(one if len(one) <= WIDTH else "Replay:\n  " + typed.replace(" --", " \\\n    --"))
     return "\n".join(line if line.startswith("Replay") else _fill(line) for line in lines)
+
+
+def command(cex: Cex) -> str:
+    """What to type to see it again."""
+    change = f" --change {shlex.quote(cex.change.partition(':')[0])}" if cex.change else ""
+    kernel = "" if cex.kernel == "shipped" else " --kernel DIR"
+    return f"tdpcheck replay {shlex.quote(file_name(cex))}{change}{kernel}"
 
 
 def _because(cex: Cex) -> str:
