@@ -184,7 +184,7 @@ def test_nobody_with_an_answer_is_told_one_by_one() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("toy", TOYS, ids=lambda toy: toy.name)
 def test_the_engines_that_there_are_agree_with_what_is_known_of_the_toys(toy: Toy) -> None:
-    verdict = ask(toy, 20, timeout=60)
+    verdict = ask(toy, 20, timeout=60, patience=60.0)
 
     if toy.violated is None:
         assert isinstance(verdict, Proved)
