@@ -75,7 +75,9 @@ def test_a_split_ends_in_small_leaves(tree: KernelTree, name: str) -> None:
     assert explored(tree, name)[1].traces["small leaf"] is not None
 
 
-@pytest.mark.parametrize(("name", "role"), [("linux-6.1-lift-collapse-vs-fault", "collapse")])
+@pytest.mark.parametrize(
+    ("name", "role"), [("linux-6.1-lift-collapse-vs-fault", "collapse"), ("linux-6.1-lift-notifier-vs-fault", "notifier")]
+)
 def test_where_a_thread_never_rests_is_where_this_start_cannot_lead(tree: KernelTree, name: str, role: str) -> None:
     """What is not reached is the treatment of tables that this scenario does not begin with; no function is missed as a whole."""
     made, seen = explored(tree, name)
