@@ -12,7 +12,7 @@ import time
 from tdpcheck.checker.certificate import grounded
 from tdpcheck.checker.explore import reachable
 from tdpcheck.checker.explored import explored_invariant
-from tdpcheck.checker.recheck import check_certificate
+from tdpcheck.checker.questions import check_certificate
 from tdpcheck.core.ground import ground
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import build, parse_source, shipped_source

@@ -25,7 +25,7 @@ from .sexpr import quoted, symbol
 from .smtlib import Writer, fresh, sort_text
 
 SCHEMA = 1
-PARAMETRIC, GROUNDED = "parametric", "grounded"
+PARAMETRIC, GROUNDED, INSTANTIATED = "parametric", "grounded", "instantiated"
 
 
 def parametric(
@@ -40,10 +40,10 @@ def parametric(
     Raises:
         ModelError: a system with words, or a term that cannot be written.
     """
-    head = _Head(PARAMETRIC, system.name, _several(prop), EVERY_SIZE, digest, scenario)
-    writer = _ParametricWriter(system)
-    return _text(
-        [*head.lines(len(lemmas), len(system.actions)), *writer.statement(_several(prop)), *_clauses(_some(lemmas), writer.closed)]
+    head = Head(PARAMETRIC, system.name, several(prop), EVERY_SIZE, digest, scenario)
+    writer = ParametricWriter(system)
+    return text_of(
+        [*head.lines(len(lemmas), len(system.actions)), *writer.statement(several(prop)), *_clauses(_some(lemmas), writer.closed)]
     )
 
 
@@ -67,24 +67,24 @@ def grounded(
     Raises:
         ModelError: a term that cannot be written.
     """
-    head = _Head(GROUNDED, ground_system.system.name, _several(prop), str(ground_system.geometry) or "its only size", digest, scenario)
+    head = Head(GROUNDED, ground_system.system.name, several(prop), str(ground_system.geometry) or "its only size", digest, scenario)
     writer = _GroundWriter(ground_system)
     named = [c if isinstance(c, Lemma) else Lemma(str(number), c, readable(ground_system, c)) for number, c in enumerate(clauses, 1)]
-    statement = writer.statement(_several(prop))
+    statement = writer.statement(several(prop))
     invariant = _some([*_ranges(ground_system), *named])
-    return _text([*head.lines(len(invariant), len(ground_system.actions)), *statement, *writer.clauses(invariant)])
+    return text_of([*head.lines(len(invariant), len(ground_system.actions)), *statement, *writer.clauses(invariant)])
 
 
 def statement_of(system: TransitionSystem | GroundSystem, prop: Property | Sequence[Property]) -> str:
     """What a certificate about `system` and `prop` says before its invariant. One that says anything else is about something else."""
     if isinstance(system, GroundSystem):
-        head = _Head(GROUNDED, system.system.name, _several(prop), str(system.geometry) or "its only size", "", "")
-        return _text([*head.lines(0, len(system.actions)), *_GroundWriter(system).statement(_several(prop))])
-    head = _Head(PARAMETRIC, system.name, _several(prop), EVERY_SIZE, "", "")
-    return _text([*head.lines(0, len(system.actions)), *_ParametricWriter(system).statement(_several(prop))])
+        head = Head(GROUNDED, system.system.name, several(prop), str(system.geometry) or "its only size", "", "")
+        return text_of([*head.lines(0, len(system.actions)), *_GroundWriter(system).statement(several(prop))])
+    head = Head(PARAMETRIC, system.name, several(prop), EVERY_SIZE, "", "")
+    return text_of([*head.lines(0, len(system.actions)), *ParametricWriter(system).statement(several(prop))])
 
 
-def _several(prop: Property | Sequence[Property]) -> tuple[Property, ...]:
+def several(prop: Property | Sequence[Property]) -> tuple[Property, ...]:
     return (prop,) if isinstance(prop, Property) else tuple(prop)
 
 
@@ -92,12 +92,12 @@ def _some(lemmas: Sequence[Lemma]) -> Sequence[Lemma]:
     return lemmas or [Lemma("nothing", z3.BoolVal(True), "Nothing need be known of a state.")]
 
 
-def _text(lines: Iterable[str]) -> str:
+def text_of(lines: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
 @dataclass(frozen=True)
-class _Head:
+class Head:
     """What a certificate is about, for people and programs."""
 
     kind: str
@@ -109,8 +109,8 @@ class _Head:
 
     def lines(self, clauses: int, actions: int) -> Iterator[str]:
         names = ", ".join(prop.name for prop in self.properties)
-        yield f"; A certificate of tdpcheck: {_comment(names)} in every reachable state of {_comment(self.system)}."
-        yield f"; Size: {_comment(self.sizes)}. {actions} actions; the invariant is the conjunction of {clauses} clauses at the end."
+        yield f"; A certificate of tdpcheck: {comment(names)} in every reachable state of {comment(self.system)}."
+        yield f"; Size: {comment(self.sizes)}. {actions} actions; the invariant is the conjunction of {clauses} clauses at the end."
         yield "; Check it: tdpcheck check-certificate FILE"
         yield f"(set-info :tdpcheck-certificate {SCHEMA})"
         for key, value in (
@@ -122,14 +122,14 @@ class _Head:
             ("model", self.digest),
         ):
             yield f"(set-info :{key} {quoted(value)})"
-        yield f"(set-logic {'UF' if self.kind == PARAMETRIC else 'QF_BV'})"
+        yield f"(set-logic {'QF_BV' if self.kind == GROUNDED else 'UF'})"
 
 
-def _comment(text: str) -> str:
+def comment(text: str) -> str:
     return " ".join(text.split())
 
 
-def _name(*words: str) -> str:
+def part_name(*words: str) -> str:
     """The symbol of a part of the system: `|guard zap|`.
 
     Raises:
@@ -141,7 +141,7 @@ def _name(*words: str) -> str:
     return symbol(" ".join(words))
 
 
-def _definition(name: str, parameters: Sequence[tuple[str, str]], sort: str, body: str) -> str:
+def definition(name: str, parameters: Sequence[tuple[str, str]], sort: str, body: str) -> str:
     return f"(define-fun {name} ({' '.join(f'({x} {s})' for x, s in parameters)}) {sort} {body})"
 
 
@@ -149,26 +149,26 @@ def _clauses(lemmas: Sequence[Lemma], write: Writer) -> Iterator[str]:
     yield ""
     yield "; ---- the invariant: every clause holds initially, and every action keeps their conjunction"
     for lemma in lemmas:
-        yield f"(set-info :says {quoted(_comment(lemma.sentence))})"
+        yield f"(set-info :says {quoted(comment(lemma.sentence))})"
         if lemma.because:
-            yield f"(set-info :because {quoted(_comment(lemma.because))})"
-        yield _definition(_name("lemma", lemma.name), (), "Bool", write(lemma.holds))
+            yield f"(set-info :because {quoted(comment(lemma.because))})"
+        yield definition(part_name("lemma", lemma.name), (), "Bool", write(lemma.holds))
 
 
-def _property(prop: Property, body: str) -> Iterator[str]:
+def property_lines(prop: Property, body: str) -> Iterator[str]:
     yield ""
     yield "; ---- what the clauses at the end imply"
-    yield f"(set-info :says {quoted(_comment(prop.sentence))})"
-    yield _definition(_name("property", prop.name), (), "Bool", body)
+    yield f"(set-info :says {quoted(comment(prop.sentence))})"
+    yield definition(part_name("property", prop.name), (), "Bool", body)
 
 
-def _about(action: Action, instance: str = "") -> Iterator[str]:
+def about(action: Action, instance: str = "") -> Iterator[str]:
     yield ""
-    where = f", {_comment(str(action.source[0]))}: {_comment(action.source[0].text)}" if action.source else ""
-    yield f"; ---- {_comment(instance or action.name)}: a step of {_comment(action.actor)}{where}"
+    where = f", {comment(str(action.source[0]))}: {comment(action.source[0].text)}" if action.source else ""
+    yield f"; ---- {comment(instance or action.name)}: a step of {comment(action.actor)}{where}"
 
 
-class _ParametricWriter:
+class ParametricWriter:
     """Writes a system over uninterpreted sorts."""
 
     def __init__(self, system: TransitionSystem) -> None:
@@ -195,6 +195,24 @@ class _ParametricWriter:
     def statement(self, properties: Sequence[Property]) -> Iterator[str]:
         """Everything but the invariant."""
         system = self.system
+        yield from self.declarations()
+        for number, axiom in enumerate(axioms(system), 1):
+            yield definition(part_name("axiom", str(number)), (), "Bool", self.closed(axiom))
+        yield ""
+        yield "; ---- initially"
+        for update in system.init:
+            equation = update.var(*update.variables) == update.value
+            term = z3.ForAll(list(update.variables), equation) if update.variables else equation
+            yield definition(part_name("init", update.var.name), (), "Bool", self.closed(term))
+        yield definition(part_name("init", "constraint"), (), "Bool", self.closed(system.constraint))
+        for action in system.actions:
+            yield from self.action(action)
+        for prop in properties:
+            yield from property_lines(prop, self.closed(prop.holds))
+
+    def declarations(self) -> Iterator[str]:
+        """Sorts, functions and elements."""
+        system = self.system
         yield ""
         yield "; ---- sorts, state, and functions that never change"
         yield from (f"(declare-sort {symbol(sort.name)} 0)" for sort in system.sorts)
@@ -202,34 +220,22 @@ class _ParametricWriter:
         for f in functions:
             kind = "" if isinstance(f, StateVar) else "never changes; "
             sorts = " ".join(sort_text(k.z3) for k in f.params)
-            yield f"(declare-fun {symbol(f.name)} ({sorts}) {sort_text(f.kind.z3)}) ; {kind}{_comment(f.doc)}".rstrip("; ")
+            yield f"(declare-fun {symbol(f.name)} ({sorts}) {sort_text(f.kind.z3)}) ; {kind}{comment(f.doc)}".rstrip("; ")
         for name, element in self._elements.items():
             yield f"(declare-fun {symbol(name)} () {sort_text(element.sort())}){self._called(element)}"
-        for number, axiom in enumerate(axioms(system), 1):
-            yield _definition(_name("axiom", str(number)), (), "Bool", self.closed(axiom))
-        yield ""
-        yield "; ---- initially"
-        for update in system.init:
-            equation = update.var(*update.variables) == update.value
-            term = z3.ForAll(list(update.variables), equation) if update.variables else equation
-            yield _definition(_name("init", update.var.name), (), "Bool", self.closed(term))
-        yield _definition(_name("init", "constraint"), (), "Bool", self.closed(system.constraint))
-        for action in system.actions:
-            yield from self._action(action)
-        for prop in properties:
-            yield from _property(prop, self.closed(prop.holds))
 
     def _called(self, element: z3.ExprRef) -> str:
         sort = self.system.sort_by_name[element.sort().name()]
         index = element_index(element)
-        return f" ; {_comment(sort.elements[index])}" if index is not None and sort.elements else ""
+        return f" ; {comment(sort.elements[index])}" if index is not None and sort.elements else ""
 
-    def _action(self, action: Action) -> Iterator[str]:
-        yield from _about(action)
-        own = {p.name: _name("parameter", action.name, p.name) for p in action.params}
+    def action(self, action: Action) -> Iterator[str]:
+        """Its parameters, guard and next values."""
+        yield from about(action)
+        own = {p.name: part_name("parameter", action.name, p.name) for p in action.params}
         for param in action.params:
             yield f"(declare-fun {own[param.name]} () {sort_text(param.kind.z3)})"
-        yield _definition(_name("guard", action.name), (), "Bool", self.closed(action.guard, own))
+        yield definition(part_name("guard", action.name), (), "Bool", self.closed(action.guard, own))
         for update in action.updates:
             yield self._next(action, update, own)
 
@@ -240,7 +246,7 @@ class _ParametricWriter:
             variables[x.decl().name()] = fresh(x.decl().name(), {*taken, *variables.values()})
         parameters = [(variables[x.decl().name()], sort_text(x.sort())) for x in update.variables]
         body = self.closed(update.value, {**own, **variables})
-        return _definition(_name("next", action.name, update.var.name), parameters, sort_text(update.var.kind.z3), body)
+        return definition(part_name("next", action.name, update.var.name), parameters, sort_text(update.var.kind.z3), body)
 
 
 class _GroundWriter:
@@ -255,11 +261,11 @@ class _GroundWriter:
     def _define(self, text: str, sort: z3.SortRef) -> str:
         self._defined += 1
         name = f"${self._defined}"
-        self._pending.append(_definition(name, (), sort_text(sort), text))
+        self._pending.append(definition(name, (), sort_text(sort), text))
         return name
 
     def _lines(self, name: str, sort: str, term: z3.ExprRef) -> Iterator[str]:
-        line = _definition(name, (), sort, self._write(term))
+        line = definition(name, (), sort, self._write(term))
         yield from self._pending
         self._pending.clear()
         yield line
@@ -277,19 +283,19 @@ class _GroundWriter:
         yield ""
         yield "; ---- initially"
         for cell, value in system.init.items():
-            yield from self._lines(_name("init", cell.name), "Bool", system.variable(cell) == value)
-        yield from self._lines(_name("init", "constraint"), "Bool", system.constraint)
-        yield from self._lines(_name("init", "range"), "Bool", system.in_range)
+            yield from self._lines(part_name("init", cell.name), "Bool", system.variable(cell) == value)
+        yield from self._lines(part_name("init", "constraint"), "Bool", system.constraint)
+        yield from self._lines(part_name("init", "range"), "Bool", system.in_range)
         for action in system.actions:
-            yield from _about(action.action, action.name)
-            yield from self._lines(_name("guard", action.name), "Bool", action.guard)
+            yield from about(action.action, action.name)
+            yield from self._lines(part_name("guard", action.name), "Bool", action.guard)
             for cell, value in action.after.items():
-                yield from self._lines(_name("next", action.name, cell.name), sort_text(value.sort()), value)
+                yield from self._lines(part_name("next", action.name, cell.name), sort_text(value.sort()), value)
         for prop, goal in zip(properties, goals, strict=True):
             body = self._write(goal)
             yield from self._pending
             self._pending.clear()
-            yield from _property(prop, body)
+            yield from property_lines(prop, body)
 
     def clauses(self, lemmas: Sequence[Lemma]) -> Iterator[str]:
         """The invariant."""
@@ -300,10 +306,10 @@ class _GroundWriter:
             body = self._write(lemma.holds)
             yield from self._pending
             self._pending.clear()
-            yield f"(set-info :says {quoted(_comment(lemma.sentence))})"
+            yield f"(set-info :says {quoted(comment(lemma.sentence))})"
             if lemma.because:
-                yield f"(set-info :because {quoted(_comment(lemma.because))})"
-            yield _definition(_name("lemma", lemma.name), (), "Bool", body)
+                yield f"(set-info :because {quoted(comment(lemma.because))})"
+            yield definition(part_name("lemma", lemma.name), (), "Bool", body)
 
 
 def _ranges(system: GroundSystem) -> Iterator[Lemma]:

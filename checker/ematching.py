@@ -1,98 +1,238 @@
 """Asking many small questions under the same hypotheses, fast: by E-matching, with the terms that matter put before the solver.
 
-An answer `unsat` is a proof whatever was instantiated. Everything else only means that this way found none.
+An answer `unsat` is a proof whatever was instantiated. Everything else only means that this way found none. The instances that a proof
+needs can be recorded; without quantifiers, they are a proof that any solver can check.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import z3
 
+from ..core.shape import shape, subterms
 from ..core.sorts import Rigid, Sort, StateVar
-from ..core.system import Action, TransitionSystem
+from ..core.system import Action
 from .goals import Goal, Part
+from .theory import HAS, IS, Clause, Resolved, Some, Theory, resolve
+
+EFFORT = 3_000_000
+"""What Z3 may spend on one question, in its own units: about two seconds."""
+
+
+_MOST_LIKELY = 600
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A clause, and what stands for its variables."""
+
+    clause: Clause
+    arguments: tuple[z3.ExprRef, ...]
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return (self.clause.name, *(x.get_id() for x in self.arguments))
+
+    @property
+    def term(self) -> z3.BoolRef:
+        """What it says."""
+        return self.clause.at(self.arguments)
+
+
+@dataclass
+class Step:
+    """What may be supposed of one step, and the terms that matter there.
+
+    Args:
+        known: what holds beside the clauses: the guard.
+        clauses: what named quantifiers say after the step.
+        acting: the parameters, and what the state holds for them.
+    """
+
+    known: tuple[z3.BoolRef, ...] = ()
+    clauses: Mapping[str, Resolved] = field(default_factory=dict)
+    acting: tuple[z3.ExprRef, ...] = ()
 
 
 class Matcher:
-    """The hypotheses: axioms and the parts of all lemmas."""
+    """The hypotheses: everything that a theory knows of a state.
 
-    def __init__(self, system: TransitionSystem, axioms: Sequence[z3.BoolRef], parts: Sequence[Part], effort: int = 3_000_000) -> None:
-        self._system = system
-        self._hypotheses = (*axioms, *(part.closed for part in parts))
-        self._solver = z3.SimpleSolver()
-        self._solver.set("mbqi", False)
-        self._solver.set("auto_config", False)
-        self._solver.set("rlimit", effort)
-        self._solver.add(*axioms, *_closed(system), *(part.closed for part in parts))
-        functions: tuple[StateVar | Rigid, ...] = (*system.state, *system.rigids)
+    Args:
+        clauses: the hypotheses, by name.
+        recording: keep the instances that proofs need.
+    """
+
+    def __init__(self, theory: Theory, clauses: Mapping[str, Clause], *, recording: bool = False, effort: int = EFFORT) -> None:
+        self._theory = theory
+        self._valued = _valued(theory)
+        self._clauses = {name: resolve(clause) for name, clause in clauses.items()}
+        self._clauses |= {name: resolve(clause) for name, (clause, _) in self._valued.items()}
+        self._recording = recording
+        self._effort = effort
+        self._solver = self._fresh()
+        self._heard = _Heard(self._solver) if recording else None
+        # With a literal before each, Z3 says which of them a proof has used.
+        self._literals = {name: z3.Bool(f"use {name}") for name in self._clauses} if recording else {}
+        for name, clause in self._clauses.items():
+            closed = clause.clause.closed
+            self._solver.add(z3.Implies(self._literals[name], closed) if recording else closed)
+        functions: tuple[StateVar | Rigid, ...] = (*theory.system.state, *theory.system.rigids)
         self._seeded = [
             v
             for v in functions
             if 0 < len(v.params) <= 2 and all(isinstance(k, Sort) and not k.elements for k in v.params) and "." not in v.name
         ]
+        self._constants = list({x.get_id(): x for part in theory.parts for x in part.variables}.values())
+        self._siblings: dict[str, list[Part]] = {}
+        for part in theory.parts:
+            self._siblings.setdefault(part.lemma, []).append(part)
         self.reason = ""
         self.queries = 0
 
-    def assume(self, action: Action, constants: Sequence[z3.ExprRef]) -> None:
-        """Suppose that `action` may fire; to be taken back by `forget`."""
-        self._solver.push()
-        self._solver.add(action.guard)
+    def _fresh(self) -> z3.Solver:
+        solver = z3.SimpleSolver()
+        solver.set("mbqi", False)
+        solver.set("auto_config", False)
+        solver.set("rlimit", self._effort)
+        return solver
+
+    def step(self, action: Action, clauses: Mapping[str, Clause]) -> Step:
+        """That `action` may fire, with what named quantifiers say after it."""
         mine = [p.const for p in action.params]
-        held = [v(x) for v in self._system.state for x in mine if len(v.params) == 1 and v.params[0].z3 == x.sort() and _is_plain(v)]
-        self._solver.add(*self._seed([*mine, *held, *constants]))
+        state = self._theory.system.state
+        held = [v(x) for v in state for x in mine if len(v.params) == 1 and v.params[0].z3 == x.sort() and _is_plain(v)]
+        return Step((action.guard,), {name: resolve(clause) for name, clause in clauses.items()}, (*mine, *held))
 
-    def seed(self, constants: Sequence[z3.ExprRef]) -> None:
-        """Put the terms that matter of these constants before the solver, for good."""
-        self._solver.add(*self._seed(constants))
-
-    def forget(self) -> None:
-        self._solver.pop()
-
-    def possible(self) -> z3.CheckSatResult:
+    def proves(self, step: Step, goals: Sequence[Goal]) -> list[Instance] | None:
+        """The instances from which all of `goals` follow (none if nothing is recorded), or None if no proof was found."""
+        denied = [z3.And(*goal.assumed, z3.Not(goal.holds)) for goal in goals]
+        seeds = self._seed([*step.acting, *self._constants])
+        likely = [*self._likely(step, denied), *self._themselves(goals)]
+        said = [*step.known, *(c.clause.closed for c in step.clauses.values()), *seeds, *(i.term for i in likely), z3.Or(denied)]
         self.queries += 1
-        return self._solver.check()
-
-    def proves(self, goals: Sequence[Goal], constants: Sequence[z3.ExprRef]) -> bool:
-        """Whether all of `goals` follow."""
         self._solver.push()
         try:
-            wrong = []
-            for goal in goals:
-                denied = z3.Not(goal.holds)
-                if goal.part.has_quantifier:
-                    denied = with_instances(denied, True, [*goal.constants, *constants])
-                wrong.append(z3.And(*goal.assumed, denied))
-            self._solver.add(z3.Or(wrong) if len(wrong) > 1 else wrong[0])
-            self.queries += 1
-            answer = self._solver.check()
+            self._solver.add(*said)
+            if self._heard is not None:
+                self._heard.clear()
+            answer = self._solver.check(*self._literals.values())
             self.reason = "" if answer == z3.unsat else self._solver.reason_unknown()
-            return bool(answer == z3.unsat)
+            if answer != z3.unsat:
+                return None
+            if self._heard is None:
+                return []
+            used = {str(literal.decl().name())[len("use ") :] for literal in self._solver.unsat_core()}
+            instances = self._made(self._heard, {**{name: self._clauses[name] for name in used}, **step.clauses})
         finally:
             self._solver.pop()
+        found = needed([*step.known, z3.Or(denied)], [*likely, *instances])
+        if found is None:
+            self.reason = "its instances could not be recorded"
+            return None
+        return [self._plain(i) for i in found]
 
-    def settles(self, action: Action | None, goal: Goal, seconds: float) -> z3.CheckSatResult:
-        """Ask one goal by model-based instantiation, which also finds counterexamples, and is slower."""
+    @staticmethod
+    def _made(heard: _Heard, clauses: Mapping[str, Resolved]) -> list[Instance]:
+        """The instances that Z3 made of `clauses`."""
+        instances = [Instance(c.whole, c.values) for c in clauses.values() if not c.clause.variables]
+        for name, values in heard.instances(clauses):
+            if all(x.decl().name() in values for x in clauses[name].clause.variables):
+                instances.append(Instance(clauses[name].whole, clauses[name].arguments(values)))
+        return instances
+
+    def _plain(self, instance: Instance) -> Instance:
+        """The instance, of a clause that a theory has."""
+        if instance.clause.name not in self._valued:
+            return instance
+        clause, axiom = self._valued[instance.clause.name]
+        value = z3.substitute(clause.body.arg(0).arg(0), *zip(clause.variables, instance.arguments, strict=True))
+        return Instance(axiom, (value,))
+
+    def settles(self, step: Step, goal: Goal, seconds: float) -> tuple[z3.CheckSatResult, list[Instance] | None]:
+        """Ask one goal by model-based instantiation, which also finds counterexamples, and is slower.
+
+        Returns:
+            The answer, and the instances that prove it if they are recorded and suffice.
+        """
         solver = z3.SimpleSolver()
         solver.set("mbqi", True)
         solver.set("timeout", int(seconds * 1000))
-        solver.add(*self._hypotheses, *(() if action is None else (action.guard,)), *goal.assumed, z3.Not(goal.holds))
+        heard = _Heard(solver) if self._recording else None
+        denied = z3.And(*goal.assumed, z3.Not(goal.holds))
+        likely = [*self._likely(step, [denied]), *self._themselves([goal])]
+        clauses = {**self._clauses, **step.clauses}
+        solver.add(*(c.clause.closed for c in clauses.values()), *step.known, denied, *(i.term for i in likely))
         self.queries += 1
         answer = solver.check()
         self.reason = "" if answer != z3.unknown else solver.reason_unknown()
-        return answer
+        if heard is None or answer != z3.unsat:
+            return answer, None
+        found = needed([*step.known, denied], [*likely, *self._made(heard, clauses)])
+        return answer, None if found is None else [self._plain(i) for i in found]
+
+    def _themselves(self, goals: Sequence[Goal]) -> list[Instance]:
+        """The parts of the same lemma as they read before the step; no trigger may lead there."""
+        found: dict[tuple[object, ...], Instance] = {}
+        for goal in goals:
+            given = {x.decl().name(): value for x, value in zip(goal.part.variables, goal.constants, strict=True)}
+            for part in self._siblings[goal.part.lemma]:
+                name = f"lemma {part.name}"
+                if name in self._clauses and all(x.decl().name() in given for x in part.variables):
+                    instance = Instance(self._clauses[name].whole, tuple(given[x.decl().name()] for x in part.variables))
+                    found[instance.key] = instance
+        return list(found.values())
+
+    def _likely(self, step: Step, denied: Sequence[z3.BoolRef]) -> list[Instance]:
+        """For each named quantifier in what is to be refuted, and in what is said of it, what it says of the terms that matter."""
+        by_sort = _by_sort([*step.acting, *self._constants])
+        found: dict[tuple[object, ...], Instance] = {}
+        seen: set[int] = set()
+        todo = list(denied)
+        for axiom in self._theory.axioms:
+            # That there is something for every element: no trigger leads there.
+            if self._theory.some_of(axiom.body) is not None:
+                for values in itertools.product(*(by_sort.get(x.sort().name(), ()) for x in axiom.variables)):
+                    instance = Instance(axiom, values)
+                    found[instance.key] = instance
+                    todo.append(instance.term)
+        while todo and len(found) < _MOST_LIKELY:
+            for atom, some in self._atoms(todo.pop(), seen):
+                arguments = tuple(atom.children())
+                before = [z3.substitute(w, *zip(some.variables, arguments, strict=True)) for w in some.witnesses]
+                choices = ([*by_sort.get(b.sort().name(), ()), w] for b, w in zip(some.bound, before, strict=True))
+                made = [self._instance(step, f"{atom.decl().name()} {IS}", (*arguments, *v)) for v in itertools.product(*choices)]
+                made += [self._instance(step, f"{name} {HAS}", arguments) for name in {some.name, atom.decl().name()}]
+                for instance in made:
+                    if instance.key not in found:
+                        found[instance.key] = instance
+                        todo.append(instance.term)
+        return list(found.values())
+
+    def _instance(self, step: Step, name: str, values: Sequence[z3.ExprRef]) -> Instance:
+        return Instance((step.clauses.get(name) or self._clauses[name]).whole, tuple(values))
+
+    def _atoms(self, term: z3.BoolRef, seen: set[int]) -> list[tuple[z3.ExprRef, Some]]:
+        """The applications of named quantifiers in a term that were not `seen` before."""
+        found = []
+        for node in subterms(term):
+            if shape(node).operator == z3.Z3_OP_UNINTERPRETED and node.get_id() not in seen:
+                some = self._theory.some_of(node)
+                if some is not None:
+                    seen.add(node.get_id())
+                    found.append((node, some))
+        return found
 
     def _seed(self, constants: Sequence[z3.ExprRef]) -> list[z3.BoolRef]:
-        by_sort: dict[str, list[z3.ExprRef]] = {}
-        for c in constants:
-            by_sort.setdefault(c.sort().name(), []).append(c)
+        by_sort = _by_sort(constants)
         found: list[z3.BoolRef] = []
         for var in self._seeded:
             for combination in itertools.product(*(by_sort.get(k.z3.name(), ()) for k in var.params)):
                 term = var(*combination)
                 # Whatever it is: the solver has met the term.
-                found.append(z3.Const(f"met {len(found)} {term.sort()}", term.sort()) == term)
+                found.append(z3.Function(f"met {term.sort()}", term.sort(), z3.BoolSort())(term))
         return found
 
 
@@ -100,31 +240,69 @@ def _is_plain(var: StateVar) -> bool:
     return isinstance(var.kind, Sort) and not var.kind.elements and "." not in var.name
 
 
-def _closed(system: TransitionSystem) -> list[z3.BoolRef]:
-    """That a function into an enumeration has one of its elements as value: said of applications, which E-matching finds."""
-    result = []
-    functions: tuple[StateVar | Rigid, ...] = (*system.state, *system.rigids)
+def _by_sort(constants: Iterable[z3.ExprRef]) -> dict[str, list[z3.ExprRef]]:
+    found: dict[str, list[z3.ExprRef]] = {}
+    for x in constants:
+        found.setdefault(x.sort().name(), []).append(x)
+    return found
+
+
+def _valued(theory: Theory) -> dict[str, tuple[Clause, Clause]]:
+    """That a function into an enumeration has one of its elements as value: the axiom of the enumeration as E-matching finds it."""
+    found = {}
+    functions: tuple[StateVar | Rigid, ...] = (*theory.system.state, *theory.system.rigids)
     for var in functions:
-        if isinstance(var.kind, Sort) and var.kind.elements and var.params:
-            xs = [k.const(f"x{n}") for n, k in enumerate(var.params)]
-            result.append(z3.ForAll(xs, z3.Or([var(*xs) == var.kind.element(e) for e in var.kind.elements])))
-    return result
+        if isinstance(var.kind, Sort) and len(var.kind.elements) > 1 and var.params:
+            xs = tuple(k.const(f"x{n}") for n, k in enumerate(var.params))
+            clause = Clause(f"values of {var.name}", xs, z3.Or([var(*xs) == var.kind.element(e) for e in var.kind.elements]))
+            found[clause.name] = clause, theory.enumerations[var.kind.name]
+    return found
 
 
-def with_instances(term: z3.BoolRef, positive: bool, constants: Sequence[z3.ExprRef]) -> z3.BoolRef:
-    """`term` with its universal parts instantiated at `constants`, besides being kept."""
-    if z3.is_quantifier(term):
-        if term.is_forall() == positive and term.num_vars() == 1:
-            sort = term.var_sort(0)
-            found = [with_instances(z3.substitute_vars(term.body(), c), positive, constants) for c in constants if c.sort() == sort]
-            if found:
-                return z3.And(term, *found) if positive else z3.Or(term, *found)
-        return term
-    if z3.is_and(term) or z3.is_or(term):
-        parts = [with_instances(x, positive, constants) for x in term.children()]
-        return z3.And(parts) if z3.is_and(term) else z3.Or(parts)
-    if z3.is_not(term):
-        return z3.Not(with_instances(term.arg(0), not positive, constants))
-    if z3.is_implies(term):
-        return z3.Implies(with_instances(term.arg(0), not positive, constants), with_instances(term.arg(1), positive, constants))
-    return term
+class _Heard:
+    """What a solver says of the instances that it makes.
+
+    `z3.OnClause` tells the same, but makes an object of everything that it tells, which takes longer than solving.
+    """
+
+    def __init__(self, solver: z3.Solver) -> None:
+        self._context = solver.ctx
+        self._hints: set[int] = set()
+        keep = z3.z3core.Z3_inc_ref
+        hints, reference = self._hints, solver.ctx.ref()
+
+        def hear(_user: object, hint: int | None, _number: int, _dependencies: object, _clause: object) -> None:
+            if hint is not None and hint not in hints:
+                keep(reference, z3.z3.to_Ast(hint))
+                hints.add(hint)
+
+        self._callback = z3.z3core.Z3_on_clause_eh(hear)  # must live as long as the solver
+        z3.z3core.Z3_solver_register_on_clause(reference, solver.solver, None, self._callback)
+
+    def clear(self) -> None:
+        """Forget what was heard."""
+        for hint in self._hints:
+            z3.z3core.Z3_dec_ref(self._context.ref(), z3.z3.to_Ast(hint))
+        self._hints.clear()
+
+    def instances(self, wanted: Container[str]) -> Iterator[tuple[str, dict[str, z3.ExprRef]]]:
+        """For each instance of a clause that is `wanted`, its name and the values of its variables."""
+        for hint in self._hints:
+            term = z3.z3._to_expr_ref(z3.z3.to_Ast(hint), self._context)
+            if z3.is_app(term) and term.decl().name() == "inst":
+                parts = term.children()
+                if parts[0].qid() in wanted:
+                    values = next(x for x in parts if z3.is_app(x) and x.decl().name() == "bind").children()
+                    yield parts[0].qid(), {parts[0].var_name(n): x for n, x in enumerate(values)}
+
+
+def needed(known: Sequence[z3.BoolRef], instances: Sequence[Instance]) -> list[Instance] | None:
+    """Instances that contradict `known` without any quantifier, as few as Z3 finds at once; None if all of them do not."""
+    solver = z3.SimpleSolver()
+    solver.add(*known)
+    by_key = {instance.key: instance for instance in instances}
+    literals = {f"use {n}": instance for n, instance in enumerate(by_key.values())}
+    solver.add(*(z3.Implies(z3.Bool(name), instance.term) for name, instance in literals.items()))
+    if solver.check(*map(z3.Bool, literals)) != z3.unsat:
+        return None
+    return [literals[str(literal.decl().name())] for literal in solver.unsat_core()]

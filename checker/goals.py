@@ -26,20 +26,17 @@ class Part:
     """One conjunct of a lemma, with its outer universal variables as constants.
 
     Args:
+        name: the lemma's, with a number if it has several parts.
         places: for each variable that the part speaks of only at certain values of an enumeration, that function's name and the values
             (`pc(t)` at these places).
     """
 
     lemma: str
+    name: str
     variables: tuple[z3.ExprRef, ...]
     body: z3.BoolRef
     mentions: frozenset[str]
     places: Mapping[int, tuple[str, frozenset[int]]]
-
-    @cached_property
-    def has_quantifier(self) -> bool:
-        """Whether something is quantified inside."""
-        return any(z3.is_quantifier(node) for node in subterms(self.body))
 
     @cached_property
     def folded(self) -> z3.BoolRef:
@@ -67,11 +64,6 @@ class Part:
                 (good if at and all(c.get_id() in keys for c in at) else bad).add(node.decl().name())
         return frozenset(good - bad)
 
-    @cached_property
-    def closed(self) -> z3.BoolRef:
-        """The part as a closed term."""
-        return z3.ForAll(list(self.variables), self.body) if self.variables else self.body
-
 
 @dataclass(frozen=True)
 class Goal:
@@ -85,14 +77,24 @@ class Goal:
 
 def parts_of(lemma: Lemma) -> tuple[Part, ...]:
     """The conjuncts of a lemma; each quantifies over what occurs in it, named alike in all lemmas: the first page is `Page?0`."""
-    variables: tuple[z3.ExprRef, ...] = ()
-    body = lemma.holds
-    while z3.is_quantifier(body) and body.is_forall():
-        new = tuple(z3.Const(f"{lemma.name}?{len(variables) + n}", body.var_sort(n)) for n in range(body.num_vars()))
-        variables += new
-        body = z3.substitute_vars(body.body(), *reversed(new))
     folded = Rewriter()
-    return tuple(_part(lemma.name, variables, term) for x in _split(folded(body)) if not z3.is_true(term := folded(x)))
+    found = [(variables, term) for variables, x in _opened(lemma.name, (), lemma.holds, folded) if not z3.is_true(term := folded(x))]
+    return tuple(part_of(lemma.name, variables, term, f"{lemma.name}/{n}") for n, (variables, term) in enumerate(found, 1))
+
+
+def _opened(
+    name: str, variables: tuple[z3.ExprRef, ...], term: z3.BoolRef, folded: Rewriter
+) -> Iterator[tuple[tuple[z3.ExprRef, ...], z3.BoolRef]]:
+    """The conjuncts of a closed term, each with the constants that stand for the variables around it."""
+    if z3.is_quantifier(term) and term.is_forall():
+        new = tuple(z3.Const(f"{name}?{len(variables) + n}", term.var_sort(n)) for n in range(term.num_vars()))
+        yield from _opened(name, variables + new, folded(z3.substitute_vars(term.body(), *reversed(new))), folded)
+        return
+    for part in _split(term):
+        if z3.is_quantifier(part) and part.is_forall():
+            yield from _opened(name, variables, part, folded)
+        else:
+            yield variables, part
 
 
 def _split(term: z3.BoolRef) -> list[z3.BoolRef]:
@@ -123,7 +125,8 @@ def _split(term: z3.BoolRef) -> list[z3.BoolRef]:
     return [term]
 
 
-def _part(lemma: str, variables: Sequence[z3.ExprRef], body: z3.BoolRef) -> Part:
+def part_of(lemma: str, variables: Sequence[z3.ExprRef], body: z3.BoolRef, name: str) -> Part:
+    """A part with the variables that occur in it, named by sort and number."""
     inside = {node.get_id() for node in subterms(body)}
     used = [x for x in variables if x.get_id() in inside]
     numbers: dict[str, int] = {}
@@ -135,7 +138,7 @@ def _part(lemma: str, variables: Sequence[z3.ExprRef], body: z3.BoolRef) -> Part
     if used:
         body = z3.substitute(body, *zip(used, named, strict=True))
     mentions = frozenset(n.decl().name() for n in subterms(body) if shape(n).operator == z3.Z3_OP_UNINTERPRETED and not _is_element(n))
-    return Part(lemma, tuple(named), body, mentions, _places(body))
+    return Part(lemma, name, tuple(named), body, mentions, _places(body))
 
 
 def _is_element(term: z3.ExprRef) -> bool:
@@ -245,4 +248,4 @@ class Changes:
         return known is not None and known[0] in self.ends and self.ends[known[0]] not in known[1]
 
 
-__all__ = ["Changes", "Goal", "Part", "parts_of"]
+__all__ = ["Changes", "Goal", "Part", "part_of", "parts_of"]

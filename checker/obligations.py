@@ -14,8 +14,8 @@ from ..core.errors import InputError
 from .sexpr import LITERAL, OPERATORS, RESERVED, Sexpr, name_of, read, rename, symbol, tokens, unquoted, write
 
 SCHEMA = 1
-KINDS = ("parametric", "grounded")
-_PARTS = ("axiom", "init", "parameter", "guard", "next", "property", "lemma")
+KINDS = ("parametric", "grounded", "instantiated")
+_PARTS = ("axiom", "init", "parameter", "guard", "next", "property", "lemma", "some")
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Definition:
 
 @dataclass
 class Step:
-    """An action of the file: its guard, and the symbols of the next values by the symbol of what they change."""
+    """An action of the file: its guard, the symbols of the next values by that of what they change, and its parameters with their sorts."""
 
     name: str
     guard: str = ""
     following: dict[str, str] = field(default_factory=dict)
-    parameters: list[str] = field(default_factory=list)
+    parameters: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -54,10 +54,18 @@ class Certificate:
         functions: what the system declares, with the texts of the argument sorts and of the result.
         shared: subterms that were given names.
         statement: the commands before the invariant, as text: which system and properties it is about.
+        names: what each command declares or defines.
+        made: all definitions, by what they define.
+        some: definitions of quantifiers that have a name.
+        uses: by step, the instances that prove it, if the file names any.
     """
 
     header: dict[str, str] = field(default_factory=dict)
     commands: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    made: dict[str, Definition] = field(default_factory=dict)
+    some: dict[str, Definition] = field(default_factory=dict)
+    uses: dict[str, list[Sexpr]] = field(default_factory=dict)
     functions: dict[str, tuple[str, str]] = field(default_factory=dict)
     shared: dict[str, Definition] = field(default_factory=dict)
     axioms: list[str] = field(default_factory=list)
@@ -118,6 +126,8 @@ class _Reader:
         match command:
             case ["set-info", ":tdpcheck-certificate", str(schema)]:
                 self._schema = schema
+            case ["set-info", ":uses", [str(step), *instances]]:
+                self._uses(name_of(step), instances)
             case ["set-info", str(key), value] if key.startswith(":"):
                 self._note(key[1:], unquoted(value))
             case _ if not self._schema:
@@ -126,7 +136,7 @@ class _Reader:
                 self._check_header()
             case ["declare-sort", str(name), "0"]:
                 self._declare(name, "sort")
-                self._command(f"(declare-sort {name} 0)")
+                self._command(name, f"(declare-sort {name} 0)")
             case ["declare-fun", str(name), list(arguments), sort]:
                 self._function(name, arguments, sort)
             case ["define-fun", str(name), list(parameters), sort, body]:
@@ -135,6 +145,14 @@ class _Reader:
                 )
             case _:
                 raise self._refuse(f"a certificate holds no {write(command)[:60]!r}; it declares and defines, and asks nothing")
+
+    def _uses(self, step: str, instances: list[Sexpr]) -> None:
+        found = self._found
+        if found.header.get("kind") != "instantiated" or not found.lemmas:
+            raise self._refuse("instances stand behind the invariant of an instantiated certificate, and nowhere else")
+        if step in found.uses:
+            raise self._refuse(f"the instances for {step[:60]} are named twice")
+        found.uses[step] = instances
 
     def _note(self, key: str, value: str) -> None:
         if key in ("says", "because"):
@@ -149,26 +167,27 @@ class _Reader:
             raise self._refuse(f"{name} is declared twice")
         if not name_of(name) or symbol(name_of(name)) != name:
             raise self._refuse(f"{name[:60]} cannot be a name")
-        if self._found.properties and part not in ("lemma", "shared", "property"):
+        if self._found.properties and part not in ("lemma", "shared", "property", "some"):
             raise self._refuse(f"{name} stands behind the property; only the clauses of the invariant may")
         self._names[name] = part
 
-    def _command(self, text: str) -> None:
+    def _command(self, name: str, text: str) -> None:
+        self._found.names.append(name)
         self._found.commands.append(text)
 
     def _function(self, name: str, arguments: Sequence[Sexpr], sort: Sexpr) -> None:
         part, words = _part(name)
         if part == "parameter":
             self._declare(name, f"parameter {words[0]}")
-            self._step(words[0]).parameters.append(name)
-            if arguments or self._found.header.get("kind") != "parametric":
+            self._step(words[0]).parameters[name] = write(sort)
+            if arguments or self._found.header.get("kind") == "grounded":
                 raise self._refuse(f"{name} is no parameter of an action")
         elif part or name.startswith("$"):
             raise self._refuse(f"{name} must be defined, not declared")
         else:
             self._declare(name, "function")
             self._found.functions[name] = (write(list(arguments)), write(sort))
-        self._command(f"(declare-fun {name} {write(list(arguments))} {write(sort)})")
+        self._command(name, f"(declare-fun {name} {write(list(arguments))} {write(sort)})")
 
     def _step(self, name: str) -> Step:
         return self._found.steps.setdefault(name, Step(name))
@@ -180,12 +199,18 @@ class _Reader:
             raise self._refuse(f"{made.name[:60]} is no part of a certificate")
         self._scoped(made, words[0] if part in ("guard", "next") else "")
         self._declare(made.name, part or "shared")
-        if part != "next" and (made.parameters or (part and made.sort != "Bool")):
+        if part == "some" and self._found.header.get("kind") != "instantiated":
+            raise self._refuse(f"{made.name} gives a quantifier a name, which an instantiated certificate may do alone")
+        if part not in ("next", "some") and (made.parameters or (part and made.sort != "Bool")):
             raise self._refuse(f"{made.name} must be a truth value without parameters")
         match part:
             case "":
                 found.shared[made.name] = made
                 found.mentions(made)  # its subterms are known by now, so that no chain of them is ever followed twice
+            case "some":
+                if made.sort != "Bool":
+                    raise self._refuse(f"{made.name} must be a truth value")
+                found.some[made.name] = made
             case "axiom":
                 found.axioms.append(made.name)
             case "init":
@@ -202,7 +227,8 @@ class _Reader:
                 if not found.properties:
                     raise self._refuse(f"{made.name} stands before the property")
                 found.lemmas[made.name] = made
-        self._command(made.text)
+        found.made[made.name] = made
+        self._command(made.name, made.text)
         if part == "property":
             found.statement = list(found.commands)
 
@@ -217,7 +243,7 @@ class _Reader:
 
     def _scoped(self, made: Definition, action: str) -> None:
         """A definition speaks of the state, of subterms with names, and of its own action's parameters; it hides none of them."""
-        allowed = ("sort", "function", "shared", f"parameter {action}")
+        allowed = ("sort", "function", "shared", "some", f"parameter {action}")
         bound = _bound_names(made)
         for token in set(tokens([made.body, made.sort, *made.parameters])):
             part = self._names.get(token)

@@ -41,7 +41,7 @@ class Session(ABC):
 
     def __init__(self, per_query: float, deadline: float | None) -> None:
         self._per_query = per_query
-        self._deadline = deadline
+        self.deadline = deadline
         self.queries = 0
 
     @abstractmethod
@@ -72,7 +72,7 @@ class Session(ABC):
         Args:
             sat: expect that they can; a solver may search in another way then.
         """
-        seconds = self._per_query if self._deadline is None else min(self._per_query, self._deadline - time.monotonic())
+        seconds = self._per_query if self.deadline is None else min(self._per_query, self.deadline - time.monotonic())
         if seconds <= 0:
             return Answer("unknown", "the time is up")
         self.queries += 1
@@ -88,10 +88,18 @@ def open_session(solver: str, kind: str, per_query: float, deadline: float | Non
     """
     if solver not in SOLVERS:
         raise InputError(f"there is no solver {solver!r}; there are {', '.join(SOLVERS)}")
-    if solver == "bitwuzla" and kind == "parametric":
+    if solver == "bitwuzla" and kind != "grounded":
         raise InputError("bitwuzla knows no uninterpreted sorts with quantifiers; check a parametric certificate with z3 and cvc5")
     chosen: type[_Z3] | type[_Cvc5] | type[_Bitwuzla] = _Z3 if solver == "z3" else _Cvc5 if solver == "cvc5" else _Bitwuzla
     return chosen(kind, per_query, deadline)
+
+
+_Z3_BEGINS = {
+    "grounded": "(set-logic QF_FD)\n",
+    "parametric": "(set-logic UF)\n(set-option :smt.mbqi true)\n",
+    "instantiated": "(set-logic QF_UF)\n",
+}
+_CVC5_LOGICS = {"grounded": "QF_BV", "parametric": "UF", "instantiated": "QF_UF"}
 
 
 class _Z3(Session):
@@ -102,7 +110,7 @@ class _Z3(Session):
         self._z3: Any = z3
         self.version = z3.get_version_string()
         self._context = z3.Context()
-        self.send("(set-logic QF_FD)\n" if kind == "grounded" else "(set-logic UF)\n(set-option :smt.mbqi true)\n")
+        self.send(_Z3_BEGINS[kind])
 
     def _evaluate(self, text: str) -> str:
         try:
@@ -130,6 +138,7 @@ class _Cvc5(Session):
     WAYS: ClassVar[dict[str, tuple[dict[str, str], ...]]] = {
         "parametric": ({"mbqi": "true"}, {"finite-model-find": "true"}, {"full-saturate-quant": "true"}),
         "grounded": ({},),
+        "instantiated": ({},),
     }
 
     def __init__(self, kind: str, per_query: float, deadline: float | None) -> None:
@@ -149,7 +158,7 @@ class _Cvc5(Session):
             solver.setOption("incremental", "true")
             for key, value in self.WAYS[self._kind][number].items():
                 solver.setOption(key, value)
-            solver.setLogic("UF" if self._kind == "parametric" else "QF_BV")
+            solver.setLogic(_CVC5_LOGICS[self._kind])
             self._solvers[number] = solver, self._cvc5.InputParser(solver)
             for depth, scope in enumerate(self._said):
                 self._tell(number, ("(push 1)\n" if depth else "") + "".join(scope))

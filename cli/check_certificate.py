@@ -8,7 +8,8 @@ import click
 import msgspec
 
 from ..checker.obligations import Certificate, parse
-from ..checker.recheck import Checked, Rechecked, recheck, second_solver
+from ..checker.questions import Checked
+from ..checker.recheck import Rechecked, recheck, second_solver
 from ..checker.sexpr import MOST_CHARACTERS
 from ..checker.solvers import SOLVERS
 from ..core.errors import InputError

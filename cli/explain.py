@@ -8,45 +8,22 @@ from textwrap import fill
 import click
 import msgspec
 
-from ..checker.lemmas import INITIALLY, Broken, Checked, check_lemmas
+from ..checker.lemmas import Checked, check_lemmas
 from ..core.errors import InputError
 from ..core.system import Lemma, Property
 from ..model.parametric import Parametric, parametric
-from ..model.scenario import Expected, Hardware, Scenario, Start, Thread, shipped_scenarios
+from ..model.scenario import Scenario
 from ..properties import PROPERTIES
 from ..properties.argument.book import argument
 from . import printing
 from .changes import versions
+from .every_size import EVERY_ROLE, NOT_PROVED, scenario_for, step_text
 from .names import choose, unknown
 from .races import Race, commands, races_of
 from .sources import code_for, files_of
 from .statements import ASSERTIONS
 
-EVERY_ROLE = "every-role"
-NOT_PROVED = 3
 _WIDTH = 100
-
-
-def every_role() -> Scenario:
-    """Notifier, vCPU fault, device fault, eager split, in-place recovery and fast zap at once, on a table of huge leaves."""
-    threads = (
-        Thread("notifier", "mmu_notifier_unmap"),
-        Thread("fault", "kvm_tdp_page_fault"),
-        Thread("io_fault", "kvm_fault_exported_tdp"),
-        Thread("split", "kvm_mmu_slot_try_split_huge_pages"),
-        Thread("recover", "kvm_mmu_recover_huge_pages"),
-        Thread("fast_zap", "kvm_mmu_zap_all_fast", {"start": "first", "last": "last"}),
-    )
-    story = "The host takes memory back, vCPUs and devices fault, huge pages are split and recovered, memslots go away: all at once."
-    expect: dict[str, Expected] = dict.fromkeys(PROPERTIES, "holds")
-    return Scenario(
-        EVERY_ROLE,
-        story,
-        threads,
-        expect,
-        hardware=Hardware(cpu=True),
-        start=Start(tables="huge", host="huge"),
-    )
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -109,7 +86,7 @@ def explain(
         raise InputError(f"{name} has no argument of its own for every size: it is the lemma assertions_hold in that of any other property")
     (chosen,) = choose([name], tuple(PROPERTIES), "property")
     prop = PROPERTIES[chosen]
-    asked = _scenario(scenario, prop)
+    asked = scenario_for(scenario, prop)
     known = versions(change, files_of(None))
     if known[-1].overlay is not None:
         raise InputError(f"{change}: an overlay of scenarios says nothing about kernel C; give a diff against model/kernel")
@@ -129,18 +106,6 @@ def explain(
         if race:
             click.echo(_races(told), nl=False)
     context.exit(0 if checked.holds else NOT_PROVED)
-
-
-def _scenario(name: str | None, prop: Property) -> Scenario:
-    known = {n: s for n, s in shipped_scenarios().items() if s.design == "shared"} | {EVERY_ROLE: every_role()}
-    if name is not None:
-        if name not in known:
-            raise InputError(unknown(name, tuple(known), "scenario of the shared design"))
-        return known[name]
-    fitting = [s for s in known.values() if s.expect.get(prop.name) == "holds"]
-    if not fitting:
-        raise InputError(f"no scenario of the shared design asks {prop.name}; name one with --scenario")
-    return min(fitting, key=lambda s: (len(s.thread), s.name))
 
 
 def _without(lemmas: Sequence[Lemma], drop: Sequence[str]) -> tuple[Lemma, ...]:
@@ -178,7 +143,7 @@ def _text(told: Explained, model: Parametric, checked: Checked) -> str:
         lines.append(fill(step.sentence, _WIDTH, initial_indent="     ", subsequent_indent="     "))
         if step.because:
             lines.append(fill(f"Because: {step.because}", _WIDTH, initial_indent="     ", subsequent_indent="     "))
-        lines += [f"       not kept by {_step(b, model)}" for b in checked.broken if b.lemma == step.name]
+        lines += [f"       not kept by {step_text(b, model)}" for b in checked.broken if b.lemma == step.name]
     lines += ["", _verdict(told, model, checked)]
     return "\n".join(lines) + "\n"
 
@@ -194,15 +159,6 @@ def _races(told: Explained) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _step(broken: Broken, model: Parametric) -> str:
-    how = "a counterexample to induction" if broken.refuted else f"not settled: {broken.reason}"
-    if broken.step == INITIALLY:
-        return f"the initial state ({how})"
-    action = model.system.action(broken.step)
-    where = f"{action.source[0]}: {action.source[0].text}" if action.source else action.label
-    return f"{action.actor}, {where} ({how})"
-
-
 def _verdict(told: Explained, model: Parametric, checked: Checked) -> str:
     amount = (
         f"{len(told.lemmas)} lemmas, {len(model.system.actions)} actions, {told.goals} goals, {told.queries} queries, {told.seconds:.1f} s"
@@ -210,7 +166,7 @@ def _verdict(told: Explained, model: Parametric, checked: Checked) -> str:
     if checked.holds:
         return (
             f"Every lemma holds initially and is kept by every step: {amount}.\n"
-            "Checked by Z3 alone: an argument, not a certificate. `tdpcheck verify` proves each scenario at its size with two solvers."
+            "Checked by Z3 alone. `tdpcheck prove` makes a certificate of it, which a second solver checks, too."
         )
     if checked.stopped:
         return f"Not finished: {checked.stopped} ({amount})."

@@ -18,6 +18,7 @@ from .explore import explore
 from .export import export
 from .listing import list_
 from .museum import museum
+from .prove import prove
 from .replay import replay
 from .report import report
 from .results import INTERRUPTED_CODE
@@ -74,7 +75,7 @@ def tdpcheck() -> None:
     """Check changes to page tables that KVM and an IOMMU share."""
 
 
-for _command in (verify, show, replay, report, explain, check_exercise, explore, export, list_, museum, cache, check_certificate):
+for _command in (verify, show, replay, report, explain, prove, check_exercise, explore, export, list_, museum, cache, check_certificate):
     tdpcheck.add_command(_command)
 
 

@@ -35,7 +35,7 @@ def certified(model: Model, system: GroundSystem, prop: Property, proof: Proved)
         checked = recheck(text, of=of)
     except TdpcheckError as error:
         return Certified("", f"no certificate: {error}")
-    return Certified(text, "" if checked.accepted else f"second solver: {_why(checked)}")
+    return Certified(text, "" if checked.accepted else f"second solver: {why(checked)}")
 
 
 def certified_states(
@@ -55,8 +55,8 @@ def certified_states(
     clauses = tuple(clause.name for clause in learned.clauses)
     if checked.accepted:
         return PlainProof(names, clauses, learned.queries, text)
-    why = f"second solver: {_why(checked)}"
-    return PlainProof(names, refused=why) if checked.refused else PlainProof(names, given_up=why)
+    reason = f"second solver: {why(checked)}"
+    return PlainProof(names, refused=reason) if checked.refused else PlainProof(names, given_up=reason)
 
 
 def _written(model: Model, system: GroundSystem, prop: Property, proof: Proved) -> tuple[str, str]:
@@ -72,7 +72,8 @@ def _written(model: Model, system: GroundSystem, prop: Property, proof: Proved) 
     return parametric(general, stated, used, **about), statement_of(general, stated)
 
 
-def _why(checked: Rechecked) -> str:
+def why(checked: Rechecked) -> str:
+    """Why a certificate was not accepted."""
     if checked.reason:
         return checked.reason
     parts = [f"{a.solver} says {a.verdict}" + (f" ({a.reason})" if a.reason else "") for a in checked.answers if not a.accepted]

@@ -13,12 +13,12 @@ from . import caches, faults, flushes, host, locks, pages, roots, tables, zaps
 from .setting import Setting
 
 
-def argument(model: Parametric, prop: Property) -> tuple[Lemma, ...]:
-    """Why a property holds of a scenario for any number of everything: the lemmas that say something of its kernel C.
+def argument(model: Parametric, *properties: Property) -> tuple[Lemma, ...]:
+    """Why properties hold of a scenario for any number of everything: the lemmas that say something of its kernel C.
 
     What is promised to a walker is the argument of the atomic split alone: elsewhere a part of a huge page may go missing.
     """
-    kept = prop.name == atomic_hugepage_split.PROPERTY.name
+    kept = any(prop.name == atomic_hugepage_split.PROPERTY.name for prop in properties)
     return tuple(x for x in Book(model).all() if kept or not x.name.startswith("promise_"))
 
 

@@ -16,7 +16,8 @@ from tdpcheck.checker import recheck as checking
 from tdpcheck.checker.certificate import grounded, parametric, readable, statement_of
 from tdpcheck.checker.induction import examine
 from tdpcheck.checker.obligations import Certificate, parse
-from tdpcheck.checker.recheck import check_certificate, recheck, recheck_all
+from tdpcheck.checker.questions import check_certificate
+from tdpcheck.checker.recheck import recheck, recheck_all
 from tdpcheck.checker.sexpr import Sexpr, read, write
 from tdpcheck.core.errors import InputError, ModelError
 from tdpcheck.core.ground import GroundSystem, ground

@@ -13,7 +13,7 @@ import z3
 from tdpcheck.checker.certificate import grounded, statement_of
 from tdpcheck.checker.explore import reachable, survey
 from tdpcheck.checker.explored import explored_invariant
-from tdpcheck.checker.recheck import check_certificate
+from tdpcheck.checker.questions import check_certificate
 from tdpcheck.core.errors import EngineError
 from tdpcheck.core.evaluate import Evaluator, State
 from tdpcheck.core.ground import ground, value_term

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import z3
 
-from tdpcheck.checker.goals import Changes, parts_of
+from tdpcheck.checker.goals import Changes, Part, parts_of
 from tdpcheck.checker.induction import prove
 from tdpcheck.checker.lemmas import INITIALLY, Broken, check_lemmas
 from tdpcheck.core.system import Lemma, Property, substitute_updates, truth
@@ -17,6 +17,10 @@ EXAMPLES = {
     "table_cache": (table_cache.system, table_cache.no_stale_cache, table_cache.lemmas),
     "leaf_thread": (leaf.system, leaf.no_stale_cache, leaf.no_stale_cache.lemmas),
 }
+
+
+def closed(part: Part) -> z3.BoolRef:
+    return z3.ForAll(list(part.variables), part.body) if part.variables else part.body
 
 
 def broken_pairs(name: str, lemmas: tuple[Lemma, ...]) -> list[Broken]:
@@ -53,7 +57,7 @@ def test_the_parts_of_a_lemma_say_what_the_lemma_says(name: str) -> None:
     for lemma in lemmas:
         solver = z3.Solver()
         solver.set("timeout", 10_000)
-        solver.add(lemma.holds != z3.And([part.closed for part in parts_of(lemma)]))
+        solver.add(lemma.holds != z3.And([closed(part) for part in parts_of(lemma)]))
 
         assert z3.unsat == solver.check(), lemma.name
 
@@ -67,7 +71,7 @@ def test_what_is_not_asked_of_an_action_is_true_by_reading(name: str) -> None:
         for part in (p for lemma in lemmas for p in parts_of(lemma)):
             solver = z3.SimpleSolver()
             solver.set("timeout", 10_000)
-            solver.add(action.guard, part.closed)
+            solver.add(action.guard, closed(part))
             for sort in system.sorts:
                 if sort.elements:
                     solver.add(z3.Distinct([sort.element(e) for e in sort.elements]))
@@ -75,7 +79,7 @@ def test_what_is_not_asked_of_an_action_is_true_by_reading(name: str) -> None:
                 free = [c for c in goal.constants if any(c.eq(x) for x in part.variables)]
                 said = z3.Implies(z3.And(goal.assumed), goal.holds)
                 solver.add(z3.ForAll(free, said) if free else said)
-            solver.add(z3.Not(substitute_updates(part.closed, action.updates)))
+            solver.add(z3.Not(substitute_updates(closed(part), action.updates)))
 
             assert z3.unsat == solver.check(), (action.name, part.lemma)
 

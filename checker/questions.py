@@ -1,0 +1,285 @@
+"""The questions that a certificate has to stand, put to one solver, in this process.
+
+They are derived from its text (`obligations.py`, `instances.py`). Only an explicit `unsat` counts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ..core.errors import InputError
+from .instances import Instantiated
+from .obligations import Certificate, Definition, Step, after_renaming, difference, frame, parse, primed, primed_definitions
+from .sexpr import name_of
+from .solvers import Answer, Session, open_session
+
+INITIALLY, SAFETY, EXISTS = "initially", "safety", "an initial state exists"
+TOGETHER = 8
+"""How many quantified clauses are asked about at once: each question has its price, and a large one is hard to decide."""
+
+Word = Literal["broken", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One question that was not answered as it must be.
+
+    Args:
+        step: an action, `initially`, `safety`, or `an initial state exists`.
+        clause: the clause or property that does not hold after it.
+        sentence: what that says.
+        answer: `broken` if the solver has a counterexample to induction, `unknown` if it gave up.
+    """
+
+    step: str
+    clause: str
+    sentence: str
+    answer: Word
+    reason: str = ""
+
+    def __str__(self) -> str:
+        said = f" ({self.sentence})" if self.sentence else ""
+        match self.step:
+            case "an initial state exists":
+                broken, wanted = "there is no initial state", "there is an initial state"
+            case "initially":
+                broken, wanted = (f"{self.clause} {verb} in every initial state{said}" for verb in ("does not hold", "holds"))
+            case "safety":
+                broken, wanted = (f"the clauses {verb} {self.clause}{said}" for verb in ("do not imply", "imply"))
+            case _:
+                broken, wanted = (f"{self.step} {verb} {self.clause}{said}" for verb in ("does not keep", "keeps"))
+        return broken if self.answer == "broken" else f"undecided whether {wanted}: {self.reason or 'the solver gave up'}"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What one solver says of a certificate.
+
+    Args:
+        verdict: `accepted`, `refused` (a counterexample to induction was found), or `undecided`.
+        reason: why there is no answer, if there is none.
+    """
+
+    solver: str
+    version: str
+    verdict: Literal["accepted", "refused", "undecided"]
+    failures: tuple[Failure, ...] = ()
+    queries: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+
+    @property
+    def accepted(self) -> bool:
+        return self.verdict == "accepted"
+
+
+def check_certificate(
+    text: str, solver: str = "z3", *, of: str | None = None, timeout: float | None = None, per_query: float = 20.0, most: int = 20
+) -> Checked:
+    """Check a certificate with one solver, in this process.
+
+    Args:
+        of: what `statement_of` says of the system built today; the certificate must be about that system and property.
+        timeout: seconds for everything.
+        per_query: seconds for one question.
+        most: how many failures to name.
+
+    Raises:
+        InputError: the text is no certificate, or is about another system.
+    """
+    started = time.monotonic()
+    found = parse(text)
+    if of is not None:
+        require_same(found, of)
+    session = open_session(solver, found.kind, per_query, None if timeout is None else started + timeout)
+    if found.kind == "instantiated":
+        failures = _InstancesCheck(found, session, open_session(solver, "parametric", per_query, session.deadline), most).run()
+    else:
+        failures = _Check(found, session, most).run()
+    verdict: Literal["accepted", "refused", "undecided"] = "accepted"
+    if failures:
+        verdict = "refused" if any(f.answer == "broken" for f in failures) else "undecided"
+    reason = "" if verdict != "undecided" else str(failures[0])
+    return Checked(solver, session.version, verdict, failures, session.queries, time.monotonic() - started, reason)
+
+
+def require_same(found: Certificate, of: str) -> None:
+    """Make sure that a certificate is about the system and properties of `of`, as `statement_of` writes them.
+
+    Raises:
+        InputError: it is not.
+    """
+    other = difference(found, _statement(of))
+    if other:
+        raise InputError(f"the certificate is about something else: {other}")
+
+
+def _statement(text: str) -> Certificate:
+    """A statement without an invariant, taken apart."""
+    return parse(text + "(define-fun |lemma none| () Bool true)\n", "today's system")
+
+
+def open_steps(text: str) -> list[str]:
+    """The steps that the instances of an instantiated certificate do not prove, by Z3, in the order of the file.
+
+    Raises:
+        InputError: the text is no certificate.
+    """
+    found = parse(text)
+    check = _InstancesCheck(found, open_session("z3", found.kind, 20.0, None), open_session("z3", "parametric", 20.0, None), 0)
+    return check.open_steps()
+
+
+class _Check:
+    """The questions about one certificate, put to one solver."""
+
+    def __init__(self, found: Certificate, session: Session, most: int) -> None:
+        self._found = found
+        self._session = session
+        self._most = most
+        self._failures: list[Failure] = []
+
+    def run(self) -> tuple[Failure, ...]:
+        """Ask everything; stop when enough has failed."""
+        found, session = self._found, self._session
+        session.send("".join(f"{c}\n" for c in found.commands))
+        grounded = found.kind == "grounded"
+        changed = frozenset(cell for step in found.steps.values() for cell in step.following)
+        primed_ones = list(primed_definitions(found, changed)) if grounded else []
+        if primed_ones:
+            session.send("".join(f"{line}\n" for line in primed_ones))
+        for group in (self._exists, self._initiation, self._safety):
+            group()
+            if self._failures:
+                return tuple(self._failures)
+        session.send("".join(f"(assert {name})\n" for name in (*found.axioms, *found.lemmas)))
+        for step in found.steps.values():
+            if len(self._failures) >= self._most:
+                break
+            if grounded:
+                self._ground_step(step)
+            else:
+                self._step(step)
+        return tuple(self._failures)
+
+    def _exists(self) -> None:
+        answer = self._session.ask([*self._found.axioms, *self._found.init], sat=True)
+        if answer.word != "sat":
+            self._fail(EXISTS, None, Answer("sat") if answer.word == "unsat" else answer)
+
+    def _initiation(self) -> None:
+        found = self._found
+        self._all(INITIALLY, [*found.axioms, *found.init], {name: name for name in found.lemmas})
+
+    def _safety(self) -> None:
+        with self._session.scope([*self._found.axioms, *self._found.lemmas]):
+            for prop in self._found.properties.values():
+                self._fail(SAFETY, prop, self._session.ask([f"(not {prop.name})"]))
+
+    def _step(self, step: Step) -> None:
+        found = self._found
+        changed = step.following.keys()
+        goals = {name: after_renaming(found, step, made) for name, made in found.lemmas.items() if found.mentions(made) & changed}
+        self._all(step.name, [step.guard], goals)
+
+    def _ground_step(self, step: Step) -> None:
+        found = self._found
+        changed = step.following.keys()
+        goals = {name: primed(name) for name, made in found.lemmas.items() if found.mentions(made) & changed}
+        if goals:
+            read = frozenset().union(*(found.mentions(found.lemmas[name]) for name in goals)) & self._changing
+            equations = [f"(= {after} {value})" for after, value in frame(found, step, sorted(read)).items()]
+            self._all(step.name, [step.guard, *equations], goals)
+
+    @property
+    def _changing(self) -> frozenset[str]:
+        return frozenset(cell for step in self._found.steps.values() for cell in step.following)
+
+    def _all(self, step: str, known: Sequence[str], goals: dict[str, str]) -> None:
+        """Whether `known` implies each of the goals: some are asked together, and one by one where that is not `unsat`."""
+        session, lemmas = self._session, self._found.lemmas
+        names = list(goals)
+        size = len(names) if self._found.kind == "grounded" else TOGETHER
+        with session.scope(known):
+            for start in range(0, len(names), max(1, size)):
+                some = names[start : start + size]
+                if len(some) > 1 and session.ask([f"(not (and {' '.join(goals[name] for name in some)}))"]).word == "unsat":
+                    continue
+                for name in some:
+                    self._fail(step, lemmas[name], session.ask([f"(not {goals[name]})"]))
+                    if len(self._failures) >= self._most:
+                        return
+
+    def _fail(self, step: str, clause: Definition | None, answer: Answer) -> None:
+        if answer.word == "unsat":
+            return
+        word: Word = "broken" if answer.word == "sat" else "unknown"
+        name, says = ("", "") if clause is None else (name_of(clause.name).partition(" ")[2], clause.says)
+        self._failures.append(Failure(step, name, says, word, answer.reason))
+
+
+class _InstancesCheck(_Check):
+    """The questions about an instantiated certificate: all but the last are without quantifiers.
+
+    Where the instances do not suffice, that is no counterexample: others might.
+    """
+
+    def __init__(self, found: Certificate, session: Session, quantified: Session, most: int) -> None:
+        super().__init__(found, session, most)
+        self._quantified = quantified
+        self._instances = Instantiated(found)
+
+    def run(self) -> tuple[Failure, ...]:
+        """Ask everything; stop when enough has failed."""
+        self._safety()
+        self._session.send("".join(f"{line}\n" for line in self._instances.base()))
+        self._asked(INITIALLY, *self._instances.initially())
+        for step in self._found.steps.values():
+            if len(self._failures) >= self._most:
+                break
+            self._asked(step.name, *self._instances.step(step))
+        return tuple(self._failures)
+
+    def open_steps(self) -> list[str]:
+        """The steps of which the instances leave something open."""
+        self._session.send("".join(f"{line}\n" for line in self._instances.base()))
+        open_ones = [] if self._holds(*self._instances.initially()) else [INITIALLY]
+        return open_ones + [s.name for s in self._found.steps.values() if not self._holds(*self._instances.step(s))]
+
+    def _holds(self, declarations: Sequence[str], known: Sequence[str], goals: dict[str, str]) -> bool:
+        if not goals:
+            return True
+        with self._session.scope([]):
+            self._session.send("".join(f"{line}\n" for line in (*declarations, *(f"(assert {term})" for term in known))))
+            return self._session.ask([_any(list(goals.values()))]).word == "unsat"
+
+    def _safety(self) -> None:
+        instances, session = self._instances, self._quantified
+        session.send("".join(f"{line}\n" for line in instances.declarations()))
+        for prop in self._found.properties.values():
+            with session.scope(instances.safety(prop)):
+                self._fail(SAFETY, prop, session.ask([f"(not {instances.property(prop)})"]))
+
+    def _asked(self, step: str, declarations: Sequence[str], known: Sequence[str], goals: dict[str, str]) -> None:
+        """Whether what is known contradicts that one of the clauses is wrong: of all at once, and one by one where that is not so."""
+        if not goals:
+            return
+        session, lemmas = self._session, self._found.lemmas
+        with session.scope([]):
+            session.send("".join(f"{line}\n" for line in (*declarations, *(f"(assert {term})" for term in known))))
+            if session.ask([_any(list(goals.values()))]).word == "unsat":
+                return
+            for name, goal in goals.items():
+                answer = session.ask([goal])
+                if answer.word == "sat":
+                    answer = Answer("unknown", "the instances that are named do not prove it")
+                self._fail(step, lemmas[name], answer)
+                if len(self._failures) >= self._most:
+                    return
+
+
+def _any(terms: Sequence[str]) -> str:
+    return f"(or {' '.join(terms)})" if len(terms) > 1 else terms[0]

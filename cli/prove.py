@@ -1,0 +1,196 @@
+"""`tdpcheck prove`: properties for every size, by lemmas, with a certificate that two solvers check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from textwrap import fill
+
+import click
+import msgspec
+
+from ..checker.instances import Uses
+from ..checker.instantiated import instantiated, instantiated_statement, recorded
+from ..checker.lemmas import Checked, check_lemmas
+from ..checker.questions import open_steps
+from ..checker.recheck import Rechecked, recheck
+from ..checker.theory import Theory
+from ..core.errors import InputError
+from ..core.system import Property
+from ..model.parametric import Parametric, parametric
+from ..properties import PROPERTIES
+from ..properties.argument.book import argument
+from . import printing
+from .changes import versions
+from .check_certificate import read_certificate
+from .every_size import EVERY_ROLE, NOT_PROVED, scenario_for, step_text
+from .names import choose
+from .proofs import short_hash, why
+from .sources import code_for, files_of
+
+CARD = ("no_stale_io_mapping", "atomic_hugepage_split", "reject_noncoherent_dma")
+_WIDTH = 100
+
+
+class Solver(msgspec.Struct, frozen=True):
+    """What a solver says of the certificate."""
+
+    name: str
+    version: str
+    verdict: str
+    seconds: float
+
+
+class ProofTold(msgspec.Struct, frozen=True):
+    """What `prove --json` prints.
+
+    Args:
+        searched: how many steps needed a search for instances; the others had recorded ones that suffice.
+        broken: the pairs of step and lemma that did not go through.
+    """
+
+    schema: int
+    properties: tuple[str, ...]
+    scenario: str
+    change: str | None
+    sizes: str
+    verdict: str
+    reason: str
+    certificate: str
+    lemmas: int
+    steps: int
+    searched: int
+    instances: int
+    seconds: float
+    solvers: tuple[Solver, ...] = ()
+    broken: tuple[str, ...] = ()
+
+
+@click.command()
+@click.argument("names", metavar="[PROPERTY]...", nargs=-1)
+@click.option("--scenario", metavar="NAME", default=EVERY_ROLE, show_default=True, help="For any number of this scenario's threads.")
+@click.option("--change", metavar="FILE", help="With this patch applied to the kernel C.")
+@click.option("--out", metavar="FILE", help="Write the certificate there.")
+@click.option("--from", "known", metavar="FILE", help="Use the instances that this certificate names, as far as they suffice.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes that search.")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), default=1800.0, show_default=True, help="Seconds for the search.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_context
+def prove(
+    context: click.Context,
+    names: tuple[str, ...],
+    scenario: str,
+    change: str | None,
+    out: str | None,
+    known: str | None,
+    jobs: int,
+    timeout: float,
+    as_json: bool,
+) -> None:
+    r"""Prove properties for any number of pages, tables, roots, devices and threads of a scenario.
+
+    Without a PROPERTY: no_stale_io_mapping, atomic_hugepage_split and reject_noncoherent_dma. The lemmas are
+    those that `tdpcheck explain` tells. For each step a search finds the instances of them that prove it; these are the
+    certificate, and Z3 and cvc5 check it without any quantifier.
+
+    \b
+    Exit code: 0 proved, and both solvers accept the certificate; 3 not proved; 2 bad input.
+    """
+    properties = [PROPERTIES[name] for name in choose(names or CARD, tuple(PROPERTIES), "property")]
+    asked = scenario_for(scenario, properties[0])
+    patched = versions(change, files_of(None))
+    if patched[-1].overlay is not None:
+        raise InputError(f"{change}: an overlay of scenarios says nothing about kernel C; give a diff against model/kernel")
+    before = recorded(read_certificate(known), known) if known else {}
+    if out is not None:
+        _writable(out)
+    with printing.Progress() as progress:
+        progress.working(f"compiling {asked.name} for every size")
+        model = parametric(asked, code_for(asked, None, patched[-1].files))
+        lemmas = argument(model, *properties)
+        theory = Theory(model.system, properties, lemmas)
+        about = {"digest": "", "scenario": asked.name}
+        todo = None
+        if before:
+            progress.working("checking the recorded instances")
+            todo = open_steps(instantiated(theory, before, known_only=True, **about))
+        checked = check_lemmas(
+            model.system, properties, lemmas, timeout=timeout, jobs=jobs, actions=todo, recording=True,
+            progress=progress.working,
+        )  # fmt: skip
+        uses: Uses = {**before, **checked.uses}
+        text = instantiated(theory, uses, known_only=bool(before), **about)
+        answer = None
+        if checked.holds:
+            progress.working("checking the certificate")
+            answer = recheck(text, timeout=600, of=instantiated_statement(model.system, properties))
+        if out is not None and checked.holds:
+            Path(out).write_text(text, encoding="utf-8")
+    searched = len(theory.actions) + 1 if todo is None else len(todo)
+    told = _told((properties, asked.name, change), theory, checked, answer, text, searched)
+    click.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode() if as_json else _text(told, model, checked, out))
+    context.exit(0 if told.verdict == "Proved" else NOT_PROVED)
+
+
+def _writable(path: str) -> None:
+    """Find out before a long search whether the certificate can be kept.
+
+    Raises:
+        InputError: it cannot.
+    """
+    try:
+        with Path(path).open("a", encoding="utf-8"):
+            pass
+    except OSError as error:
+        raise InputError(f"--out {path}: {error.strerror}; name a file that can be written") from None
+
+
+def _told(
+    asked: tuple[Iterable[Property], str, str | None], theory: Theory, checked: Checked, answer: Rechecked | None, text: str, searched: int
+) -> ProofTold:
+    properties, scenario, change = asked
+    proved = checked.holds and answer is not None and answer.accepted
+    reason = checked.stopped
+    if not reason and checked.broken:
+        reason = f"{len(checked.broken)} pairs of step and lemma did not go through"
+    if not reason and answer is not None and not answer.accepted:
+        reason = f"second solver: {why(answer)}"
+    solvers = () if answer is None else tuple(Solver(a.solver, a.version, a.verdict, round(a.seconds, 2)) for a in answer.answers)
+    return ProofTold(
+        schema=1,
+        properties=tuple(p.name for p in properties),
+        scenario=scenario,
+        change=change,
+        sizes="every size",
+        verdict="Proved" if proved else "Unknown",
+        reason=reason,
+        certificate=short_hash(text) if proved else "",
+        lemmas=len(theory.lemmas),
+        steps=len(theory.actions) + 1,
+        searched=searched,
+        instances=sum(map(len, recorded(text, "the certificate").values())),
+        seconds=round(checked.seconds, 1),
+        solvers=solvers,
+        broken=tuple(f"{b.step}: {b.lemma}" for b in checked.broken),
+    )
+
+
+def _text(told: ProofTold, model: Parametric, checked: Checked, out: str | None) -> str:
+    roles = ", ".join(thread.role for thread in model.scenario.thread)
+    lines = [f"scenario {told.scenario}   change {told.change or 'none'}"]
+    lines += [f"  {name}: {told.verdict} ({told.sizes})" for name in told.properties]
+    size = f"For any number of pages, frames, tables, roots, vCPUs, IOMMUs, devices and threads ({roles}), compiled from kernel C."
+    lines += ["", fill(size, _WIDTH)]
+    if told.verdict == "Proved":
+        lines.append(
+            f"{told.lemmas} lemmas, kept by all {told.steps} steps; {told.searched} of these were searched in {told.seconds:.1f} s."
+        )
+        said = " and ".join(f"{s.name} {s.version} ({s.seconds:.1f} s)" for s in told.solvers)
+        lines.append(f"Certificate {told.certificate}{f' in {out}' if out else ''}: accepted by {said}.")
+    else:
+        lines.append(f"Not proved: {told.reason}.")
+        lines += [f"  {b.lemma}: not kept by {step_text(b, model)}" for b in checked.broken]
+        lines.append(
+            fill("That is no violation: the state before a step need not be reachable. `tdpcheck verify` looks for a race.", _WIDTH)
+        )
+    return "\n".join(lines)

@@ -1,0 +1,278 @@
+"""Instantiated certificates: the instances that prove each step, and no way to say more than they do."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+import z3
+
+from tdpcheck.checker.certificate import parametric
+from tdpcheck.checker.ematching import Matcher
+from tdpcheck.checker.induction import symbols
+from tdpcheck.checker.instances import INITIALLY, Instantiated
+from tdpcheck.checker.instantiated import instantiated, instantiated_statement, recorded
+from tdpcheck.checker.lemmas import check_lemmas
+from tdpcheck.checker.obligations import Certificate, after_renaming, parse
+from tdpcheck.checker.questions import check_certificate, open_steps
+from tdpcheck.checker.recheck import recheck
+from tdpcheck.checker.theory import Theory
+from tdpcheck.core.errors import InputError
+from tdpcheck.core.sorts import Sort, StateVar
+from tdpcheck.core.system import Action, Lemma, Param, Property, TransitionSystem, Update, bool_var, set_at, truth
+from tdpcheck.examples import table_cache
+from tdpcheck.examples.leaf_thread import system as leaf
+from tdpcheck.tests.toys import TOYS
+
+EXAMPLES = {
+    "table_cache": (table_cache.system, table_cache.no_stale_cache, table_cache.lemmas),
+    "leaf_thread": (leaf.system, leaf.no_stale_cache, leaf.no_stale_cache.lemmas),
+}
+SOLVERS = ("z3", "cvc5")
+
+
+@cache
+def certificate(name: str) -> str:
+    system, prop, lemmas = EXAMPLES[name]
+    checked = check_lemmas(system, [prop], lemmas, recording=True)
+    assert checked.holds, checked.broken
+    return instantiated(Theory(system, [prop], lemmas), checked.uses)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_recorded_proof_is_accepted_by_both_solvers(name: str) -> None:
+    """In fresh processes, and it is about the system and property that it says."""
+    system, prop, _ = EXAMPLES[name]
+    answer = recheck(certificate(name), of=instantiated_statement(system, [prop]))
+
+    assert answer.accepted, answer
+    assert ["z3", "cvc5"] == [a.solver for a in answer.answers]
+
+
+def without_one_instance(text: str) -> Iterator[tuple[str, str]]:
+    """For each step, the certificate without any of its instances."""
+    for line in text.splitlines():
+        if line.startswith("(set-info :uses"):
+            step = line.split()[2].lstrip("(").rstrip(")")
+            if line.count("(") > 2:
+                yield step.strip("|"), text.replace(line, f"(set-info :uses ({step} ))")
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_step_without_its_instances_is_not_accepted(name: str) -> None:
+    """They are the proof."""
+    steps = list(without_one_instance(certificate(name)))
+
+    needed = []
+    for step, text in steps:
+        answers = [check_certificate(text, solver) for solver in SOLVERS]
+        assert len({a.verdict for a in answers}) == 1
+        if answers[0].accepted:  # each clause as it was before the step is supposed anyway
+            continue
+        needed.append(step)
+        assert all("undecided" == a.verdict and {step} == {f"{f.step}" for f in a.failures} for a in answers)
+        assert [step] == open_steps(text)
+    assert len(needed) > 1
+    assert [] == open_steps(certificate(name))
+
+
+def lemma_lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("(define-fun |lemma")]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_clause_that_is_flipped_is_not_accepted(name: str) -> None:
+    """Each clause of the invariant said the other way round."""
+    text = certificate(name)
+    for line in lemma_lines(text):
+        head, body = re.match(r"(\(define-fun \S+ \S+ \(\) Bool \(forall \(.*?\)\) )(.*)\)\)$", line).groups()  # type: ignore[union-attr]
+        for solver in SOLVERS:
+            assert not check_certificate(text.replace(line, f"{head}(not {body})))"), solver).accepted, (solver, line)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_certificate_without_one_of_its_clauses_is_not_accepted(name: str) -> None:
+    """Instances of a clause that is not there are instances of nothing."""
+    text = certificate(name)
+    for line in lemma_lines(text):
+        rest = text.replace(line + "\n", "")
+        for solver in SOLVERS:
+            assert not accepted(rest, solver), (solver, line)
+
+
+def accepted(text: str, solver: str) -> bool:
+    """Whether a solver accepts a certificate; one that speaks of what it does not have is refused when it is read."""
+    try:
+        return check_certificate(text, solver).accepted
+    except InputError:
+        return False
+
+
+def test_a_lemma_proves_nothing_of_the_initial_state() -> None:
+    """Else every invariant would hold there."""
+    text = certificate("table_cache")
+    clause = lemma_lines(text)[0].split("|")[1]
+    (line,) = [x for x in text.splitlines() if x.startswith(f"(set-info :uses ({INITIALLY}")]
+
+    with pytest.raises(InputError, match="no clause that is known there"):
+        check_certificate(text.replace(line, line.replace(INITIALLY, f"{INITIALLY} (|{clause}| Page?0)", 1)))
+
+
+def test_what_holds_initially_proves_nothing_of_a_step() -> None:
+    """The state before a step need not be an initial one."""
+    text = certificate("table_cache")
+    line = next(x for x in text.splitlines() if x.startswith("(set-info :uses") and INITIALLY not in x)
+    name = re.search(r"\(define-fun (\|init [^|]*\|)", text).group(1)  # type: ignore[union-attr]
+
+    with pytest.raises(InputError, match="no clause that is known there"):
+        check_certificate(text.replace(line, line.replace("(|lemma", f"({name} Page?0) (|lemma", 1)))
+
+
+def test_a_quantifier_without_a_name_is_refused() -> None:
+    """What an instance says would then depend on how a solver treats it."""
+    text = certificate("table_cache")
+    line = lemma_lines(text)[0]
+    body = line.split(" Bool ", 1)[1][:-1]
+
+    with pytest.raises(InputError, match="has a quantifier inside"):
+        check_certificate(text.replace(line, line.replace(body, f"(and true {body})")))
+
+
+def test_a_recorded_proof_serves_again_after_a_change() -> None:
+    """Of another system, only what it has; and the steps that need a new search are found."""
+    system, prop, lemmas = EXAMPLES["table_cache"]
+    theory = Theory(system, [prop], lemmas[1:])
+    text = instantiated(theory, recorded(certificate("table_cache"), "it"), known_only=True)
+    missing = {f"lemma {part.name}" for part in Theory(system, [prop], lemmas[:1]).parts if part.lemma == lemmas[0].name}
+
+    assert missing
+    assert not any(f"(|{name}|" in text for name in missing)
+    assert set(open_steps(text)) <= {INITIALLY, *(a.name for a in system.actions)}
+
+
+def test_a_certificate_of_another_kind_names_no_instances() -> None:
+    """And is said to be of another kind."""
+    system, prop, lemmas = EXAMPLES["table_cache"]
+
+    with pytest.raises(InputError, match="this is a parametric certificate"):
+        recorded(parametric(system, prop, lemmas), "it")
+
+
+def test_no_toy_that_is_broken_is_proved() -> None:
+    """Whatever instances are tried: nothing false follows from clauses that may be supposed."""
+    seen = set()
+    for toy in {t.system.name: t for t in TOYS if t.proof != "not parametric"}.values():
+        lemmas = toy.prop.lemmas
+        checked = check_lemmas(toy.system, [toy.prop], lemmas, recording=True, patience=2)
+        text = instantiated(Theory(toy.system, [toy.prop], lemmas), checked.uses)
+        seen.add(checked.holds)
+
+        assert (toy.proof == "proved") == checked.holds, (toy.name, checked.broken)
+        assert checked.holds == check_certificate(text, "z3").accepted, toy.name
+    assert {True, False} == seen
+
+
+THREADS, PLACES = Sort("Thread"), Sort("Place", ("out", "waiting", "inside"))
+
+
+def random_thread_system(seed: int) -> tuple[TransitionSystem, Property]:
+    """Threads at places with a flag each and one that they share; and something that may or may not be kept."""
+    rng = random.Random(seed)
+    pc = StateVar("pc", (THREADS,), PLACES)
+    flag, shared, pair = bool_var("flag", THREADS), bool_var("shared"), bool_var("pair", THREADS, THREADS)
+    t, u = THREADS.const("t"), THREADS.const("u")
+    x = THREADS.const("x")
+    actions = []
+    for number in range(rng.randint(2, 4)):
+        here, there = (PLACES.element(rng.randrange(3)) for _ in range(2))
+        guard = [pc(t) == here]
+        if rng.random() < 0.4:
+            guard.append(z3.Not(z3.Exists([u], z3.And(u != t, flag(u)))) if rng.random() < 0.5 else shared() == rng.choice((True, False)))
+        updates = [set_at(pc, (t,), there)]
+        if rng.random() < 0.6:
+            updates.append(set_at(flag, (t,), truth(rng.random() < 0.5)))
+        if rng.random() < 0.4:
+            updates.append(Update(shared, (), truth(rng.random() < 0.5)))
+        if rng.random() < 0.4:
+            first, second = pair.variables()
+            mine = z3.Or(first == t, second == t) if rng.random() < 0.5 else first == t
+            updates.append(Update(pair, (first, second), z3.If(mine, flag(second), pair(first, second))))
+        actions.append(Action(f"step{number}", "thread", (Param("t", THREADS),), z3.And(guard), tuple(updates)))
+    atoms = [flag(x), shared(), pair(x, u), pair(u, x), z3.Exists([t], z3.And(flag(t), t != x)), pc(u) == PLACES.element("inside")]
+    chosen = [z3.Not(a) if rng.random() < 0.5 else a for a in rng.sample(atoms, rng.randint(1, 2))]
+    where = pc(x) == PLACES.element(rng.randrange(3))
+    holds = z3.ForAll([x, u], z3.Implies(where, z3.Or(chosen)) if rng.random() < 0.7 else z3.Or(*chosen, x == u))
+    start = [Update(pc, (x,), PLACES.element("out")), Update(flag, (x,), truth(False)), Update(shared, (), truth(False))]
+    system = TransitionSystem(f"random{seed}", (THREADS, PLACES), (pc, flag, shared, pair), tuple(start), tuple(actions))
+    return system, Property("kept", "It is kept.", holds)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_what_a_checker_does_not_ask_is_true(seed: int) -> None:
+    """A clause that a step is not asked about is kept by it: what is seen by reading is so for a solver that reads nothing into it."""
+    system, prop = random_thread_system(seed)
+    found = parse(instantiated(Theory(system, [prop], ()), {}))
+    instances = Instantiated(found)
+    quantified = parse(parametric(system, prop, [Lemma(prop.name, prop.holds, "")]))
+    for step in found.steps.values():
+        _, _, goals = instances.step(step)
+        if not goals:
+            solver = z3.Solver()
+            solver.set("timeout", 5000)
+            changed = "".join(f"{c}\n" for c in quantified.commands)
+            after = after_step(quantified, step.name)
+            solver.from_string(
+                changed
+                + "".join(f"(assert {a})\n" for a in (*quantified.axioms, "|lemma kept|", quantified.steps[step.name].guard))
+                + f"(assert (not {after}))"
+            )
+            assert z3.unsat == solver.check(), (seed, step.name)
+
+
+def after_step(found: Certificate, step: str) -> str:
+    return after_renaming(found, found.steps[step], found.lemmas["|lemma kept|"])
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_random_proof_is_one_for_the_solver_with_quantifiers(seed: int) -> None:
+    """What is accepted by instances is accepted by the other checker, which knows nothing of instances."""
+    system, prop = random_thread_system(seed)
+    checked = check_lemmas(system, [prop], (), recording=True, patience=2)
+    by_instances = check_certificate(instantiated(Theory(system, [prop], ()), checked.uses), "z3")
+    by_quantifiers = check_certificate(parametric(system, prop, [Lemma(prop.name, prop.holds, "")]), "z3")
+
+    assert checked.holds == by_instances.accepted, (checked.broken, by_instances.failures)
+    assert by_instances.accepted == by_quantifiers.accepted, by_quantifiers.failures
+
+
+def test_named_quantifiers_mean_what_they_stand_for() -> None:
+    """Written out again, the parts of a lemma say what the lemma says."""
+    system, prop = next(x for x in map(random_thread_system, range(60)) if Theory(x[0], [x[1]], ()).some)
+    theory = Theory(system, [prop], ())
+    solver = z3.Solver()
+    for some in theory.some:
+        atom = some.var(*some.variables)
+        same = atom == z3.Exists(list(some.bound), some.body)
+        solver.add(z3.ForAll(list(some.variables), same) if some.variables else same)
+    parts = [z3.ForAll(list(p.variables), p.body) if p.variables else p.body for p in theory.parts]
+    solver.add(prop.holds != z3.And(parts))
+
+    assert theory.some
+    assert z3.unsat == solver.check()
+    assert not any(z3.is_quantifier(p.body) for p in theory.parts)
+    assert symbols(theory.parts[0].body)
+
+
+def test_a_matcher_that_records_nothing_still_proves() -> None:
+    """Recording is for certificates alone."""
+    system, prop, lemmas = EXAMPLES["table_cache"]
+    theory = Theory(system, [prop], lemmas)
+    matcher = Matcher(theory, theory.clauses)
+    plain = check_lemmas(system, [prop], lemmas)
+
+    assert plain.holds
+    assert {} == plain.uses
+    assert 0 == matcher.queries
