@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from textwrap import fill
@@ -138,11 +139,9 @@ def _writable(path: str) -> None:
     Raises:
         InputError: it cannot.
     """
-    try:
-        with Path(path).open("a", encoding="utf-8"):
-            pass
-    except OSError as error:
-        raise InputError(f"--out {path}: {error.strerror}; name a file that can be written") from None
+    file = Path(path)
+    if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise InputError(f"--out {path}: it cannot be written; name a file in a folder that there is")
 
 
 def _told(

@@ -1,0 +1,86 @@
+"""`tdpcheck prove`: for every size, with a certificate that two solvers accept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tdpcheck.museum.loader import FOLDER
+from tdpcheck.tests.cli.conftest import Call
+
+QUICK = ("prove", "reject_noncoherent_dma", "--scenario", "noncoherent-export", "--jobs", "1")
+
+
+def test_a_property_is_proved_for_every_size_and_its_certificate_is_kept(call: Call, tmp_path: Path) -> None:
+    """What is printed is what `check-certificate` says of the file; and who has it need not search again."""
+    file = str(tmp_path / "proof.smt2")
+    result = call(*QUICK, "--out", file)
+
+    assert 0 == result.exit_code, result.output
+    assert "reject_noncoherent_dma: Proved (every size)" in result.stdout
+    assert "accepted by z3 " in result.stdout
+    assert " and cvc5 " in result.stdout
+    assert 0 == call("check-certificate", file).exit_code
+
+    again = call(*QUICK, "--from", file, "--json")
+    told = json.loads(again.stdout)
+    assert 0 == again.exit_code
+    assert ("Proved", 0) == (told["verdict"], told["searched"])
+    assert ["z3", "cvc5"] == [s["name"] for s in told["solvers"]]
+    assert told["instances"] > 50
+
+
+def test_a_change_that_breaks_a_lemma_is_told_with_the_step_and_its_line(call: Call, tmp_path: Path) -> None:
+    """No proof, no certificate, and no claim that there is a race; and instances of another kernel do not help."""
+    good, bad = str(tmp_path / "good.smt2"), tmp_path / "bad.smt2"
+    call(*QUICK, "--out", good)
+    patch = str(Path(FOLDER) / "noncoherent-after-export" / "change.patch")
+    result = call(*QUICK, "--change", patch, "--from", good, "--out", str(bad))
+
+    assert 3 == result.exit_code
+    assert "reject_noncoherent_dma: Unknown" in result.stdout
+    assert "not kept by register, " in result.stdout
+    assert "That is no violation" in result.stdout
+    assert not bad.exists()
+
+
+def test_a_change_that_is_right_is_proved_from_the_instances_of_the_kernel_without_it(call: Call, tmp_path: Path) -> None:
+    """Only the steps that it touches are searched."""
+    file = str(tmp_path / "proof.smt2")
+    call(*QUICK, "--out", file)
+    patch = str(Path(FOLDER) / "noncoherent-after-export" / "good.patch")
+    told = json.loads(call(*QUICK, "--change", patch, "--from", file, "--json").stdout)
+
+    assert "Proved" == told["verdict"], told
+    assert 0 < told["searched"] < told["steps"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("prove", "no_stale_io_maping"), "no_stale_io_mapping"),
+        (("prove", "--scenario", "linux-6.1-collapse"), "scenario of the shared design"),
+        ((*QUICK, "--from", "/nowhere/proof.smt2"), "/nowhere/proof.smt2"),
+        ((*QUICK, "--out", "/nowhere/proof.smt2"), "it cannot be written"),
+        ((*QUICK, "--change", "/nowhere/x.patch"), "/nowhere/x.patch"),
+    ],
+)
+def test_bad_input_is_one_message(call: Call, arguments: tuple[str, ...], complaint: str) -> None:
+    """Said before the search, which may take long."""
+    result = call(*arguments)
+
+    assert 2 == result.exit_code
+    assert complaint in result.stderr
+    assert result.stderr.count("\n") <= 3
+
+
+def test_a_certificate_of_another_kind_has_no_instances(call: Call, tmp_path: Path) -> None:
+    """It is said which file would have some."""
+    file = tmp_path / "x.smt2"
+    file.write_text("(set-info :tdpcheck-certificate 1)\n")
+    result = call(*QUICK, "--from", str(file))
+
+    assert 2 == result.exit_code
+    assert str(file) in result.stderr
