@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import z3
@@ -28,12 +28,17 @@ INITIALLY, SAFETY = "initially", "safety"
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A step after which a lemma is not known to hold: a counterexample to induction if `refuted`, which need not be reachable."""
+    """A step after which a lemma is not known to hold: a counterexample to induction if `refuted`, which need not be reachable.
+
+    Args:
+        parts: the names of the lemma's parts that did not go through.
+    """
 
     step: str
     lemma: str
     refuted: bool
     reason: str = ""
+    parts: tuple[str, ...] = ()
 
 
 @dataclass
@@ -53,7 +58,7 @@ class Checked:
     seconds: float = 0.0
     stopped: str = ""
     uses: Uses = field(default_factory=dict)
-    """The instances that prove each step that went through, if they were recorded."""
+    """The instances that prove what went through of each step, if they were recorded."""
 
     @property
     def holds(self) -> bool:
@@ -73,27 +78,41 @@ def check_lemmas(
     recording: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Checked:
-    """Check that the lemmas, with the properties themselves, hold initially and are kept by every action.
+    """Check that the lemmas, with the properties themselves, hold initially and are kept by every action; see `check_theory`."""
+    theory = Theory(system, properties, lemmas)
+    return check_theory(theory, timeout=timeout, patience=patience, jobs=jobs, steps=actions, recording=recording, progress=progress)
+
+
+def check_theory(
+    theory: Theory,
+    *,
+    timeout: float | None = None,
+    patience: float = 10.0,
+    jobs: int = 1,
+    steps: Iterable[str] | None = None,
+    recording: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Checked:
+    """Check that every part of a theory holds initially and is kept by every action.
 
     Args:
         timeout: seconds for everything; `patience`, seconds for a question that E-matching leaves open.
         jobs: how many processes ask.
-        actions: ask of these steps alone, which may include `initially`; by default, of all.
+        steps: ask of these alone, actions or `initially`; by default, of all.
         recording: keep the instances of clauses that prove each step, for a certificate. That takes about twice as long.
     """
     started = time.monotonic()
-    theory = Theory(system, properties, lemmas)
     attempt = _Attempt(theory, patience, recording)
-    steps = [INITIALLY, *(a.name for a in system.actions)] if actions is None else list(actions)
+    names = [INITIALLY, *theory.actions] if steps is None else list(steps)
     deadline = None if timeout is None else started + timeout
     result = Checked(tuple(lemma.name for lemma in theory.lemmas))
     if jobs == 1:
-        _join(result, _some(attempt, steps, deadline, progress))
+        _join(result, _some(attempt, names, deadline, progress))
     else:
         # The large questions of a program stand side by side in the list: dealt out like cards, each process gets some.
-        children = [Child(partial(_told, attempt, steps[n::jobs], deadline)) for n in range(jobs)]
+        children = [Child(partial(_told, attempt, names[n::jobs], deadline)) for n in range(jobs)]
         _listen(children, result, progress)
-    order = {step: number for number, step in enumerate(steps)}
+    order = {step: number for number, step in enumerate(names)}
     result.broken.sort(key=lambda b: order[b.step])
     result.seconds = time.monotonic() - started
     return result
@@ -196,12 +215,15 @@ class _Attempt:
                 continue
             refuted = bool(answer == z3.sat)
             reason = "proved, but its instances could not be recorded" if answer == z3.unsat else matcher.reason
-            if lemma not in broken or (refuted and not broken[lemma].refuted):
-                broken[lemma] = Broken(name, lemma, refuted, reason)
+            known = broken.get(lemma)
+            parts = (*(() if known is None else known.parts), goal.part.name)
+            if known is None or (refuted and not known.refuted):
+                known = Broken(name, lemma, refuted, reason)
+            broken[lemma] = replace(known, parts=tuple(dict.fromkeys(parts)))
         result.broken += broken.values()
         result.asked += len(goals)
         result.queries += matcher.queries - before
-        if self._writer is not None and not broken:
+        if self._writer is not None:
             result.uses[name] = self._writer.uses(name, instances)
 
     @staticmethod

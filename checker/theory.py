@@ -8,7 +8,7 @@ solver can check without knowing how they were found.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -243,9 +243,12 @@ class Theory:
 
     Args:
         lemmas: the argument; the properties are part of what is kept.
+        without: names of parts that are left out.
     """
 
-    def __init__(self, system: TransitionSystem, properties: Sequence[Property], lemmas: Sequence[Lemma]) -> None:
+    def __init__(
+        self, system: TransitionSystem, properties: Sequence[Property], lemmas: Sequence[Lemma], without: Collection[str] = ()
+    ) -> None:
         self.system = system
         self.properties = tuple(properties)
         said = {(lemma.name, lemma.holds.get_id()) for lemma in lemmas}
@@ -259,7 +262,8 @@ class Theory:
         self.initial = tuple(self._universal(f"init {n}", term, naming) for n, term in enumerate(_split(initial_condition(system)), 1))
         self.actions = {a.name: _named(a, naming) for a in system.actions}
         self.some_of_system = len(naming.found)
-        self.parts = tuple(part for lemma in self.lemmas for part in self._parts(lemma, naming))
+        parts = [part for lemma in self.lemmas for part in self._parts(lemma, naming)]
+        self.parts = tuple(part for part in parts if part.name not in without)
         self.some = tuple(naming.found)
         self._by_name = {s.name: s for s in self.some}
         self._reach: dict[str, frozenset[str]] = {}

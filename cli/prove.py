@@ -10,12 +10,9 @@ from textwrap import fill
 import click
 import msgspec
 
-from ..checker.instances import Uses
+from ..checker.houdini import Weakened, houdini
 from ..checker.instantiated import instantiated, instantiated_statement, recorded
-from ..checker.lemmas import Checked, check_lemmas
-from ..checker.questions import open_steps
 from ..checker.recheck import Rechecked, recheck
-from ..checker.theory import Theory
 from ..core.errors import InputError
 from ..core.system import Property
 from ..model.parametric import Parametric, parametric
@@ -47,7 +44,8 @@ class ProofTold(msgspec.Struct, frozen=True):
 
     Args:
         searched: how many steps needed a search for instances; the others had recorded ones that suffice.
-        broken: the pairs of step and lemma that did not go through.
+        broken: the pairs of step and lemma that did not go through while every lemma was supposed.
+        dropped: the parts of lemmas that were left out therefore; proved is what the rest proves.
     """
 
     schema: int
@@ -65,6 +63,7 @@ class ProofTold(msgspec.Struct, frozen=True):
     seconds: float
     solvers: tuple[Solver, ...] = ()
     broken: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
 @click.command()
@@ -109,27 +108,16 @@ def prove(
         progress.working(f"compiling {asked.name} for every size")
         model = parametric(asked, code_for(asked, None, patched[-1].files))
         lemmas = argument(model, *properties)
-        theory = Theory(model.system, properties, lemmas)
-        about = {"digest": "", "scenario": asked.name}
-        todo = None
-        if before:
-            progress.working("checking the recorded instances")
-            todo = open_steps(instantiated(theory, before, known_only=True, **about))
-        checked = check_lemmas(
-            model.system, properties, lemmas, timeout=timeout, jobs=jobs, actions=todo, recording=True,
-            progress=progress.working,
-        )  # fmt: skip
-        uses: Uses = {**before, **checked.uses}
-        text = instantiated(theory, uses, known_only=bool(before), **about)
-        answer = None
-        if checked.holds:
+        found = houdini(model.system, properties, lemmas, known=before, timeout=timeout, jobs=jobs, progress=progress.working)
+        text, answer = "", None
+        if found.checked.holds:
             progress.working("checking the certificate")
+            text = instantiated(found.theory, found.checked.uses, known_only=True, scenario=asked.name)
             answer = recheck(text, timeout=600, of=instantiated_statement(model.system, properties))
-        if out is not None and checked.holds:
+        if out is not None and text:
             Path(out).write_text(text, encoding="utf-8")
-    searched = len(theory.actions) + 1 if todo is None else len(todo)
-    told = _told((properties, asked.name, change), theory, checked, answer, text, searched)
-    click.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode() if as_json else _text(told, model, checked, out))
+    told = _told(properties, asked.name, change, found, answer, text)
+    click.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode() if as_json else _text(told, model, found, out))
     context.exit(0 if told.verdict == "Proved" else NOT_PROVED)
 
 
@@ -145,13 +133,13 @@ def _writable(path: str) -> None:
 
 
 def _told(
-    asked: tuple[Iterable[Property], str, str | None], theory: Theory, checked: Checked, answer: Rechecked | None, text: str, searched: int
+    properties: Iterable[Property], scenario: str, change: str | None, found: Weakened, answer: Rechecked | None, text: str
 ) -> ProofTold:
-    properties, scenario, change = asked
+    checked = found.checked
     proved = checked.holds and answer is not None and answer.accepted
     reason = checked.stopped
     if not reason and checked.broken:
-        reason = f"{len(checked.broken)} pairs of step and lemma did not go through"
+        reason = f"{len(found.broken)} pairs of step and lemma did not go through"
     if not reason and answer is not None and not answer.accepted:
         reason = f"second solver: {why(answer)}"
     solvers = () if answer is None else tuple(Solver(a.solver, a.version, a.verdict, round(a.seconds, 2)) for a in answer.answers)
@@ -164,17 +152,18 @@ def _told(
         verdict="Proved" if proved else "Unknown",
         reason=reason,
         certificate=short_hash(text) if proved else "",
-        lemmas=len(theory.lemmas),
-        steps=len(theory.actions) + 1,
-        searched=searched,
-        instances=sum(map(len, recorded(text, "the certificate").values())),
+        lemmas=len(found.theory.lemmas),
+        steps=len(found.theory.actions) + 1,
+        searched=found.searched,
+        instances=sum(map(len, recorded(text, "the certificate").values())) if text else 0,
         seconds=round(checked.seconds, 1),
         solvers=solvers,
-        broken=tuple(f"{b.step}: {b.lemma}" for b in checked.broken),
+        broken=tuple(f"{b.step}: {b.lemma}" for b in found.broken),
+        dropped=found.dropped,
     )
 
 
-def _text(told: ProofTold, model: Parametric, checked: Checked, out: str | None) -> str:
+def _text(told: ProofTold, model: Parametric, found: Weakened, out: str | None) -> str:
     roles = ", ".join(thread.role for thread in model.scenario.thread)
     lines = [f"scenario {told.scenario}   change {told.change or 'none'}"]
     lines += [f"  {name}: {told.verdict} ({told.sizes})" for name in told.properties]
@@ -186,10 +175,14 @@ def _text(told: ProofTold, model: Parametric, checked: Checked, out: str | None)
         )
         said = " and ".join(f"{s.name} {s.version} ({s.seconds:.1f} s)" for s in told.solvers)
         lines.append(f"Certificate {told.certificate}{f' in {out}' if out else ''}: accepted by {said}.")
+        if told.dropped:
+            lines.append(fill(f"Left out, since some step does not keep it and nothing needs it: {', '.join(told.dropped)}.", _WIDTH))
     else:
         lines.append(f"Not proved: {told.reason}.")
-        lines += [f"  {b.lemma}: not kept by {step_text(b, model)}" for b in checked.broken]
+    lines += [f"  {b.lemma}: not kept by {step_text(b, model)}" for b in found.broken]
+    if told.verdict != "Proved":
+        left = f" Without what is not kept ({len(told.dropped)} parts of lemmas), a property is lost." if told.dropped else ""
         lines.append(
-            fill("That is no violation: the state before a step need not be reachable. `tdpcheck verify` looks for a race.", _WIDTH)
+            fill(f"That is no violation: the state before a step need not be reachable.{left} `tdpcheck verify` looks for a race.", _WIDTH)
         )
     return "\n".join(lines)
