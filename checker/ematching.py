@@ -102,14 +102,23 @@ class Matcher:
     def step(self, action: Action, clauses: Mapping[str, Clause]) -> Step:
         """That `action` may fire, with what named quantifiers say after it."""
         mine = [p.const for p in action.params]
-        state = self._theory.system.state
-        held = [v(x) for v in state for x in mine if len(v.params) == 1 and v.params[0].z3 == x.sort() and _is_plain(v)]
-        return Step((action.guard,), {name: resolve(clause) for name, clause in clauses.items()}, (*mine, *held))
+        return Step((action.guard,), {name: resolve(clause) for name, clause in clauses.items()}, (*mine, *self._held(mine)))
 
-    def proves(self, step: Step, goals: Sequence[Goal]) -> list[Instance] | None:
-        """The instances from which all of `goals` follow (none if nothing is recorded), or None if no proof was found."""
+    def _held(self, constants: Sequence[z3.ExprRef]) -> list[z3.ExprRef]:
+        """What the state holds for each of some constants."""
+        state = self._theory.system.state
+        return [v(x) for v in state for x in constants if len(v.params) == 1 and v.params[0].z3 == x.sort() and _is_plain(v)]
+
+    def proves(self, step: Step, goals: Sequence[Goal], *, closely: bool = False) -> list[Instance] | None:
+        """The instances from which all of `goals` follow (none if nothing is recorded), or None if no proof was found.
+
+        Args:
+            closely: look at what the state holds for the constants of the goals, too, and at witnesses there, but at nothing else.
+        """
         denied = [z3.And(*goal.assumed, z3.Not(goal.holds)) for goal in goals]
-        seeds = self._seed([*step.acting, *self._constants])
+        own = list({x.get_id(): x for goal in goals for x in goal.constants}.values())
+        near = [*own, *self._held(own), *self._witnesses(denied)] if closely else self._constants
+        seeds = self._seed([*step.acting, *near])
         likely = [*self._likely(step, denied), *self._themselves(goals)]
         said = [*step.known, *(c.clause.closed for c in step.clauses.values()), *seeds, *(i.term for i in likely), z3.Or(denied)]
         self.queries += 1
@@ -184,6 +193,12 @@ class Matcher:
                     instance = Instance(self._clauses[name].whole, tuple(given[x.decl().name()] for x in part.variables))
                     found[instance.key] = instance
         return list(found.values())
+
+    def _witnesses(self, terms: Sequence[z3.BoolRef]) -> list[z3.ExprRef]:
+        """What there is, if the named quantifiers in some terms hold of what they are applied to."""
+        seen: set[int] = set()
+        atoms = [found for term in terms for found in self._atoms(term, seen)]
+        return [z3.substitute(w, *zip(some.variables, atom.children(), strict=True)) for atom, some in atoms for w in some.witnesses]
 
     def _likely(self, step: Step, denied: Sequence[z3.BoolRef]) -> list[Instance]:
         """For each named quantifier in what is to be refuted, and in what is said of it, what it says of the terms that matter."""

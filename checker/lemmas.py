@@ -102,15 +102,15 @@ def check_theory(
         recording: keep the instances of clauses that prove each step, for a certificate. That takes about twice as long.
     """
     started = time.monotonic()
-    attempt = _Attempt(theory, patience, recording)
+    search = Search(theory, patience, recording)
     names = [INITIALLY, *theory.actions] if steps is None else list(steps)
     deadline = None if timeout is None else started + timeout
     result = Checked(tuple(lemma.name for lemma in theory.lemmas))
     if jobs == 1:
-        _join(result, _some(attempt, names, deadline, progress))
+        _join(result, _some(search, names, deadline, progress))
     else:
         # The large questions of a program stand side by side in the list: dealt out like cards, each process gets some.
-        children = [Child(partial(_told, attempt, names[n::jobs], deadline)) for n in range(jobs)]
+        children = [Child(partial(_told, search, names[n::jobs], deadline)) for n in range(jobs)]
         _listen(children, result, progress)
     order = {step: number for number, step in enumerate(names)}
     result.broken.sort(key=lambda b: order[b.step])
@@ -119,7 +119,7 @@ def check_theory(
 
 
 @dataclass
-class _Slice:
+class Found:
     """What came of some steps."""
 
     broken: list[Broken] = field(default_factory=list)
@@ -129,8 +129,8 @@ class _Slice:
     stopped: str = ""
 
 
-def _some(attempt: _Attempt, steps: Sequence[str], deadline: float | None, progress: Callable[[str], None] | None) -> _Slice:
-    result = _Slice()
+def _some(search: Search, steps: Sequence[str], deadline: float | None, progress: Callable[[str], None] | None) -> Found:
+    result = Found()
     try:
         for step in steps:
             if deadline is not None and time.monotonic() > deadline:
@@ -138,17 +138,17 @@ def _some(attempt: _Attempt, steps: Sequence[str], deadline: float | None, progr
                 break
             if progress is not None:
                 progress(step)
-            attempt.step(step, result)
+            search.step(step, result)
     except KeyboardInterrupt:
         result.stopped = "interrupted"
     return result
 
 
-def _told(attempt: _Attempt, steps: Sequence[str], deadline: float | None, say: Say) -> _Slice:
-    return _some(attempt, steps, deadline, say)
+def _told(search: Search, steps: Sequence[str], deadline: float | None, say: Say) -> Found:
+    return _some(search, steps, deadline, say)
 
 
-def _join(result: Checked, part: _Slice) -> None:
+def _join(result: Checked, part: Found) -> None:
     result.broken += part.broken
     result.uses |= part.uses
     result.asked += part.asked
@@ -176,7 +176,14 @@ def _listen(children: list[Child], result: Checked, progress: Callable[[str], No
                 child.interrupt()
 
 
-class _Attempt:
+class Search:
+    """Looks for proofs of the steps of a theory, one after the other.
+
+    Args:
+        patience: seconds for a question that E-matching leaves open.
+        recording: keep the instances that prove each step.
+    """
+
     def __init__(self, theory: Theory, patience: float, recording: bool) -> None:
         self._theory = theory
         self._patience = patience
@@ -184,7 +191,7 @@ class _Attempt:
         self._matcher = Matcher(theory, theory.clauses, recording=recording)
         self._writer = InstantiatedWriter(theory) if recording else None
 
-    def step(self, name: str, result: _Slice) -> None:
+    def step(self, name: str, result: Found) -> None:
         """Check one step, an action or `initially`, and say what came of it."""
         if name == INITIALLY:
             self._initially(result)
@@ -193,17 +200,17 @@ class _Attempt:
         else:
             self._theory.system.action(name)  # complains
 
-    def _initially(self, result: _Slice) -> None:
+    def _initially(self, result: Found) -> None:
         goals = [Goal(part, (), part.body, part.variables) for part in self._theory.parts]
         self._settle(INITIALLY, Matcher(self._theory, self._theory.initially, recording=self._recording), Step(), goals, result)
 
-    def _after(self, action: Action, result: _Slice) -> None:
+    def _after(self, action: Action, result: Found) -> None:
         following = self._theory.following(action)
         changes = Changes(following.action)
         goals = [goal for part in self._theory.parts for goal in changes.goals(part)]
         self._settle(action.name, self._matcher, self._matcher.step(action, following.clauses), goals, result)
 
-    def _settle(self, name: str, matcher: Matcher, step: Step, goals: Sequence[Goal], result: _Slice) -> None:
+    def _settle(self, name: str, matcher: Matcher, step: Step, goals: Sequence[Goal], result: Found) -> None:
         before = matcher.queries
         instances: list[Instance] = []
         broken: dict[str, Broken] = {}
@@ -233,6 +240,8 @@ class _Attempt:
         while todo:
             some = todo.pop()
             found = matcher.proves(step, some)
+            if found is None and len(some) == 1:
+                found = matcher.proves(step, some, closely=True)
             if found is not None:
                 instances += found
             elif len(some) == 1:

@@ -253,7 +253,10 @@ class _InstancesCheck(_Check):
         if not goals:
             return True
         with self._session.scope([]):
-            self._session.send("".join(f"{line}\n" for line in (*declarations, *(f"(assert {term})" for term in known))))
+            try:
+                self._session.send("".join(f"{line}\n" for line in (*declarations, *(f"(assert {term})" for term in known))))
+            except InputError:
+                return False  # an instance from elsewhere, of a clause that has other variables here
             return self._session.ask([_any(list(goals.values()))]).word == "unsat"
 
     def _safety(self) -> None:

@@ -7,6 +7,7 @@ solver can check without knowing how they were found.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from functools import cached_property
 
 import z3
 
+from ..core.errors import ModelError
 from ..core.shape import shape, subterms
 from ..core.sorts import BOOL, Rigid, Sort, StateVar, element_index
 from ..core.system import Action, Lemma, Property, TransitionSystem, Update, substitute_updates
@@ -176,7 +178,7 @@ class _Naming:
     def __init__(self, functions: Iterable[str]) -> None:
         self._functions = frozenset(functions)
         self.found: list[Some] = []
-        self._known: dict[tuple[int, tuple[str, ...], int], Some] = {}
+        self._known: dict[str, Some] = {}
         self._seen: dict[int, tuple[z3.ExprRef, z3.ExprRef]] = {}
 
     def __call__(self, term: z3.ExprRef) -> z3.ExprRef:
@@ -206,12 +208,16 @@ class _Naming:
         bound = [z3.Const(f"it.{n}", x.sort()) for n, x in enumerate(opened)]
         body = z3.substitute(body, *zip([*free, *opened], [*variables, *bound], strict=True))
         if term.is_forall():
-            body = z3.simplify(z3.Not(body))
-        key = body.get_id(), tuple(x.sort().name() for x in (*variables, *bound)), len(variables)
-        if key not in self._known:
-            self._known[key] = Some(f"some {len(self.found) + 1}", tuple(variables), tuple(bound), body)
-            self.found.append(self._known[key])
-        atom = _applied(self._known[key].name, free, z3.BoolSort())
+            body = body.arg(0) if z3.is_not(body) else z3.Not(body)
+        # Named by what it says: a recorded proof is to find it again in a theory that has more or fewer of them.
+        said = f"{[x.sort().name() for x in variables]} {[x.sort().name() for x in bound]} {body.sexpr()}"
+        name = f"some {hashlib.sha256(said.encode()).hexdigest()[:8]}"
+        if name not in self._known:
+            self._known[name] = Some(name, tuple(variables), tuple(bound), body)
+            self.found.append(self._known[name])
+        elif not self._known[name].body.eq(body):
+            raise ModelError(f"two quantifiers have the name {name!r}")
+        atom = _applied(name, free, z3.BoolSort())
         return z3.Not(atom) if term.is_forall() else atom
 
     def _free(self, body: z3.BoolRef, opened: Sequence[z3.ExprRef]) -> list[z3.ExprRef]:

@@ -70,7 +70,7 @@ class ProofTold(msgspec.Struct, frozen=True):
 @click.argument("names", metavar="[PROPERTY]...", nargs=-1)
 @click.option("--scenario", metavar="NAME", default=EVERY_ROLE, show_default=True, help="For any number of this scenario's threads.")
 @click.option("--change", metavar="FILE", help="With this patch applied to the kernel C.")
-@click.option("--out", metavar="FILE", help="Write the certificate there.")
+@click.option("--out", metavar="FILE", help="Write the certificate there, also an unfinished one.")
 @click.option("--from", "known", metavar="FILE", help="Use the instances that this certificate names, as far as they suffice.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes that search.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), default=1800.0, show_default=True, help="Seconds for the search.")
@@ -109,13 +109,12 @@ def prove(
         model = parametric(asked, code_for(asked, None, patched[-1].files))
         lemmas = argument(model, *properties)
         found = houdini(model.system, properties, lemmas, known=before, timeout=timeout, jobs=jobs, progress=progress.working)
-        text, answer = "", None
+        text, answer = instantiated(found.theory, found.checked.uses, known_only=True, scenario=asked.name), None
+        if out is not None:
+            Path(out).write_text(text, encoding="utf-8")
         if found.checked.holds:
             progress.working("checking the certificate")
-            text = instantiated(found.theory, found.checked.uses, known_only=True, scenario=asked.name)
             answer = recheck(text, timeout=600, of=instantiated_statement(model.system, properties))
-        if out is not None and text:
-            Path(out).write_text(text, encoding="utf-8")
     told = _told(properties, asked.name, change, found, answer, text)
     click.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode() if as_json else _text(told, model, found, out))
     context.exit(0 if told.verdict == "Proved" else NOT_PROVED)
@@ -155,7 +154,7 @@ def _told(
         lemmas=len(found.theory.lemmas),
         steps=len(found.theory.actions) + 1,
         searched=found.searched,
-        instances=sum(map(len, recorded(text, "the certificate").values())) if text else 0,
+        instances=sum(map(len, recorded(text, "the certificate").values())),
         seconds=round(checked.seconds, 1),
         solvers=solvers,
         broken=tuple(f"{b.step}: {b.lemma}" for b in found.broken),
@@ -179,6 +178,8 @@ def _text(told: ProofTold, model: Parametric, found: Weakened, out: str | None) 
             lines.append(fill(f"Left out, since some step does not keep it and nothing needs it: {', '.join(told.dropped)}.", _WIDTH))
     else:
         lines.append(f"Not proved: {told.reason}.")
+        if out:
+            lines.append(f"What was found until then is in {out}: no proof, but `--from {out}` need not search for it again.")
     lines += [f"  {b.lemma}: not kept by {step_text(b, model)}" for b in found.broken]
     if told.verdict != "Proved":
         left = f" Without what is not kept ({len(told.dropped)} parts of lemmas), a property is lost." if told.dropped else ""

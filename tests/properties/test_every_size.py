@@ -8,7 +8,11 @@ from functools import cache
 import pytest
 
 from tdpcheck.checker.inductive import check_inductive, grounded_lemmas
+from tdpcheck.checker.instantiated import instantiated
 from tdpcheck.checker.lemmas import Checked, check_lemmas
+from tdpcheck.checker.needed import needed
+from tdpcheck.checker.questions import check_certificate
+from tdpcheck.checker.theory import Theory
 from tdpcheck.core.ground import ground
 from tdpcheck.core.system import Lemma
 from tdpcheck.model.parametric import Parametric, parametric
@@ -64,10 +68,33 @@ def test_an_argument_that_lacks_a_lemma_names_what_misses_it(left_out: str) -> N
     ],
 )
 def test_the_argument_goes_through_for_every_size(scenario: str, prop: str) -> None:
-    """Any number of threads of each role, of pages, tables, roots, IOMMUs and devices: the same kernel C, proved by lemmas."""
-    checked = check(of(scenario), prop)
+    """Any number of threads of each role, of pages, tables, roots, IOMMUs and devices: the same kernel C, proved by lemmas.
+
+    And two solvers accept the instances that prove it.
+    """
+    model = of(scenario)
+    lemmas = argument(model, PROPERTIES[prop])
+    checked = check_lemmas(model.system, [PROPERTIES[prop]], lemmas, recording=True)
+    text = instantiated(Theory(model.system, [PROPERTIES[prop]], lemmas), checked.uses)
 
     assert checked.holds, checked.broken
+    for solver in ("z3", "cvc5"):
+        answer = check_certificate(text, solver)
+        assert answer.accepted, answer
+
+
+@pytest.mark.slow
+def test_of_an_argument_what_is_needed_is_left_and_each_of_it_is_missed_by_something() -> None:
+    """Of fifty lemmas about two threads, three say why sharing and non-coherent DMA exclude each other."""
+    model, prop = of("noncoherent-export"), PROPERTIES["reject_noncoherent_dma"]
+    lemmas = argument(model, prop)
+    checked = check_lemmas(model.system, [prop], lemmas, recording=True)
+    left = needed(model.system, [prop], lemmas, checked.uses)
+
+    assert ["writer_where", "exporting", "joining_is_coherent"] == [x.name for x in left.lemmas]
+    assert all(broken.refuted for broken in left.missed.values())
+    assert all(model.system.action(broken.step).source for broken in left.missed.values())
+    assert check_certificate(instantiated(Theory(model.system, [prop], left.lemmas), left.uses), "cvc5").accepted
 
 
 FAULTS = {

@@ -1,0 +1,76 @@
+"""Which lemmas of an argument are needed: each of them left out, with what then no longer goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..core.system import Lemma, Property, TransitionSystem
+from .instances import Uses
+from .instantiated import instantiated
+from .lemmas import Broken, Found, Search
+from .questions import open_steps
+from .theory import Theory
+
+
+@dataclass(frozen=True)
+class Needed:
+    """An argument of which nothing can be left out.
+
+    Args:
+        lemmas: what is left.
+        missed: for each of them, a pair of step and lemma that does not go through without it.
+        uses: the instances that prove each step.
+    """
+
+    lemmas: tuple[Lemma, ...]
+    missed: dict[str, Broken]
+    uses: Uses
+
+
+def needed(
+    system: TransitionSystem,
+    properties: Sequence[Property],
+    lemmas: Sequence[Lemma],
+    uses: Uses,
+    *,
+    patience: float = 2.0,
+    progress: Callable[[str], None] | None = None,
+) -> Needed:
+    """Leave out every lemma that the others do without, the last ones first, until each that is left is missed by something.
+
+    Args:
+        uses: the instances that prove the whole argument.
+        patience: seconds for a question that E-matching leaves open. Time that is up counts as missing, so nothing is left out by chance.
+    """
+    kept, missed, uses = list(lemmas), dict[str, Broken](), dict(uses)
+    smaller = True
+    while smaller:  # what a lemma was missed by may have gone since
+        smaller = False
+        for lemma in reversed(list(kept)):
+            if progress is not None:
+                progress(f"without {lemma.name}")
+            rest = [x for x in kept if x is not lemma]
+            found = _without(Theory(system, properties, rest), uses, patience)
+            if isinstance(found, Broken):
+                missed[lemma.name] = found
+            else:
+                kept, uses, smaller = rest, found, True
+    return Needed(tuple(kept), {x.name: missed[x.name] for x in kept}, uses)
+
+
+def _without(theory: Theory, uses: Uses, patience: float) -> Uses | Broken:
+    """The instances that prove a smaller theory, or the first pair of step and lemma that does not go through."""
+    text_uses = dict(uses)
+    search: Search | None = None
+    for step in open_steps(instantiated(theory, uses, known_only=True)):
+        search = search or Search(theory, patience, True)
+        found = Found()
+        search.step(step, found)
+        if found.broken:
+            return found.broken[0]
+        text_uses |= found.uses
+    return text_uses
+
+
+__all__ = ["Needed", "needed"]
