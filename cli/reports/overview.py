@@ -9,9 +9,8 @@ from itertools import groupby
 from typing import Literal
 
 from ...checker.induction import EVERY_SIZE
-from ...counterexamples.schema import file_name
 from ...counterexamples.story import story
-from ...counterexamples.text import text
+from ...counterexamples.text import renamed, text
 from ...model.account import Fate
 from ...properties import PROPERTIES
 from .. import printing
@@ -276,7 +275,7 @@ class Overview:
         if left is None or left.cex is None:
             return Violation(cell, others, "", (), _steps(cell.record), left)
         cex = left.cex
-        told = text(cex).replace(file_name(cex), left.links["json"])
+        told = renamed(text(cex), cex, left.links["json"])
         return Violation(cell, others, story(cex), tuple(i.sentence for i in cex.violation), told, left)
 
     @cached_property
