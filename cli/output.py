@@ -26,6 +26,23 @@ def prepared(folder: str) -> Path:
     return path
 
 
+def checked(file: str | None) -> Path | None:
+    """The path of a file that is to be written at the end of a long run.
+
+    Raises:
+        InputError: nothing can be written there. Told before the run begins, not after it.
+    """
+    if file is None:
+        return None
+    path = Path(file)
+    with _plainly(path):
+        if path.is_dir():
+            raise IsADirectoryError(21, "Is a directory")
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    return path
+
+
 def write(path: Path, content: bytes) -> None:
     """Put `content` at `path`, all of it or nothing.
 
