@@ -62,7 +62,11 @@ def write(path: Path, content: bytes) -> None:
 
 
 def slug(*parts: str | None) -> str:
-    """A file's name made of names: `scenario.property.change`."""
+    """A file's name made of names.
+
+    >>> slug("mm-exit", "no_stale_io_mapping", "0001-x.patch: KVM: Don't flush")
+    'mm-exit.no_stale_io_mapping.0001-x-KVM-Don-t-flush'
+    """
     return ".".join(word for word in (_tame(part) for part in parts if part) if word)
 
 

@@ -148,6 +148,10 @@ class MuseumItem(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
+MUSEUM = "museum.json"
+"""What a visit leaves beside a run."""
+
+
 class MuseumDocument(msgspec.Struct, frozen=True):
     """What `museum --json` prints."""
 

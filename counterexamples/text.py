@@ -284,7 +284,11 @@ def start(cex: Cex) -> str:
 
 
 def pairs(found: Sequence[tuple[int, int]]) -> str:
-    """What maps to what, neighbours together: 'gfn 0-1 -> A-B'."""
+    """What maps to what, neighbours together.
+
+    >>> pairs([(0, 0), (1, 1), (3, 0)])
+    'gfn 0-1 -> A-B and gfn 3 -> A'
+    """
     runs: list[list[tuple[int, int]]] = []
     for gfn, frame in found:
         if runs and runs[-1][-1] == (gfn - 1, frame - 1):

@@ -68,6 +68,16 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Bugs:
+    """Known bugs that break one property: how many are found again, of how many, and which items are not as they should be."""
+
+    prop: str
+    found: int
+    known: int
+    wrong: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Violation:
     """One way to break a property, with all the scenarios and patches in which it is the same run.
 
@@ -277,6 +287,26 @@ class Overview:
         cex = left.cex
         told = renamed(text(cex), cex, left.links["json"])
         return Violation(cell, others, story(cex), tuple(i.sentence for i in cex.violation), told, left)
+
+    @cached_property
+    def bugs(self) -> tuple[Bugs, ...]:
+        """Known bugs by the property that they break, if the museum was asked: what this checker finds again, and what it misses."""
+        known = self._stored.bugs
+        names = dict.fromkeys((*self.properties, *(item.property for item in known)))
+        groups = {name: [item for item in known if item.property == name] for name in names}
+        return tuple(
+            Bugs(name, sum(i.got == "violated" for i in items), len(items), tuple(i.name for i in items if not i.ok))
+            for name, items in groups.items()
+            if items
+        )
+
+    @property
+    def bugs_found(self) -> str:
+        """All of them in one sentence."""
+        found, known = sum(b.found for b in self.bugs), sum(b.known for b in self.bugs)
+        wrong = [name for b in self.bugs for name in b.wrong]
+        twins = f"; not as they should be: {', '.join(wrong)}" if wrong else ", and no good twin is flagged"
+        return f"{found} of {known} known bugs of the museum are found again{twins}."
 
     @cached_property
     def suspended(self) -> tuple[Cell, ...]:
