@@ -95,9 +95,8 @@ def _searched(found: Found, gap: Gap | None) -> str:
 
 
 def name_of(step: Step | Turn) -> str:
-    """A step in a sentence: the first of what it does, or that it lets go of a lock."""
-    said = step.label.split("; ")
-    return said[-1] if said[-1].startswith("drops ") else said[0]
+    """A step in a sentence: the first two of what it does."""
+    return "; ".join(step.label.split("; ")[:2])
 
 
 def _step(cex: Cex, number: int) -> str:
@@ -123,7 +122,9 @@ def _near(cex: Cex, turns: Sequence[Turn]) -> str:
         return f"Had {had}, {_outcome(cex, turns)}"
     first = next((t for t in turns if t.manner in ("inserted", "branch")), None)
     if first is None:
-        return _upper(_outcome(cex, turns))
+        left = [t for t in turns if t.manner == "left out"]
+        who = listed(list(dict.fromkeys(t.actor for t in left)))
+        return f"Had {who} not come to {_numbers([t.number for t in left])}, {cex.prop.name} would hold."
     if first.manner == "branch":
         return f"Had {first.actor} gone another way in step {first.number}, {_outcome(cex, turns)}"
     where = f" at {PurePosixPath(first.source).name}" if first.source else ""

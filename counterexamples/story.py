@@ -95,15 +95,15 @@ def _stale_translation(run: Run, found: Instance, i: int, g: int, f: int, big: i
     zapped = run.ended(lambda s: s.walk(root, g) == f)
     freed = released < len(run.scenes) and released > 0 and run.scenes[released].is_set("frame_free", f)
     mapped = run.since(lambda s: s.walk(root, g) == f) if zapped is None else 0
-    late = mapped > 0 and released < mapped
+    again = mapped > 0
     events = [
         (cached, f"caches {gfns([g])} -> {name} in its IOTLB"),
-        (_resolved(run, mapped, g, f) if late else None, f"resolves the pfn of {gfns([g])}: {name}"),
-        (mapped if late else None, f"maps {gfns([g])} -> {name} in the table"),
+        (_resolved(run, mapped, g, f) if again else None, f"resolves the pfn of {gfns([g])}: {name}"),
+        (mapped if again else None, f"maps {gfns([g])} -> {name} in the table"),
         (zapped, f"takes {gfns([g])} -> {name} out of the table"),
         (released, f"{'gives frame ' + name + ' back' if freed else 'unmaps ' + gfns([g]) + ' from the host'}"),
     ]
-    still = "" if late or zapped is not None or end.walk(root, g) != f else f" The table still maps {gfns([g])} to {name}, too."
+    still = "" if again or zapped is not None or end.walk(root, g) != f else f" The table still maps {gfns([g])} to {name}, too."
     reach = f"so through {gfns([g])} {_devices(end, i)} can still {_reaches(end, i, g, huge)} {name}{_now(end, f)}"
     return f"{_chain(run, events)}{still} {_no_flush(run, i, cached, [g])}, {reach}."
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
 
+from markupsafe import escape
+
 from .scene import frame_name, gfns, listed, scenes, span, split_cell
 from .schema import Cex, Edit, Step, Turn, file_name
 from .story import story
@@ -250,10 +252,7 @@ def _tail(cex: Cex) -> str:
         lines.append(f"Lines: {counted_in(cex)}.")
     if any("PSC" in s.label for s in cex.steps):
         lines.append("PSC: the IOMMU's cache of non-leaf entries (paging-structure cache).")
-    typed = command(cex)
-    one = f"Replay: {typed}"
-    lines.append(one if len(one) <= WIDTH else "Replay:\n  " + typed.replace(" --", " \\\n    --"))
-    return "\n".join(line if line.startswith("Replay") else _fill(line) for line in lines)
+    return "\n".join([*map(_fill, lines), _replay(cex, file_name(cex))])
 
 
 def counted_in(cex: Cex) -> str:
@@ -306,8 +305,19 @@ def behind(cex: Cex) -> dict[int, str]:
 
 
 def renamed(report: str, cex: Cex, name: str) -> str:
-    """A report that calls the document by the name under which it is kept; a command that is too long for its line is broken within it."""
-    return "\n".join(_broken(line) for line in report.replace(file_name(cex), shlex.quote(name)).split("\n"))
+    """A text, or a page with that text in it, which calls the document by the name under which it is kept."""
+    own = file_name(cex)
+    for written in (str, escape):
+        report = report.replace(str(written(_replay(cex, own))), str(written(_replay(cex, name))))
+    return report.replace(own, shlex.quote(name))
+
+
+def _replay(cex: Cex, name: str) -> str:
+    """How to see it again, in lines that are not too long."""
+    typed = command(cex, name)
+    one = f"Replay: {typed}"
+    apart = "\n".join(map(_broken, f"  {typed}".replace(" --", " \\\n    --").split("\n")))
+    return one if len(one) <= WIDTH else f"Replay:\n{apart}"
 
 
 def _broken(line: str) -> str:
@@ -324,11 +334,11 @@ def _broken(line: str) -> str:
     return "\n".join(lines)
 
 
-def command(cex: Cex) -> str:
-    """What to type to see it again."""
+def command(cex: Cex, name: str | None = None) -> str:
+    """What to type to see it again, the document being kept under that name."""
     change = f" --change {shlex.quote(cex.change.partition(':')[0])}" if cex.change else ""
     kernel = "" if cex.kernel == "shipped" else " --kernel DIR"
-    return f"tdpcheck replay {shlex.quote(file_name(cex))}{change}{kernel}"
+    return f"tdpcheck replay {shlex.quote(file_name(cex) if name is None else name)}{change}{kernel}"
 
 
 def _because(cex: Cex) -> str:

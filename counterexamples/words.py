@@ -45,7 +45,7 @@ def label(template: str, arguments: Mapping[str, Value], statement: str, doing: 
         seen: what it reads.
     """
     if doing:
-        return "; ".join(doing)
+        return "; ".join([*doing, *(said for said in lesser if said.startswith("drops mmu_lock"))])
     known = {name.partition("@")[0].rpartition(".")[2]: value for name, value in arguments.items()}
     text = PLACEHOLDER.sub(lambda m: str(known.get(m[1], m[0])), template) or statement
     if "cmpxchg" in text:

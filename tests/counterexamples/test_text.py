@@ -7,8 +7,10 @@ import subprocess
 
 import msgspec
 import pytest
+from markupsafe import escape
 
-from tdpcheck.counterexamples.schema import Actor, Cex, Change, Instance, Step
+from tdpcheck.counterexamples.html import html
+from tdpcheck.counterexamples.schema import Actor, Cex, Change, Instance, Step, file_name
 from tdpcheck.counterexamples.text import ROWS, WIDTH, is_noise, renamed, start, text
 from tdpcheck.tests.counterexamples.planted import FAULTS, GOLDEN
 
@@ -170,6 +172,25 @@ def test_a_command_is_one_that_a_shell_reads_however_long_the_name(name: str) ->
         ["sh", "-c", command.replace("tdpcheck", "printf '%s\\n'", 1)], capture_output=True, text=True, check=True
     ).stdout
     assert ["replay", name, "--change", "skip-iotlb-flush.patch"] == words.splitlines()
+
+
+def test_the_mail_in_a_page_calls_the_document_by_its_name_too() -> None:
+    """It is copied from there."""
+    kept = msgspec.structs.replace(FAULTS["skip-iotlb-flush"].kept, change="it's & that.patch")
+    name = f"{'long-' * 20}.cex.json"
+    page = renamed(html(kept), kept, name)
+
+    assert str(escape(renamed(text(kept), kept, name))) in page
+    assert file_name(kept) not in page
+
+
+def test_a_name_that_is_long_by_itself_is_broken() -> None:
+    """Two scenarios have names that, with that of a property, are wider than a mail."""
+    kept = FAULTS["skip-iotlb-flush"].kept
+    wide = msgspec.structs.replace(kept, scenario=msgspec.structs.replace(kept.scenario, name="partial-unmap-vs-iofault-of-two-roots"))
+
+    assert max(map(len, text(wide).splitlines())) <= WIDTH
+    assert "renamed.cex.json" in renamed(text(wide), wide, "renamed.cex.json")
 
 
 def test_a_violation_in_the_first_state_has_a_report() -> None:
