@@ -244,7 +244,7 @@ def _tail(cex: Cex) -> str:
     if cex.needs:
         lines.append(f"Needs: {'; '.join(cex.needs)}.")
     if cex.assumptions:
-        lines.append(f"Assumed, too: {'; '.join(a for a in cex.assumptions if a not in cex.needs)}.")
+        lines.append(f"Assumed{', too' if cex.needs else ''}: {'; '.join(a for a in cex.assumptions if a not in cex.needs)}.")
     lines.append(f"Not modelled here: {', '.join(cex.absent)}.")
     sizes = ", ".join(f"{cex.sizes[sort]} {name}{'s' if cex.sizes[sort] > 1 else ''}" for sort, name in SIZES.items() if sort in cex.sizes)
     lines.append(f"Size: {sizes}. Frames are named A, B, C ...")

@@ -29,6 +29,10 @@ STATEMENT = 40
 """So much of a statement is shown beside its line."""
 
 
+LANE, APART = 16, 14
+"""The narrowest lane in which a label can be read, and what number, line and frame of the table take beside the lanes."""
+
+
 class Aims(ModalScreen[str | None]):
     """Which state to go to."""
 
@@ -182,11 +186,16 @@ class Explorer(App[None]):
     def _show_steps(self, seen: View) -> None:
         table: DataTable[Text] = self.query_one("#steps", DataTable)
         table.clear(columns=True)
-        table.add_columns("#", "line", *(f"{name} ({place})" if place else name for name, place in seen.lanes))
+        table.add_columns("#", "line")
+        # All lanes stay in sight: a label that is longer than its lane goes on below.
+        place = max((len(step.where) for step in seen.steps), default=len("line"))
+        wide = max(LANE, (self.size.width - place - APART) // max(1, len(seen.lanes)) - 2)
+        for name, at in seen.lanes:
+            table.add_column(f"{name} ({at})" if at else name, width=wide)
         for step in seen.steps:
             style = BAD if step.breaks else ""
             cells = [_step(step, style) if name == step.actor else Text() for name, _ in seen.lanes]
-            table.add_row(Text(str(step.number), FAINT), Text(step.where, FAINT), *cells)
+            table.add_row(Text(str(step.number), FAINT), Text(step.where, FAINT), *cells, height=None)
         if seen.steps:
             table.move_cursor(row=len(seen.steps) - 1)
         table.border_subtitle = f"{seen.depth} steps" if seen.depth != 1 else "1 step"
