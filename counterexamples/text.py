@@ -59,6 +59,11 @@ def text(cex: Cex) -> str:
     return _ascii("\n\n".join(part for part in parts if part)) + "\n"
 
 
+def shortly(cex: Cex) -> str:
+    """What happens, and who does what when: the heart of the report."""
+    return _ascii("\n\n".join([_fill(f"{verdict_line(cex)}."), _fill(story(cex)), _table(cex)])) + "\n"
+
+
 def verdict_line(cex: Cex) -> str:
     """What is violated, where, and how soon."""
     return f"VIOLATED {cex.prop.name} in scenario {cex.scenario.name}, {_depth(cex)}"
