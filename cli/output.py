@@ -38,18 +38,22 @@ def checked(file: str | None) -> Path | None:
     with _plainly(path):
         if path.is_dir():
             raise IsADirectoryError(21, "Is a directory")
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
+        if not _is_device(path):
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
     return path
 
 
 def write(path: Path, content: bytes) -> None:
-    """Put `content` at `path`, all of it or nothing.
+    """Put `content` at `path`, all of it or nothing; a device or a pipe is written to, not replaced.
 
     Raises:
         InputError: it cannot be written.
     """
     with _plainly(path):
+        if _is_device(path):
+            path.write_bytes(content)
+            return
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -68,6 +72,10 @@ def slug(*parts: str | None) -> str:
     'mm-exit.no_stale_io_mapping.0001-x-KVM-Don-t-flush'
     """
     return ".".join(word for word in (_tame(part) for part in parts if part) if word)
+
+
+def _is_device(path: Path) -> bool:
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _tame(text: str) -> str:

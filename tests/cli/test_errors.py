@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tdpcheck.cli.output import checked
 from tdpcheck.core.errors import InputError
+from tdpcheck.tests.counterexamples.planted import GOLDEN, SHOWN
 
 from .conftest import QUICK, Call
 
@@ -174,6 +176,16 @@ def test_a_log_that_cannot_be_written_is_told_before_the_run(call: Call, tmp_pat
     for place in (tmp_path, tmp_path / "nowhere" / "log"):
         assert f"{place}: cannot be written" in complaint(call, *command, option, str(place))
         assert not list(tmp_path.iterdir())
+
+
+def test_a_device_is_written_to_and_stays_one(call: Call, tmp_path: Path) -> None:
+    """`--junit /dev/stdout` is what continuous integration likes; to put a file in its place would be a bad surprise."""
+    place = tmp_path / "null"
+    place.symlink_to("/dev/null")
+
+    assert 0 == call("show", str(GOLDEN / f"{SHOWN}.cex.json"), "--out", str(place)).exit_code
+    assert place.is_symlink()
+    assert place == checked(str(place))
 
 
 @pytest.mark.parametrize("where", ["--junit", "--sarif", "--out"])
