@@ -128,13 +128,17 @@ def _near(cex: Cex, turns: Sequence[Turn]) -> str:
     if first.manner == "branch":
         return f"Had {first.actor} gone another way in step {first.number}, {_outcome(cex, turns)}"
     where = f" at {PurePosixPath(first.source).name}" if first.source else ""
-    return f"Had {first.actor} gone on{where} with '{name_of(first)}' instead, {_outcome(cex, turns)}"
+    passed = [t.number for t in turns if t.actor == first.actor and t.manner == "left out"]
+    instead = f"instead of {_numbers(passed)}" if passed else "first"
+    return f"Had {first.actor} gone on{where} with '{name_of(first)}' {instead}, {_outcome(cex, turns, told=first.actor)}"
 
 
-def _outcome(cex: Cex, turns: Sequence[Turn]) -> str:
-    """What would be otherwise then, and that the property would hold."""
+def _outcome(cex: Cex, turns: Sequence[Turn], *, told: str = "") -> str:
+    """What would be otherwise then, and that the property would hold; of the actor `told` it is said already, and steps added by others
+    follow from that.
+    """
     said = []
-    for actor in dict.fromkeys(t.actor for t in turns):
+    for actor in dict.fromkeys(t.actor for t in turns if t.actor != told):
         own = [t for t in turns if t.actor == actor]
         idle = [t.number for t in own if t.manner == "idle"]
         left = [t.number for t in own if t.manner == "left out"]
@@ -144,7 +148,7 @@ def _outcome(cex: Cex, turns: Sequence[Turn]) -> str:
             said.append(f"{actor} would find nothing to do in {_numbers(idle)}")
         if left:
             said.append(f"{actor} would {f'take {others} instead of' if more else 'not come to'} {_numbers(left)}")
-        elif more:
+        elif more and not told:
             said.append(f"{actor} would take {others}")
     return (f"{listed(said)}, and " if said else "") + f"{cex.prop.name} would hold."
 
