@@ -66,6 +66,13 @@ def explore(
     Returns:
         Violated with a shortest run; Proved, at this geometry only, when every state was visited; HoldsUpTo the depth that
         was fully visited when `max_states` or `timeout` (seconds) stopped it.
+
+    >>> from tdpcheck.core.sorts import Geometry
+    >>> from tdpcheck.examples.counter import broken, stays_within_the_limit, system
+    >>> type(explore(system, Geometry({}), stays_within_the_limit).verdict).__name__
+    'Proved'
+    >>> explore(broken, Geometry({}), stays_within_the_limit).verdict.trace.depth
+    11
     """
     started = time.monotonic()
     search = _Breadth(Evaluator(system, geometry), max_states, None if timeout is None else started + timeout)

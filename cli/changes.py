@@ -62,6 +62,8 @@ def read_change(path: str, wanted: str = "a patch, an mbox or a TOML overlay") -
     Raises:
         InputError: it cannot be read.
     """
+    if not path:
+        raise InputError(f"an empty name stands where a file should; give {wanted}")
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:

@@ -19,7 +19,7 @@ from . import printing
 from .changes import versions
 from .every_size import EVERY_ROLE, NOT_PROVED, scenario_for, step_text
 from .names import choose, unknown
-from .races import Race, commands, races_of
+from .races import Race, commands, races_of, shown
 from .sources import code_for, files_of
 from .statements import ASSERTIONS
 
@@ -60,7 +60,7 @@ class Explained(msgspec.Struct, frozen=True):
 )
 @click.option("--change", metavar="FILE", help="With this patch applied to the kernel C.")
 @click.option("--drop", multiple=True, metavar="LEMMA", help="Leave a lemma out of the argument and see what misses it.")
-@click.option("--race", is_flag=True, help="Name the known race that each lemma's protection prevents (of those left out, if any are).")
+@click.option("--race", is_flag=True, help="Show the known race that each lemma's protection prevents (of those left out, if any are).")
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes that ask.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), default=900.0, show_default=True, help="Seconds for everything.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -96,9 +96,11 @@ def explain(
         known_lemmas = argument(model, prop)
         lemmas = _without(known_lemmas, drop)
         checked = check_lemmas(model.system, [prop], lemmas, timeout=timeout, jobs=jobs, progress=progress.working)
-    told = _told(prop, asked, change, lemmas, checked)
-    if race:
-        told = msgspec.structs.replace(told, races=races_of(drop or tuple(lemma.name for lemma in known_lemmas)))
+        races = []
+        for each in races_of(drop or tuple(lemma.name for lemma in known_lemmas)) if race else ():
+            progress.working(f"{each.lemma}: looking for the race that it prevents")
+            races.append(shown(each))
+        told = _told(prop, asked, change, lemmas, checked, tuple(races))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
     else:
@@ -116,7 +118,9 @@ def _without(lemmas: Sequence[Lemma], drop: Sequence[str]) -> tuple[Lemma, ...]:
     return tuple(lemma for lemma in lemmas if lemma.name not in drop)
 
 
-def _told(prop: Property, scenario: Scenario, change: str | None, lemmas: Sequence[Lemma], checked: Checked) -> Explained:
+def _told(
+    prop: Property, scenario: Scenario, change: str | None, lemmas: Sequence[Lemma], checked: Checked, races: tuple[Race, ...]
+) -> Explained:
     by: dict[str, list[str]] = {}
     for broken in checked.broken:
         by.setdefault(broken.lemma, []).append(broken.step)
@@ -124,7 +128,7 @@ def _told(prop: Property, scenario: Scenario, change: str | None, lemmas: Sequen
     steps = tuple(Step(x.name, x.sentence, x.because, x.name not in by and not checked.stopped, tuple(by.get(x.name, ()))) for x in book)
     return Explained(
         1, prop.name, scenario.name, change, "every size", checked.holds, steps, checked.asked, checked.queries,
-        round(checked.seconds, 3), checked.stopped,
+        round(checked.seconds, 3), checked.stopped, races,
     )  # fmt: skip
 
 
@@ -156,7 +160,8 @@ def _races(told: Explained) -> str:
         steps = f", in {race.depth} step{'s' * (race.depth != 1)}" if race.depth is not None else ""
         lines.append(fill(f"{race.lemma}: {race.title} ({race.property}{steps})", _WIDTH, initial_indent="  ", subsequent_indent="    "))
         lines += [f"    {command}" for command in commands(race)]
-    return "\n".join(lines) + "\n"
+        lines += ["", *(f"    {line}".rstrip() for line in race.run.rstrip("\n").split("\n")), ""]
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def _verdict(told: Explained, model: Parametric, checked: Checked) -> str:

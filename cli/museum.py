@@ -13,7 +13,7 @@ from ..core.verdict import HoldsUpTo, Unknown, Violated
 from ..kernelc.patch import parse_change
 from ..model.scenario import shipped_scenarios
 from ..museum.loader import Item, shipped_items
-from . import printing, results
+from . import output, printing, results
 from .changes import patched
 from .names import choose
 from .question import MARGIN, Answer, Engines, Limits, Subject
@@ -28,14 +28,16 @@ BUDGET = 10.0
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), default=300.0, show_default=True, help="Seconds a question.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--out", metavar="DIR", help=f"Leave {results.MUSEUM} there: a report of a run in that folder tells what was found again.")
 @click.pass_context
-def museum(context: click.Context, names: tuple[str, ...], timeout: float, as_json: bool) -> None:
+def museum(context: click.Context, names: tuple[str, ...], timeout: float, as_json: bool, out: str | None) -> None:
     r"""Find each known bug again, and check its good twin.
 
     \b
     Exit code: 0 all found and all twins hold; 1 a twin is Violated;
     2 bad input; 3 something was not found or is Unknown; 130 interrupted.
     """
+    folder = output.prepared(out) if out is not None else None
     items = shipped_items()
     chosen = choose(names, tuple(items), "item in the museum") or tuple(items)
     seen: list[MuseumItem] = []
@@ -48,10 +50,13 @@ def museum(context: click.Context, names: tuple[str, ...], timeout: float, as_js
                 progress.said(f"{name}: {'ok' if seen[-1].ok else 'not ok'}")
         except KeyboardInterrupt:
             interrupted = True
+    document = MuseumDocument(results.SCHEMA, tuple(seen), interrupted)
     if as_json:
-        click.echo(results.to_json(MuseumDocument(results.SCHEMA, tuple(seen), interrupted)), nl=False)
+        click.echo(results.to_json(document), nl=False)
     else:
         printing.print_museum(printing.console(sys.stdout), seen)
+    if folder is not None:
+        output.write(folder / results.MUSEUM, results.to_json(document).encode())
     context.exit(results.INTERRUPTED_CODE if interrupted else exit_code(seen))
 
 

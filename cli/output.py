@@ -26,13 +26,34 @@ def prepared(folder: str) -> Path:
     return path
 
 
+def checked(file: str | None) -> Path | None:
+    """The path of a file that is to be written at the end of a long run.
+
+    Raises:
+        InputError: nothing can be written there. Told before the run begins, not after it.
+    """
+    if file is None:
+        return None
+    path = Path(file)
+    with _plainly(path):
+        if path.is_dir():
+            raise IsADirectoryError(21, "Is a directory")
+        if not _is_device(path):
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
+    return path
+
+
 def write(path: Path, content: bytes) -> None:
-    """Put `content` at `path`, all of it or nothing.
+    """Put `content` at `path`, all of it or nothing; a device or a pipe is written to, not replaced.
 
     Raises:
         InputError: it cannot be written.
     """
     with _plainly(path):
+        if _is_device(path):
+            path.write_bytes(content)
+            return
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -45,8 +66,16 @@ def write(path: Path, content: bytes) -> None:
 
 
 def slug(*parts: str | None) -> str:
-    """A file's name made of names: `scenario.property.change`."""
+    """A file's name made of names.
+
+    >>> slug("mm-exit", "no_stale_io_mapping", "0001-x.patch: KVM: Don't flush")
+    'mm-exit.no_stale_io_mapping.0001-x-KVM-Don-t-flush'
+    """
     return ".".join(word for word in (_tame(part) for part in parts if part) if word)
+
+
+def _is_device(path: Path) -> bool:
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _tame(text: str) -> str:

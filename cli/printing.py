@@ -202,7 +202,8 @@ def summary(document: Document) -> str:
         counts[key] = counts.get(key, 0) + 1
     parts = ", ".join(f"{number} {word}" for word, number in sorted(counts.items())) or "nothing asked"
     end = f"; interrupted, {document.not_asked} not asked" if document.interrupted else ""
-    return f"{len(document.results)} answers: {parts}{end}. model {document.model}"
+    answers = "1 answer" if len(document.results) == 1 else f"{len(document.results)} answers"
+    return f"{answers}: {parts}{end}. model {document.model}"
 
 
 def print_museum(out: Console, items: Iterable[MuseumItem]) -> None:
@@ -247,9 +248,10 @@ class Progress:
         if self._status is not None:
             self._status.update(Text(what))
 
-    def answered(self, record: Result) -> None:
+    def answered(self, record: Result, *, open_: bool = False) -> None:
         change = f" with {record.change}" if record.change else ""
-        self._console.print(f"{record.scenario}{change}: {record.property}: {verdict_text(record)}  {record.seconds:.1f} s")
+        if_modelled = ", if the whole change is modelled" if open_ else ""
+        self._console.print(f"{record.scenario}{change}: {record.property}: {verdict_text(record)}{if_modelled}  {record.seconds:.1f} s")
 
     def said(self, what: str) -> None:
         self._console.print(what)

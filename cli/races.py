@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
+from msgspec import structs
 
+from ..checker.minimal import plainest
+from ..core.errors import EngineError
+from ..core.verdict import Violated
+from ..counterexamples.document import actor_of, from_verdict
+from ..counterexamples.text import shortly
+from ..kernelc.patch import parse_change
+from ..model.scenario import shipped_scenarios
 from ..museum.loader import Item, shipped_items
+from .changes import patched
+from .sources import built, files_of
+from .statements import property_of
 
 RACES = {
     "exporting": "export-check-outside-lock",
@@ -18,7 +29,11 @@ RACES = {
 
 
 class Race(msgspec.Struct, frozen=True):
-    """A lemma's protection dropped: by which change, which property breaks, and in which scenario it is seen."""
+    """A lemma's protection dropped: by which change, which property breaks, and in which scenario it is seen.
+
+    Args:
+        run: the race, found again and told; '' where nobody looked for it.
+    """
 
     lemma: str
     item: str
@@ -26,6 +41,23 @@ class Race(msgspec.Struct, frozen=True):
     property: str
     scenario: str
     depth: int | None
+    run: str = ""
+
+
+def shown(race: Race) -> Race:
+    """The race with a plainest of its shortest runs, found now by visiting states, replayed, and told.
+
+    Raises:
+        EngineError: it is not there any more.
+    """
+    item = shipped_items()[race.item]
+    files = patched(parse_change(item.patch, item.change), files_of(None))[-1].files
+    model = built(shipped_scenarios()[race.scenario], None, files).model
+    prop = property_of(model, race.property)
+    trace = plainest(model.system, model.geometry, prop, lambda move: actor_of(model, move.action, move.arguments))
+    if trace is None:
+        raise EngineError(f"the race of museum item {race.item} is not found any more; please report this")
+    return structs.replace(race, run=shortly(from_verdict(model, prop, Violated(trace, "explore", True), item.change, budget=0)))
 
 
 def commands(race: Race) -> tuple[str, ...]:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..counterexamples.schema import file_name
-from ..counterexamples.text import text
+from ..counterexamples.text import renamed, text
 from . import logs, output
 from .reports.compare import Comparison
 from .reports.mail import mail
@@ -37,16 +36,17 @@ def report(context: click.Context, out: str, against: str | None, form: str | No
     Exit code: 0 it is made; 2 bad input; with --against also
     1 some answer turned red, 3 some answer is unknown now.
     """
+    tests, log = output.checked(junit), output.checked(sarif)
     stored = read_run(out)
     view = Overview(stored)
     compared = Comparison(Overview(read_run(against)), view) if against is not None else None
     for left in stored.left.values():
         if left.fault:
             click.echo(f"not told step by step: {left.fault}", err=True)
-    if junit is not None:
-        output.write(Path(junit), logs.junit(stored.document, _texts(stored)))
-    if sarif is not None:
-        output.write(Path(sarif), logs.sarif(stored.document, {key: left.cex for key, left in stored.left.items() if left.cex is not None}))
+    if tests is not None:
+        output.write(tests, logs.junit(stored.document, _texts(stored)))
+    if log is not None:
+        output.write(log, logs.sarif(stored.document, {key: left.cex for key, left in stored.left.items() if left.cex is not None}))
     if form is not None:
         click.echo(FILES[form][1](view, compared), nl=False)
     else:
@@ -65,5 +65,5 @@ def _texts(stored: Stored) -> dict[Key, str]:
     for record in stored.document.results:
         left = stored.left.get(key_of(record))
         if left is not None and left.cex is not None and not record.as_expected:
-            found[key_of(record)] = text(left.cex).replace(file_name(left.cex), str(Path(stored.where) / left.links["json"]))
+            found[key_of(record)] = renamed(text(left.cex), left.cex, str(Path(stored.where) / left.links["json"]))
     return found

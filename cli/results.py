@@ -148,6 +148,10 @@ class MuseumItem(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
+MUSEUM = "museum.json"
+"""What a visit leaves beside a run."""
+
+
 class MuseumDocument(msgspec.Struct, frozen=True):
     """What `museum --json` prints."""
 
@@ -293,21 +297,23 @@ def _as_expected(verdict: Word, wanted: Expected, label: Label | None) -> bool:
 
 def label_of(before: Word, after: Word) -> Label | None:
     """What a change has to do with a violation."""
-    held = ("holds_up_to", "proved")
     match before, after:
         case "violated", "violated":
             return "pre-existing"
         case _, "violated":
-            return "introduced" if before in held else None
+            return "introduced" if before in APPROVED else None
         case "violated", _:
-            return "fixed" if after in held else None
+            return "fixed" if after in APPROVED else None
         case _:
             return None
 
 
+APPROVED: tuple[Word, ...] = ("holds_up_to", "proved")
+
+
 def without_approval(record: Result, why: str) -> Result:
     """The record of a change that the model does not contain: what holds is Unknown, a violation stays one."""
-    if record.verdict not in ("holds_up_to", "proved"):
+    if record.verdict not in APPROVED:
         return record
     return msgspec.structs.replace(record, verdict="unknown", reason=why, label=None, as_expected=False)
 

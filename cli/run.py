@@ -44,8 +44,8 @@ class Listener(Protocol):
     def working(self, what: str) -> None:
         """Something begins that may take long."""
 
-    def answered(self, record: Result) -> None:
-        """A question has its answer."""
+    def answered(self, record: Result, *, open_: bool = False) -> None:
+        """A question has its answer; `open_` while the lines of its change may still take an approval back."""
 
 
 class Nobody:
@@ -54,7 +54,7 @@ class Nobody:
     def working(self, what: str) -> None:
         return None
 
-    def answered(self, record: Result) -> None:
+    def answered(self, record: Result, *, open_: bool = False) -> None:
         return None
 
 
@@ -133,6 +133,8 @@ def _scenario(name: str, shipped: Mapping[str, Scenario]) -> Scenario:
             return read_scenario(data.decode(), name)
         except UnicodeDecodeError:
             raise InputError(f"{name}: not UTF-8; expected a scenario in TOML") from None
+    if "/" in name:
+        raise InputError(f"{name}: a scenario in a file ends in .toml; give such a file, or the name of a shipped scenario")
     choose([name], tuple(shipped), "scenario")
     return shipped[name]
 
@@ -246,7 +248,8 @@ class _Run:
             self._outcome.runs[where] = found
         if certificate and record.verdict == "proved":
             self._outcome.certificates[where] = certificate
-        self._listener.answered(record)
+        version = self._plan.versions[where[1]]
+        self._listener.answered(record, open_=where[1] > 0 and version.overlay is None and record.verdict in results.APPROVED)
 
     def _lost(self, place: int, news: Failed | Died) -> None:
         """A worker ended before its time: bad input is an error of the run; anything else costs the answers that are missing."""
@@ -316,8 +319,9 @@ class _Run:
     def _withdraw(self, name: str, why: str) -> None:
         told = self._outcome.told
         for where, record in told.items():
-            if record.change == name:
+            if record.change == name and record.verdict in results.APPROVED:
                 told[where] = results.without_approval(record, why)
+                self._listener.answered(told[where])
 
 
 _ERRORS: Mapping[str, Callable[[str], Exception]] = {

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
 from ..core.plain import trace_of
-from ..core.system import Action, Source
+from ..core.system import Source
 from ..core.trace import Trace
 from ..kernelc.cfg import Op
 from ..kernelc.steps import Location
@@ -96,17 +94,8 @@ def trace_steps(trace: Trace) -> tuple[TraceStep, ...]:
             actor=step.action.actor,
             action=step.action.name,
             arguments=step.arguments,
-            text=step_text(step.action, step.arguments, trace),
+            text=step.label,
             source=str(step.action.source[0]) if step.action.source else None,
         )
         for step in trace.steps
     )
-
-
-def step_text(action: Action, arguments: Sequence[int], trace: Trace) -> str:
-    """The label of a step, with the values of its parameters put in."""
-    text = action.label or action.name
-    for param, value in zip(action.params, arguments, strict=True):
-        shown = param.kind.show(value) if hasattr(param.kind, "show") else str(value)
-        text = text.replace("{" + param.name + "}", shown)
-    return text

@@ -25,6 +25,9 @@ from .run import Found
 from .sources import Files, Layer, built
 from .statements import ASSERTIONS
 
+Key = tuple[str, str, str | None]
+"""Scenario, property and change of an answer."""
+
 LOOKED_AT, TOLD_OF, ALL = 4_000, 40, 8
 """Of so many further runs, so many kinds are looked into, and so many are told."""
 
@@ -40,7 +43,8 @@ class Telling:
 
     plan: Plan | None = None
     working: Callable[[str], None] | None = None
-    _made: dict[tuple[str, str, str | None], Cex] = field(default_factory=dict)
+    _made: dict[Key, Cex] = field(default_factory=dict)
+    _searches: dict[Key, Iterator[Trace]] = field(default_factory=dict)
 
     def document(self, found: Found) -> Cex:
         """The document of a violation."""
@@ -59,7 +63,7 @@ class Telling:
         seen = {first.signature}
         kinds: set[tuple[tuple[str, ...], frozenset[str]]] = set()
         made: list[Cex] = []
-        for tried, trace in enumerate(self._runs(found)):
+        for tried, trace in enumerate(self._begun(found)):
             if tried >= LOOKED_AT or len(kinds) >= TOLD_OF or len(made) >= ALL:
                 break
             # Runs of the same actions that end alike have the same places.
@@ -74,7 +78,15 @@ class Telling:
                 made.append(_with_quotes(found, cex))
         return tuple(made)
 
-    def _runs(self, found: Found, depth: int | None = None) -> Iterator[Trace]:
+    def _begun(self, found: Found) -> Iterator[Trace]:
+        """The violating runs, plainest first, of one search: who asks for the first alone has not paid for the others."""
+        record = found.record
+        key = record.scenario, record.property, record.change
+        if key not in self._searches:
+            self._searches[key] = self._runs(found)
+        return self._searches[key]
+
+    def _runs(self, found: Found) -> Iterator[Trace]:
         model = found.model
         states = Limits().states if self.plan is None else self.plan.limits.states
         names: dict[tuple[str, tuple[int, ...]], tuple[str, bool]] = {}
@@ -85,14 +97,14 @@ class Telling:
                 names[key] = actor_of(model, move.action, move.arguments)
             return names[key]
 
-        return violations(model.system, model.geometry, found.prop, actor, max_states=states, depth=depth)
+        return violations(model.system, model.geometry, found.prop, actor, max_states=states)
 
     def _plain(self, found: Found) -> Violated:
         """The violation with the plainest of its shortest runs, where its states can be visited; else the run that was found."""
         verdict = found.verdict
         if verdict.shortest is not True:
             return verdict
-        trace = next(self._runs(found, verdict.depth), None)
+        trace = next(self._begun(found), None)
         return verdict if trace is None or trace.depth != verdict.depth else replace(verdict, trace=trace)
 
     def _repairs(self, found: Found, cex: Cex, plan: Plan) -> tuple[Repair, ...]:

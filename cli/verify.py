@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from ..counterexamples.schema import file_name
+from ..core.errors import InputError
+from ..counterexamples.text import renamed
 from . import logs, output, printing, rendering, results
 from .cache import default_cache
 from .changes import versions
@@ -82,6 +83,7 @@ def verify(
     2 bad input or usage; 3 something is Unknown; 130 interrupted.
     """
     folder = output.prepared(out) if out is not None else None
+    tests, log = output.checked(junit), output.checked(sarif)
     with printing.Progress() as progress:
         tree = kernel_given(kernel, rev, progress.said)
         plan = Plan(
@@ -94,16 +96,27 @@ def verify(
             cache=None if no_cache else default_cache(),
         )
         outcome = run(plan, progress)
-        told = tell(outcome, folder, Telling(plan if repair else None, progress.working), all_=all_)
-    if junit is not None:
-        output.write(Path(junit), logs.junit(told.document, told.texts))
-    if sarif is not None:
-        output.write(Path(sarif), logs.sarif(told.document, told.made))
+        telling = Telling(plan if repair else None, progress.working)
+        told, unwritten = _told(outcome, folder, telling, all_=all_)
     if as_json:
         click.echo(results.to_json(told.document), nl=False)
     else:
         printing.print_document(printing.console(sys.stdout), told.document, told.texts)
+    if unwritten is not None:
+        raise unwritten
+    if tests is not None:
+        output.write(tests, logs.junit(told.document, told.texts))
+    if log is not None:
+        output.write(log, logs.sarif(told.document, told.made))
     context.exit(told.document.exit_code)
+
+
+def _told(outcome: Outcome, folder: Path | None, telling: Telling, *, all_: bool) -> tuple[Told, InputError | None]:
+    """The outcome told, and what kept its files from being written: a full disk is no reason to keep the answers back."""
+    try:
+        return tell(outcome, folder, telling, all_=all_), None
+    except InputError as error:
+        return tell(outcome, None, telling, all_=all_), error
 
 
 def cores() -> int:
@@ -133,17 +146,16 @@ def tell(outcome: Outcome, folder: Path | None, telling: Telling | None = None, 
         if cex is not None:
             made[key] = cex
             if folder is not None:
-                files[key] = leave(record, cex, folder)
+                files[key] = leave(_name(record), cex, folder)
         if not record.as_expected:
             texts[key] = text_of(found, cex, folder)
         for number, other in enumerate(telling.others(found) if all_ and cex is not None else (), 2):
-            name = f"{_name(record)}.{number}.cex.json"
+            name = f"{_name(record)}.{number}"
             if folder is not None:
-                output.write(folder / name, rendering.render(other, "json"))
-                files[key] += (name,)
+                files[key] += leave(name, other, folder)
             if not record.as_expected:
                 text = rendering.render(other, "text").decode()
-                texts[key] += "\n" + (text if folder is None else text.replace(file_name(other), str(folder / name)))
+                texts[key] += "\n" + (text if folder is None else renamed(text, other, str(folder / f"{name}.cex.json")))
     if folder is not None:
         for place, certificate in outcome.certificates.items():
             record = outcome.told[place]
@@ -183,15 +195,14 @@ def text_of(found: Found, cex: rendering.Cex | None, folder: Path | None = None)
     if cex is not None:
         try:
             text = rendering.render(cex, "text").decode()
-            return text if folder is None else text.replace(file_name(cex), str(folder / f"{_name(found.record)}.cex.json"))
+            return text if folder is None else renamed(text, cex, str(folder / f"{_name(found.record)}.cex.json"))
         except Exception as error:
             click.echo(f"the counterexample is shown as plain steps: {type(error).__name__}: {error}", err=True)
     return "\n".join(f"  {n:3} {step.actor:12} {step.text}" for n, step in enumerate(found.record.trace or (), 1)) + "\n"
 
 
-def leave(record: results.Result, cex: rendering.Cex, folder: Path) -> tuple[str, ...]:
-    """Write a counterexample in each form that a reader may want, and answer with the names of the files."""
-    name = _name(record)
+def leave(name: str, cex: rendering.Cex, folder: Path) -> tuple[str, ...]:
+    """Write a counterexample in each form that a reader may want, and answer with the names of the files; all begin with `name`."""
     left = []
     for form, ending in rendering.LEFT:
         try:
@@ -200,7 +211,7 @@ def leave(record: results.Result, cex: rendering.Cex, folder: Path) -> tuple[str
             click.echo(f"{name}.{ending} was not written: {type(error).__name__}: {error}", err=True)
             continue
         if form != "json":
-            content = content.replace(file_name(cex).encode(), f"{name}.cex.json".encode())
+            content = renamed(content.decode(), cex, f"{name}.cex.json").encode()
         output.write(folder / f"{name}.{ending}", content)
         left.append(f"{name}.{ending}")
     return tuple(left)

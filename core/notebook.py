@@ -59,5 +59,9 @@ def _lines(cell: str) -> str:
 
 
 def count(number: int, what: str) -> str:
-    """`1 step`, `2 steps`."""
+    """A number of things.
+
+    >>> count(1, "step"), count(2, "step")
+    ('1 step', '2 steps')
+    """
     return f"{number} {what}" + ("" if number == 1 else "s")

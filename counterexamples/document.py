@@ -16,8 +16,8 @@ from ..core.trace import Misfit, Step, Trace, misfit, replays, run
 from ..core.verdict import Violated
 from ..model.machine import cursors, ghosts
 from ..model.system import Model
-from . import causes, reasons, schema, words
-from .scene import Scene
+from . import causes, missing, reasons, schema, words
+from .scene import Scene, split_cell
 from .schedule import EXPANDED, Schedule, Scheduler
 from .schema import SCHEMA, Cex, Value, file_name, load, write
 from .witness import witnesses
@@ -63,7 +63,8 @@ def from_verdict(
         return cex
     scheduler = Scheduler(model, trace, prop, [step.actor for step in steps], evaluator)
     found = causes.find(scheduler, budget)
-    return reasons.explained(cex, scheduler, found, lambda schedule: teller.turns(schedule, evaluator, trace.initial, cex))
+    gap = missing.find(scheduler, violation, [teller.scene(state) for state in trace.states], evaluator)
+    return reasons.explained(cex, scheduler, found, gap, lambda schedule: teller.turns(schedule, evaluator, trace.initial, cex))
 
 
 def actor_of(model: Model, action: Action, arguments: Sequence[int]) -> tuple[str, bool]:
@@ -102,7 +103,7 @@ def to_trace(cex: Cex, model: Model, evaluator: Evaluator | None = None) -> Trac
 def replay(cex: Cex, model: Model, prop: Property) -> Misfit | None:
     """Run the stored schedule on `model` without a solver: None if it is still a run that violates `prop`, else where it fails and why.
 
-    Of a document in which nothing is violated, only the run is checked.
+    Whether the property holds at its end is judged here: of a document in which nothing is violated it must, of any other it must not.
     """
     if dict(model.geometry.sizes) != cex.sizes:
         return Misfit(0, f"the run is of another size ({cex.sizes}); the scenario has {dict(model.geometry.sizes)}")
@@ -112,9 +113,17 @@ def replay(cex: Cex, model: Model, prop: Property) -> Misfit | None:
         return Misfit(0, f"the document has other cells than the model of which it claims to be{': ' + unknown[0] if unknown else ''}")
     trace = to_trace(cex, model, evaluator)
     found = misfit(trace, evaluator)
-    if found is None and cex.violation and evaluator.holds(prop.holds, trace.states[-1]):
-        return Misfit(trace.depth, f"the run still fits, but {prop.name} holds at its end")
-    return found
+    if found is not None:
+        return found
+    match bool(cex.violation), bool(evaluator.holds(prop.holds, trace.states[-1])):
+        case True, True:
+            return Misfit(trace.depth, f"the run still fits, but {prop.name} holds at its end")
+        case False, False:
+            return Misfit(
+                trace.depth, f"the run fits and ends in a violation of {prop.name}, but the document says that nothing is violated"
+            )
+        case _:
+            return None
 
 
 def _threads(model: Model) -> tuple[str, ...]:
@@ -293,7 +302,7 @@ class Teller:
             actor=self._actor(action, arguments),
             label=words.label(action.label, given, statement, doing, words.lesser_effects(before, after, names), seen),
             effects=doing,
-            sources=tuple(schema.Source(s.file, s.line, s.function, s.text) for s in action.source),
+            sources=self._sources(action, after, names),
             reads=reads,
             changes=tuple(
                 schema.Change(c.name, _value(c.var.kind, a), _value(c.var.kind, b))
@@ -301,6 +310,15 @@ class Teller:
                 if a != b
             ),
         )
+
+    def _sources(self, action: Action, after: Scene, changed: Sequence[str]) -> tuple[schema.Source, ...]:
+        """The statements of an action with their callers; an assertion that turns out false is what a reader should look at."""
+        step = self.model.software.steps.get(action.name)
+        nodes = [] if step is None else [self.model.software.graphs[step.role].nodes[n] for n in step.nodes]
+        callers = {node.at: node.stack[:-1] for node in reversed(nodes)}
+        made = [schema.Source(s.file, s.line, s.function, s.text, callers.get(s, ())) for s in action.source]
+        false = [after.named("Assertion", at[0]) for var, at in map(split_cell, changed) if var == "assertion_failed"]
+        return tuple(sorted(made, key=lambda s: not any(name.endswith(f" at {s.file}:{s.line}") for name in false)))
 
     def _actor(self, action: Action, arguments: tuple[int, ...]) -> str:
         """A thread by its name; a part of the machine by its number, if its action says which one."""

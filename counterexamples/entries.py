@@ -169,7 +169,7 @@ def _pages(scene: Scene) -> Iterator[_Thing]:
 def _iommus(scene: Scene) -> Iterator[_Thing]:
     def device(d: int) -> Read:
         words = (("attached", "attached"), ("noncoherent_registered", "registered as non-coherent"))
-        return lambda s: (*_set(words, d)(s), "snoops" if s.is_set("coherent", d) else "may not snoop")
+        return lambda s: (*_set(words, d)(s), "snoops" if s.is_set("coherent", d) else "non-coherent DMA")
 
     def domain(i: int) -> Read:
         return lambda s: (f"walks root {s.number('domain_root', i)}",)

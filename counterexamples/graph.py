@@ -208,7 +208,7 @@ class _Drawing:
             registered = scene.is_set("noncoherent_registered", d)
             if scene.is_set("attached", d) or registered or cell("attached", d) in self._touched:
                 snoops = scene.is_set("coherent", d)
-                notes = [*([] if snoops else ["may not snoop"]), *(["registered as non-coherent"] if registered else [])]
+                notes = [*([] if snoops else ["non-coherent DMA"]), *(["registered as non-coherent"] if registered else [])]
                 cells = (cell("attached", d), cell("noncoherent_registered", d))
                 self._node(f"device {d}", "device", "\n".join([f"device {d}", *notes]), cells, coherent=snoops, registered=registered)
         for i in scene.each("Iommu"):

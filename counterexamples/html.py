@@ -24,7 +24,7 @@ from .markdown import markdown
 from .picture import Picture, picture
 from .schema import Cex, Listing, Source, Step
 from .story import story
-from .text import command, text
+from .text import TOGETHER, command, counted_in, text
 
 TEMPLATES = Path(__file__).parent / "templates"
 WORDS = re.compile(
@@ -48,6 +48,7 @@ def html(cex: Cex) -> str:
         policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'",
         facts=report.facts(cex),
         story=story(cex),
+        counted=counted_in(cex),
         lanes=_lanes(cex),
         marked=any(s.mark for s in cex.steps),
         rows=[_row(cex, s) for s in cex.steps],
@@ -256,6 +257,12 @@ def arrows(words: str) -> str:
     return words.replace(" -> ", " \u2192\u00a0")
 
 
+def label(words: str) -> Markup:
+    """What stands in a narrow lane: 'gfn 0' stays on a line, and a long name breaks after an underscore."""
+    held = TOGETHER.sub(lambda m: m[0].replace(" ", "\u00a0"), words).replace("\u00a0->\u00a0", " -> ")
+    return Markup("_<wbr>").join(arrows(held).split("_"))
+
+
 @cache
 def _environment() -> Environment:
     made = Environment(
@@ -263,6 +270,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )  # fmt: skip
     made.filters["arrows"] = arrows
+    made.filters["label"] = label
     made.filters["linked"] = linked
     made.filters["g"] = lambda number: f"{number:g}"
     made.filters["sentence"] = lambda words: arrows(f"{words[:1].upper()}{words[1:].rstrip('.')}.")

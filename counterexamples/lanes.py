@@ -55,7 +55,11 @@ def drawn(cex: Cex, width: float, step: int | None = None) -> tuple[ET.Element, 
     places: dict[int, tuple[float, float]] = {}
     for number, name in enumerate(names):
         words(group, gutter + lane * (number + 0.5), 18, _fitted(name, lane - 12, 13), size=13, bold=True, anchor="middle")
+    due = cex.missing
     for each in shown:
+        if due is not None and each.number >= due.before:
+            y += _missing(group, due.what, (gutter + 4, y, end - gutter - 8)) + BETWEEN
+            due = None
         left = gutter + lane * names.index(each.actor) + 4
         height = _step(group, cex, each, (left, y, lane - 8), FILL.get(kinds[each.actor], "#eceff1"), step)
         places[each.number] = (left + lane - 8, y + height / 2)
@@ -71,6 +75,18 @@ def drawn(cex: Cex, width: float, step: int | None = None) -> tuple[ET.Element, 
         words(group, 0, y, f"{hidden} step{'s' if hidden != 1 else ''} folded", size=11, colour=FAINT)
         y += 4
     return group, width, y
+
+
+def _missing(parent: ET.Element, what: str, at: tuple[float, float, float]) -> float:
+    """What nobody does, where it would have to be done at the latest: a box that is drawn with dashes, across all lanes."""
+    x, y, width = at
+    lines = wrapped(f"missing: {what}", width - 2 * PAD - 4, SIZE)
+    height = LINE * len(lines) + 2 * PAD
+    box = {"x": f"{x:g}", "y": f"{y:g}", "width": f"{width:g}", "height": f"{height:g}", "rx": "4", "fill": PAPER}
+    ET.SubElement(parent, tag("rect"), box | {"stroke": RED, "stroke-width": "1.5", "stroke-dasharray": "5 3", "class": "missing"})
+    for number, line in enumerate(lines):
+        words(parent, x + PAD + 4, y + PAD + 11 + LINE * number, line, size=SIZE, bold=True, colour=RED)
+    return height
 
 
 def _step(parent: ET.Element, cex: Cex, step: Step, at: tuple[float, float, float], fill: str, current: int | None) -> float:

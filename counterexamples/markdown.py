@@ -36,8 +36,12 @@ def _lanes(cex: Cex) -> Iterator[str]:
     yield "### Interleaving"
     yield ""
     heads = ("step", "source", *map(_text, lanes), *(("mark",) if marked else ()))
-    rows = []
+    rows: list[tuple[str, ...]] = []
+    due = cex.missing
     for step in shown:
+        if due is not None and step.number >= due.before:
+            rows.append(("", "", f"**missing: {_text(due.what)}**", *[""] * (len(heads) - 3)))
+            due = None
         cells = [_text(step.label) if name == step.actor else "" for name in lanes]
         at = _code(place(step.sources[0])) if step.sources else ""
         mark = {"cause": "**cause**"}.get(step.mark, MARKS[step.mark])
@@ -74,9 +78,10 @@ def _flags(flags: Sequence[str], before: Sequence[str] | None = None) -> str:
 
 
 def _causes(cex: Cex) -> Iterator[str]:
-    if cex.causes:
+    said = [*map(order, cex.causes), *([cex.missing.sentence] if cex.missing is not None else [])]
+    if said:
         yield from ("### Causes", "")
-        yield from (f"- {_text(order(c))}" for c in cex.causes)
+        yield from (f"- {_text(sentence)}" for sentence in said)
         yield ""
 
 

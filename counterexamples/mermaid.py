@@ -20,7 +20,11 @@ QUEUE = "inv_submitted"
 def mermaid(cex: Cex) -> str:
     """The chart, without the fence that Markdown puts around it."""
     ids = {name: f"a{n}" for n, name in enumerate(acting(cex))}
-    body = [line for step in cex.steps if not folded(cex, step) for line in _step(cex, step, ids)]
+    shown = [s for s in cex.steps if not folded(cex, s)]
+    body = [line for step in shown for line in _step(cex, step, ids)]
+    if cex.missing is not None:
+        due = next((n for n, s in enumerate(shown) if s.number >= cex.missing.before), len(shown) - 1)
+        body.insert(due, f"  Note over {ids[shown[due].actor]}: {_text('MISSING: ' + cex.missing.what)}")
     used = {i for i, _, _ in SHARED if any(f">>{i}:" in line or line.startswith(f"  {i}-") for line in body)}
     threads = {a.name for a in cex.actors if a.kind == "thread"}
     heads = [f"  participant {ids[n]} as {_text(n)}" for n in ids if n in threads]

@@ -283,7 +283,7 @@ def _iommu(i: int) -> Callable[[Scene], str]:
 def _device(d: int) -> Callable[[Scene], str]:
     def say(s: Scene) -> str:
         attached = "attached" if s.is_set("attached", d) else "not attached"
-        snoops = "snoops" if s.is_set("coherent", d) else "may not snoop"
+        snoops = "snoops" if s.is_set("coherent", d) else "non-coherent"
         return f"{attached}, {snoops}" + (", registered" if s.is_set("noncoherent_registered", d) else "")
 
     return say

@@ -9,9 +9,10 @@ from pathlib import PurePosixPath
 import msgspec
 
 from .causes import Found
+from .missing import Gap
 from .scene import listed
-from .schedule import Schedule, Scheduler
-from .schema import Cause, Cex, NearMiss, Signature, Step, Turn
+from .schedule import INSERTED, Schedule, Scheduler
+from .schema import Cause, Cex, Missing, NearMiss, Signature, Step, Turn
 
 Tell = Callable[[Schedule], tuple[Turn, ...]]
 
@@ -29,7 +30,7 @@ ASSUMED: tuple[tuple[str, tuple[str, ...]], ...] = (
 ALWAYS = ("memory is sequentially consistent", "any thread that may take a lock may be the next")
 
 
-def explained(cex: Cex, scheduler: Scheduler, found: Found, tell: Tell) -> Cex:
+def explained(cex: Cex, scheduler: Scheduler, found: Found, gap: Gap | None, tell: Tell) -> Cex:
     """The document with what was found of its run."""
     steps = tuple(msgspec.structs.replace(s, mark=mark) for s, mark in zip(cex.steps, found.marks, strict=True))
     causes = []
@@ -50,8 +51,9 @@ def explained(cex: Cex, scheduler: Scheduler, found: Found, tell: Tell) -> Cex:
         cex,
         steps=steps,
         causes=tuple(causes),
+        missing=None if gap is None else Missing(gap.after, gap.before, gap.what, _missing(cex, gap)),
         near_miss=near,
-        searched=_searched(found),
+        searched=_searched(found, gap),
         assumptions=(*(sentence for sentence, _ in there), *ALWAYS),
         needs=needs,
     )
@@ -81,19 +83,20 @@ def _needed(steps: Sequence[Step], names: Iterable[str], scheduler: Scheduler) -
     return bool(taken) and not scheduler.violates(n for n in range(1, len(steps) + 1) if n not in taken)
 
 
-def _searched(found: Found) -> str:
+def _searched(found: Found, gap: Gap | None) -> str:
     if not found.reordered or not found.complete:
         return "The search for an order that satisfies the property gave up at its limit: there may be one."
     if found.actors > 1 and not found.causes:
-        return "No two of these steps are to blame for their order: it is not a race of theirs alone."
+        return f"No order of two steps is to blame{'; the missing flush is' if gap is not None else ' by itself'}."
     if found.actors == 1 and found.near is None:
-        return "One actor alone breaks the property, and its code leaves it no other way."
+        tried = f"up to {INSERTED} more steps were tried"
+        return f"This is no race: one actor does it alone, and no other way through its code avoids it ({tried})."
     return ""
 
 
 def name_of(step: Step | Turn) -> str:
-    """A step in a sentence: the first of what it does."""
-    return step.label.split("; ")[0]
+    """A step in a sentence: the first two of what it does."""
+    return "; ".join(step.label.split("; ")[:2])
 
 
 def _step(cex: Cex, number: int) -> str:
@@ -106,6 +109,11 @@ def _cause(cex: Cex, before: int, after: int, turns: Sequence[Turn]) -> str:
     return f"{_upper(first)} comes before {second}. The other way round {_outcome(cex, turns)}"
 
 
+def _missing(cex: Cex, gap: Gap) -> str:
+    first, second = _step(cex, gap.after), _step(cex, gap.before)
+    return f"{_upper(gap.what)} is missing between {first} and {second}. With one there {cex.prop.name} would hold."
+
+
 def _near(cex: Cex, turns: Sequence[Turn]) -> str:
     numbers = [t.number for t in turns if t.number]
     turned = [(b, a) for a, b in pairwise(numbers) if a > b]
@@ -114,17 +122,23 @@ def _near(cex: Cex, turns: Sequence[Turn]) -> str:
         return f"Had {had}, {_outcome(cex, turns)}"
     first = next((t for t in turns if t.manner in ("inserted", "branch")), None)
     if first is None:
-        return _upper(_outcome(cex, turns))
+        left = [t for t in turns if t.manner == "left out"]
+        who = listed(list(dict.fromkeys(t.actor for t in left)))
+        return f"Had {who} not come to {_numbers([t.number for t in left])}, {cex.prop.name} would hold."
     if first.manner == "branch":
         return f"Had {first.actor} gone another way in step {first.number}, {_outcome(cex, turns)}"
     where = f" at {PurePosixPath(first.source).name}" if first.source else ""
-    return f"Had {first.actor} gone on{where} with '{name_of(first)}' instead, {_outcome(cex, turns)}"
+    passed = [t.number for t in turns if t.actor == first.actor and t.manner == "left out"]
+    instead = f"instead of {_numbers(passed)}" if passed else "first"
+    return f"Had {first.actor} gone on{where} with '{name_of(first)}' {instead}, {_outcome(cex, turns, told=first.actor)}"
 
 
-def _outcome(cex: Cex, turns: Sequence[Turn]) -> str:
-    """What would be otherwise then, and that the property would hold."""
+def _outcome(cex: Cex, turns: Sequence[Turn], *, told: str = "") -> str:
+    """What would be otherwise then, and that the property would hold; of the actor `told` it is said already, and steps added by others
+    follow from that.
+    """
     said = []
-    for actor in dict.fromkeys(t.actor for t in turns):
+    for actor in dict.fromkeys(t.actor for t in turns if t.actor != told):
         own = [t for t in turns if t.actor == actor]
         idle = [t.number for t in own if t.manner == "idle"]
         left = [t.number for t in own if t.manner == "left out"]
@@ -133,8 +147,8 @@ def _outcome(cex: Cex, turns: Sequence[Turn]) -> str:
         if idle:
             said.append(f"{actor} would find nothing to do in {_numbers(idle)}")
         if left:
-            said.append(f"{actor} would not come to {_numbers(left)}" + (f" but take {others}" if more else ""))
-        elif more:
+            said.append(f"{actor} would {f'take {others} instead of' if more else 'not come to'} {_numbers(left)}")
+        elif more and not told:
             said.append(f"{actor} would take {others}")
     return (f"{listed(said)}, and " if said else "") + f"{cex.prop.name} would hold."
 

@@ -157,7 +157,7 @@ RECIPES = (
     ),
     Recipe(
         "refuse the attach",
-        "Refuse to attach a device that may not snoop",
+        "Refuse to attach a device whose DMA is non-coherent",
         DMA,
         r"pasid_entry_set\(dev\);",
         ("if (!iommu_is_coherent(dev)) {", "\tnote_refused();", "\treturn -EINVAL;", "}"),

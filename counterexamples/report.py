@@ -6,7 +6,7 @@ import re
 from pathlib import PurePosixPath
 
 from .schema import Cause, Cex, Source, Step
-from .text import SIZES, is_noise
+from .text import SIZES, counted_in, is_noise, start
 
 SHIPPED = "model/kernel/"
 """Where our own kernel C lies in the repository, and in a patch against it."""
@@ -28,6 +28,7 @@ def facts(cex: Cex) -> tuple[tuple[str, str], ...]:
         ("depth", f"{cex.depth} step{'' if cex.depth == 1 else 's'}" + (", none shorter" if cex.shortest else "")),
         ("design", cex.design),
         ("kernel C", cex.kernel + lifted),
+        *((("lines", counted_in(cex)),) if any(s.sources for s in cex.steps) else ()),
         ("model", cex.model),
         ("found by", ", ".join(engines(cex))),
         ("replayed", "yes, without a solver"),
@@ -47,7 +48,12 @@ def acting(cex: Cex) -> tuple[str, ...]:
 def actors(cex: Cex) -> tuple[tuple[str, str], ...]:
     """Who is there, and who is not."""
     idle = [a.name for a in cex.actors if a.name not in acting(cex)]
-    pairs = (("acting", ", ".join(acting(cex)) or "nobody"), ("idle", ", ".join(idle)), ("not modelled", ", ".join(cex.absent)))
+    pairs = (
+        ("at the start", start(cex)),
+        ("acting", ", ".join(acting(cex)) or "nobody"),
+        ("idle", ", ".join(idle)),
+        ("not modelled", ", ".join(cex.absent)),
+    )
     return tuple((name, value) for name, value in (*pairs, ("size", sizes(cex))) if value)
 
 

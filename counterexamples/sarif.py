@@ -82,6 +82,8 @@ def fingerprint(cex: Cex) -> str:
 def _result(cex: Cex, rule: int) -> Object:
     at = where(cex)
     told = [story(cex), *(f"{i.sentence[:1].upper()}{i.sentence[1:]}." for i in cex.violation)]
+    if cex.missing is not None:
+        told.append(_sentence(cex.missing.sentence))
     if cex.near_miss is not None:
         told.append(_sentence(cex.near_miss.sentence))
     told += [f"{_sentence(r.sentence)} ({r.where}; {r.verified})" for r in cex.repairs]

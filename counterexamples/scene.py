@@ -175,7 +175,11 @@ def cell(var: str, *index: int) -> str:
 
 
 def split_cell(name: str) -> tuple[str, tuple[int, ...]]:
-    """A cell's variable and its indices."""
+    """A cell's variable and its indices.
+
+    >>> split_cell("iotlb_frame[0,1]")
+    ('iotlb_frame', (0, 1))
+    """
     var, _, rest = name.partition("[")
     parts = rest.rstrip("]").split(",") if rest else []
     return var, tuple(int(x) for x in parts if x.isdigit())
@@ -192,7 +196,11 @@ def span(names: Sequence[str]) -> str:
 
 
 def gfns(numbers: Iterable[int]) -> str:
-    """Guest frame numbers as people write them: 'gfn 1', 'gfn 0-3', 'gfn 0,2'."""
+    """Guest frame numbers as people write them.
+
+    >>> gfns([1]), gfns([3, 0, 1, 2]), gfns([0, 2])
+    ('gfn 1', 'gfn 0-3', 'gfn 0,2')
+    """
     runs: list[list[int]] = []
     for n in sorted(numbers):
         if runs and runs[-1][-1] == n - 1:
@@ -203,5 +211,9 @@ def gfns(numbers: Iterable[int]) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """'a', 'a and b', 'a, b and c'."""
+    """Names in a sentence.
+
+    >>> listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"])
+    ('a', 'a and b', 'a, b and c')
+    """
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""

@@ -143,6 +143,23 @@ class Scheduler:
                 return False
         return True
 
+    def passes_with(self, place: int, more: Callable[[State], State]) -> bool:
+        """Whether the run satisfies the property to its end if `more` happens after so many of its steps.
+
+        What the machine then can no longer do, it leaves out.
+        """
+        state = self._initial
+        for number, event in enumerate(self.events, 1):
+            if self._evaluator.enabled(event.action, event.arguments, state):
+                state = self._evaluator.after(event.action, event.arguments, state)
+            elif event.thread is not None:
+                return False
+            if number == place:
+                state = more(state)
+            if not self.satisfies(state):
+                return False
+        return True
+
     def nearest(
         self,
         *,

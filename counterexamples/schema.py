@@ -33,12 +33,13 @@ Manner = Literal["same", "branch", "idle", "inserted", "left out"]
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A statement of kernel C."""
+    """A statement of kernel C; `callers` are the functions through which its thread came to it, the entry function first."""
 
     file: str
     line: int
     function: str
     text: str
+    callers: tuple[str, ...] = ()
 
 
 class Actor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,6 +122,15 @@ class Cause(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     after: int
     sentence: str
     schedule: tuple[Turn, ...] = ()
+
+
+class Missing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A flush that nobody makes: executed with one anywhere after `after` and before `before`, the same steps satisfy the property."""
+
+    after: int
+    before: int
+    what: str
+    sentence: str
 
 
 class NearMiss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -227,6 +237,7 @@ class Cex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         initial: every cell of the first state; the others follow from the changes of each step.
         violation: which instances of the property are false after the last step.
         causes: the orders of two steps that the violation needs: those of two threads first, and least change first.
+        missing: the flush that the run lacks, if one would have kept the property.
         near_miss: the run that differs least and satisfies the property; None if none was found, and `searched` says how far was looked.
         searched: what the search for causes and for the near miss did not get to, in words; '' if nothing is left open.
         repairs: edits of the kernel C, each verified.
@@ -255,6 +266,7 @@ class Cex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: tuple[Step, ...]
     violation: tuple[Instance, ...]
     causes: tuple[Cause, ...] = ()
+    missing: Missing | None = None
     near_miss: NearMiss | None = None
     searched: str = ""
     repairs: tuple[Repair, ...] = ()
@@ -336,6 +348,8 @@ def _told_wrongly(cex: Cex) -> Iterator[str]:
             yield f"the schedule beside the cause of steps {cause.before} and {cause.after} has other steps than the run"
         elif {cex.steps[n - 1].mark for n in (cause.before, cause.after)} != {"cause"}:
             yield f"steps {cause.before} and {cause.after} are a cause, and are not marked so"
+    if cex.missing is not None and not 1 <= cex.missing.after < cex.missing.before <= len(cex.steps):
+        yield f"something is missing after step {cex.missing.after} and before step {cex.missing.before}"
     for near in cex.near_miss.steps if cex.near_miss is not None else ():
         if near.number and near.number not in numbers:
             yield f"the near miss has step {near.number}, and the run has {len(cex.steps)}"

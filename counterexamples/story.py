@@ -6,12 +6,15 @@ leaves its clause out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
 
 from .scene import Scene, frame_name, gfns, listed, scenes
-from .schema import Cex, Instance
+from .schema import Cex, Instance, Source
 
 Test = Callable[[Scene], bool]
+LOCK, UNLOCK, LEAVE = (re.compile(p) for p in (r"\b(write|read)_lock\b", r"\b(write|read)_unlock\b", r"\brcu_read_unlock\b"))
 
 
 class Run:
@@ -91,14 +94,25 @@ def _stale_translation(run: Run, found: Instance, i: int, g: int, f: int, big: i
     released = run.since(lambda s: s.backed(g) != f)
     zapped = run.ended(lambda s: s.walk(root, g) == f)
     freed = released < len(run.scenes) and released > 0 and run.scenes[released].is_set("frame_free", f)
+    mapped = run.since(lambda s: s.walk(root, g) == f) if zapped is None else 0
+    again = mapped > 0
     events = [
         (cached, f"caches {gfns([g])} -> {name} in its IOTLB"),
+        (_resolved(run, mapped, g, f) if again else None, f"resolves the pfn of {gfns([g])}: {name}"),
+        (mapped if again else None, f"maps {gfns([g])} -> {name} in the table"),
         (zapped, f"takes {gfns([g])} -> {name} out of the table"),
         (released, f"{'gives frame ' + name + ' back' if freed else 'unmaps ' + gfns([g]) + ' from the host'}"),
     ]
-    still = "" if zapped is not None or end.walk(root, g) != f else f" The table still maps {gfns([g])} to {name}, too."
+    still = "" if again or zapped is not None or end.walk(root, g) != f else f" The table still maps {gfns([g])} to {name}, too."
     reach = f"so through {gfns([g])} {_devices(end, i)} can still {_reaches(end, i, g, huge)} {name}{_now(end, f)}"
     return f"{_chain(run, events)}{still} {_no_flush(run, i, cached, [g])}, {reach}."
+
+
+def _resolved(run: Run, mapped: int, gfn: int, frame: int) -> int | None:
+    """Where the thread that maps a frame had learned of it."""
+    said = f"resolves the pfn of {gfns([gfn])}: {frame_name(frame)}"
+    own = (s for s in reversed(run.cex.steps[: mapped - 1]) if s.actor == run.who(mapped) and said in s.label)
+    return next((s.number for s in own), None) if mapped < len(run.scenes) else None
 
 
 def _now(end: Scene, frame: int) -> str:
@@ -195,7 +209,8 @@ def _owed(run: Run, found: Instance, thread: int) -> str:
     section = run.ended(lambda s: s.is_set("rcu_reader", thread))
     left = listed([n for n, when in (("mmu_lock", lock), ("the RCU read side", section)) if when == run.cex.depth])
     changes = f"changes {_step_effect(run, zap)}" if 0 < zap < len(run.scenes) else ""
-    events = [(zap, changes), (run.cex.depth if left else None, f"drops {left}")]
+    at = _statement(run, run.cex.depth, UNLOCK if lock == run.cex.depth else LEAVE) if left else None
+    events = [(zap, changes), (run.cex.depth if left else None, f"drops {left}{_place(at)}")]
     what = f"a flush of {gfns(covered)}" if covered else "a flush of the table page that it unlinked"
     return f"{_chain(run, events)} At that moment {who} still owes {whom} {what}."
 
@@ -238,35 +253,58 @@ def _noncoherent(run: Run, found: Instance, d: int) -> str:
         (attached, f"attaches device {d}"),
     ]
     refused = "" if run.end.is_set("refused") else "Nobody is refused: "
-    return f"{_chain(run, events)} {refused or 'Now '}{found.sentence}."
+    reach = f", so DMA of device {d} to guest memory may pass the CPU caches by" if run.end.is_set("attached", d) else ""
+    return f"{_chain(run, events)} {refused or 'Now '}{found.sentence}{reach}."
 
 
 def _dead_root(run: Run, found: Instance, i: int, root: int) -> str:
+    what = found.sentence.partition(", which is ")[2] or "dead"
     events = [
         (run.since(lambda s: s.is_set("root_invalid", root)), f"makes root {root} invalid"),
         (run.since(lambda s: not s.is_set("root_ref_export", root)), f"puts the export's reference to root {root}"),
         (run.since(lambda s: not s.is_set("root_exported", root)), f"takes the export of root {root} back"),
         (run.since(lambda s: s.active(i)), f"lets iommu {i} walk root {root}"),
     ]
-    return f"{_chain(run, events)} The domain of {_devices(run.end, i)} still points to root {root}."
+    through = f"root {root}: its DMA goes through a root that is {what}"
+    return f"{_chain(run, events)} The domain of {_devices(run.end, i)} still points to {through}."
 
 
 def _assertion(run: Run, found: Instance) -> str:
     number = run.since(lambda s: any(s.is_set("assertion_failed", a) for a in s.each("Assertion")))
     if not 0 < number < len(run.scenes):
         return ""
-    held = [
-        name
-        for var, name in (("mmu_writer", "for writing"), ("mmu_reader", "for reading"))
-        for t in _thread_of(run, number)
-        if run.end.is_set(var, t)
-    ]
-    lock = f" After that step it holds mmu_lock {listed(held)}." if held and number == run.cex.depth else ""
-    return f"{run.who(number)} comes to {found.at.get('assertion', 'an assertion')}, and it is false (step {number}).{lock}"
+    name = str(found.at.get("assertion", "an assertion"))
+    at = next((s for s in run.cex.steps[number - 1].sources if name.endswith(f" at {s.file}:{s.line}")), None)
+    what = f"{at.text}{_place(at)}" if at is not None else name
+    return f"{run.who(number)} comes to {what}, and it is false (step {number}).{_lock(run, number)}"
 
 
-def _thread_of(run: Run, number: int) -> list[int]:
-    return [t for t, name in enumerate(run.end.threads) if name == run.who(number)]
+def _lock(run: Run, number: int) -> str:
+    """How the thread that takes a step holds mmu_lock after it, and where it took it."""
+    for thread, name in enumerate(run.end.threads):
+        for var, how in (("mmu_writer", "for writing"), ("mmu_reader", "for reading")):
+            taken = run.since(lambda s, var=var, thread=thread: s.is_set(var, thread))  # type: ignore[misc]
+            if name == run.who(number) and number == run.cex.depth and taken <= number:
+                at = _statement(run, taken, LOCK) if taken else None
+                return (
+                    f" It holds mmu_lock {how}, taken{_place(at, called=False)} (step {taken})."
+                    if at is not None
+                    else f" It holds mmu_lock {how}."
+                )
+    return ""
+
+
+def _statement(run: Run, number: int, pattern: re.Pattern[str]) -> Source | None:
+    """The statement of a step that matches."""
+    return next((s for s in run.cex.steps[number - 1].sources if pattern.search(s.text)), None)
+
+
+def _place(at: Source | None, *, called: bool = True) -> str:
+    """' at FILE:LINE in f(), called by g()': where a statement stands, and through which functions its thread came there."""
+    if at is None:
+        return ""
+    by = "".join(f", called by {caller}()" for caller in reversed(at.callers)) if called else ""
+    return f" at {PurePosixPath(at.file).name}:{at.line} in {at.function}(){by}"
 
 
 TELLERS: dict[str, tuple[tuple[tuple[str, ...], Callable[..., str]], ...]] = {

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
 
-from .scene import listed, split_cell
-from .schema import Cex, Step, Turn, file_name
+from markupsafe import escape
+
+from .scene import frame_name, gfns, listed, scenes, span, split_cell
+from .schema import Cex, Edit, Step, Turn, file_name
 from .story import story
 
 WIDTH = 72
@@ -20,8 +22,10 @@ ROWS = 20
 TOGETHER = re.compile(r"\b(?:gfn|frame|table|device|iommu|vcpu|root|region|step) (?:[A-Z]\b|\d)[\d,-]*(?: -> \w+)?")
 """What no line ends within."""
 LANES = 4
-CAUSES = 2
-"""At most so many causes are told; the others are in the document."""
+CAUSES, EDITS = 2, 6
+"""At most so many causes and lines of the change are told; the others are in the document."""
+SEQUENCE = "mmu_invalidate_seq"
+"""Where it is read decides which invalidations a fault can miss: such a step is never folded."""
 NAME, HEADING = 12, 20
 SIZES = {
     "Gfn": "gfn",
@@ -34,15 +38,30 @@ SIZES = {
     "Thread": "thread",
 }
 
-LOCKS = frozenset(("mmu_writer", "mmu_reader", "held"))
+MMU_LOCK = frozenset(("mmu_writer", "mmu_reader"))
+LOCKS = MMU_LOCK | {"held"}
 LEAST = 16
 """The narrowest cell that is still read as a phrase."""
 
 
 def text(cex: Cex) -> str:
     """The whole report."""
-    parts = [_head(cex), _fill(cex.prop.sentence, "Property: ", "  "), _fill(story(cex)), _table(cex), _because(cex), _tail(cex)]
+    parts = [
+        _head(cex),
+        _fill(cex.prop.sentence, "Property: ", "  "),
+        _changed(cex),
+        _fill(story(cex)),
+        _fill(f"{start(cex)}.", "At the start: ", "  "),
+        _table(cex),
+        _because(cex),
+        _tail(cex),
+    ]
     return _ascii("\n\n".join(part for part in parts if part)) + "\n"
+
+
+def shortly(cex: Cex) -> str:
+    """What happens, and who does what when: the heart of the report."""
+    return _ascii("\n\n".join([_fill(f"{verdict_line(cex)}."), _fill(story(cex)), _table(cex)])) + "\n"
 
 
 def verdict_line(cex: Cex) -> str:
@@ -60,15 +79,38 @@ def is_noise(cex: Cex, step: Step) -> bool:
     """
     if step.mark == "noise":
         return True
-    if step.effects or step.mark == "cause" or step.number == cex.depth:
+    if step.effects or step.mark == "cause" or step.number == cex.depth or SEQUENCE in step.label or _hands_over(cex, step):
         return False
     theirs = {c.cell for other in cex.steps if other.actor != step.actor for c in other.changes if split_cell(c.cell)[0] not in LOCKS}
     return not theirs & set(step.reads) and not any(split_cell(cell)[0] in ("host_mapped", "host_frame") for cell in step.reads)
 
 
+def _hands_over(cex: Cex, step: Step) -> bool:
+    """Whether a step drops mmu_lock and another thread takes it later: that is where the one lets the other in."""
+    drops = any(split_cell(c.cell)[0] in MMU_LOCK and c.old for c in step.changes)
+    later = (s for s in cex.steps[step.number :] if s.actor != step.actor)
+    return drops and any(split_cell(c.cell)[0] in MMU_LOCK and c.new for s in later for c in s.changes)
+
+
 def where(step: Step) -> str:
     """The file and line of the statement that a reader should look at."""
     return f"{PurePosixPath(step.sources[0].file).name}:{step.sources[0].line}" if step.sources else ""
+
+
+def _changed(cex: Cex) -> str:
+    """The lines of the change, as the report counts them."""
+    if not cex.changed:
+        return ""
+    lines = [line for e in cex.changed[:EDITS] for line in _edit(e)]
+    more = [f"  and {len(cex.changed) - EDITS} more lines"] if len(cex.changed) > EDITS else []
+    return "\n".join(["The change:", *lines, *more])
+
+
+def _edit(edit: Edit) -> list[str]:
+    at = f"  {PurePosixPath(edit.file).name}:{edit.line}".ljust(18)
+    sign = "+" if edit.kind == "added" else "-"
+    lines = textwrap.wrap(" ".join(edit.text.split()), WIDTH - len(at) - 2, break_on_hyphens=False) or [""]
+    return [f"{at}{sign} {lines[0]}", *(f"{' ' * len(at)}  {line}" for line in lines[1:])]
 
 
 def _head(cex: Cex) -> str:
@@ -141,7 +183,14 @@ def _why(cex: Cex, folded: int) -> str:
 
 def _lanes(cex: Cex, shown: Sequence[Step]) -> list[str]:
     lanes = _lay_out(cex, shown)
-    return [*(_headings(lanes) if shown and not lanes.stacked else []), *(line for step in shown for line in _row(step, lanes))]
+    lines = _headings(lanes) if shown and not lanes.stacked else []
+    due = cex.missing
+    for step in shown:
+        if due is not None and step.number >= due.before:
+            lines += fold(due.what, WIDTH, "    (+) missing: ", "        ")
+            due = None
+        lines += _row(step, lanes)
+    return lines
 
 
 def _lay_out(cex: Cex, shown: Sequence[Step]) -> _Lanes:
@@ -193,27 +242,108 @@ def _placed(pieces: Sequence[tuple[int, str]]) -> str:
 def _tail(cex: Cex) -> str:
     acting = [a.name for a in cex.actors if any(s.actor == a.name for s in cex.steps)]
     idle = [a.name for a in cex.actors if a.name not in acting]
-    lines = [f"Actors: {listed(acting) or 'none'}" + (f"; idle: {listed(idle)}" if idle else "") + "."]
+    runs = {a.name: f"{a.name} runs {a.entry}()" for a in cex.actors if a.entry}
+    walks = {f"iommu {i}": f"iommu {i} translates for {devices}" for i, devices in behind(cex).items()}
+    said = [runs.get(name) or walks.get(name) or name for name in acting]
+    lines = [f"Actors: {'; '.join(said) or 'none'}" + (f"; idle: {listed(idle)}" if idle else "") + "."]
     if cex.needs:
         lines.append(f"Needs: {'; '.join(cex.needs)}.")
     if cex.assumptions:
-        lines.append(f"Assumed, too: {'; '.join(a for a in cex.assumptions if a not in cex.needs)}.")
+        lines.append(f"Assumed{', too' if cex.needs else ''}: {'; '.join(a for a in cex.assumptions if a not in cex.needs)}.")
     lines.append(f"Not modelled here: {', '.join(cex.absent)}.")
     sizes = ", ".join(f"{cex.sizes[sort]} {name}{'s' if cex.sizes[sort] > 1 else ''}" for sort, name in SIZES.items() if sort in cex.sizes)
     lines.append(f"Size: {sizes}. Frames are named A, B, C ...")
+    if any(s.sources for s in cex.steps):
+        lines.append(f"Lines: {counted_in(cex)}.")
     if any("PSC" in s.label for s in cex.steps):
         lines.append("PSC: the IOMMU's cache of non-leaf entries (paging-structure cache).")
-    typed = command(cex)
+    return "\n".join([*map(_fill, lines), _replay(cex, file_name(cex))])
+
+
+def counted_in(cex: Cex) -> str:
+    """Of which text a report's line numbers are."""
+    whose = "our kernel C, model/kernel/*.c" if cex.kernel == "shipped" else f"kernel {cex.kernel}, or for functions of ours model/kernel/"
+    return whose + (", with the change applied; a removed line has the number of the nearest one left" if cex.change else "")
+
+
+def start(cex: Cex) -> str:
+    """What a run begins with: who maps what, and which devices there are."""
+    first = scenes(cex)[0]
+    said = []
+    for root in first.each("Root"):
+        kind = "".join(
+            [", exported," if first.is_set("root_exported", root) else "", " (invalid)" if first.is_set("root_invalid", root) else ""]
+        )
+        found = [(g, f) for g in first.each("Gfn") if (f := first.walk(root, g)) is not None]
+        said.append(f"{first.root(root)}{kind} maps {pairs(found)}")
+    unmapped = [
+        (g, f) for g in first.each("Gfn") if (f := first.backed(g)) is not None and f not in [first.walk(r, g) for r in first.each("Root")]
+    ]
+    if unmapped:
+        said.append(f"the host backs {pairs(unmapped)}")
+    for d in first.each("Device"):
+        kind = "" if first.is_set("coherent", d) else ", and its DMA is non-coherent"
+        said.append(f"device {d} is {'' if first.is_set('attached', d) else 'not '}attached{kind}")
+    return "; ".join(said)
+
+
+def pairs(found: Sequence[tuple[int, int]]) -> str:
+    """What maps to what, neighbours together.
+
+    >>> pairs([(0, 0), (1, 1), (3, 0)])
+    'gfn 0-1 -> A-B and gfn 3 -> A'
+    """
+    runs: list[list[tuple[int, int]]] = []
+    for gfn, frame in found:
+        if runs and runs[-1][-1] == (gfn - 1, frame - 1):
+            runs[-1].append((gfn, frame))
+        else:
+            runs.append([(gfn, frame)])
+    return listed([f"{gfns(g for g, _ in run)} -> {span([frame_name(f) for _, f in run])}" for run in runs]) or "nothing"
+
+
+def behind(cex: Cex) -> dict[int, str]:
+    """The devices for which each IOMMU translates at the end."""
+    end = scenes(cex)[-1]
+    found = {i: end.devices_of(i) for i in end.each("Iommu")}
+    return {i: listed([f"device {d}" for d in devices]) for i, devices in found.items() if devices}
+
+
+def renamed(report: str, cex: Cex, name: str) -> str:
+    """A text, or a page with that text in it, which calls the document by the name under which it is kept."""
+    own = file_name(cex)
+    for written in (str, escape):
+        report = report.replace(str(written(_replay(cex, own))), str(written(_replay(cex, name))))
+    return report.replace(own, shlex.quote(name))
+
+
+def _replay(cex: Cex, name: str) -> str:
+    """How to see it again, in lines that are not too long."""
+    typed = command(cex, name)
     one = f"Replay: {typed}"
-    lines.append(one if len(one) <= WIDTH else "Replay:\n  " + typed.replace(" --", " \\\n    --"))
-    return "\n".join(line if line.startswith("Replay") else _fill(line) for line in lines)
+    apart = "\n".join(map(_broken, f"  {typed}".replace(" --", " \\\n    --").split("\n")))
+    return one if len(one) <= WIDTH else f"Replay:\n{apart}"
 
 
-def command(cex: Cex) -> str:
-    """What to type to see it again."""
+def _broken(line: str) -> str:
+    """A command in the lines that a shell reads as one; a name in quotes cannot be broken."""
+    lead, _, rest = line.partition("replay ")
+    if len(line) <= WIDTH or lead != "  tdpcheck " or "'" in rest:
+        return line
+    lines = [f"{lead}replay \\", "    "]
+    for letter in rest:
+        if len(lines[-1]) == WIDTH - 1:
+            lines[-1] += "\\"
+            lines.append("")
+        lines[-1] += letter
+    return "\n".join(lines)
+
+
+def command(cex: Cex, name: str | None = None) -> str:
+    """What to type to see it again, the document being kept under that name."""
     change = f" --change {shlex.quote(cex.change.partition(':')[0])}" if cex.change else ""
     kernel = "" if cex.kernel == "shipped" else " --kernel DIR"
-    return f"tdpcheck replay {shlex.quote(file_name(cex))}{change}{kernel}"
+    return f"tdpcheck replay {shlex.quote(file_name(cex) if name is None else name)}{change}{kernel}"
 
 
 def _because(cex: Cex) -> str:
@@ -221,6 +351,8 @@ def _because(cex: Cex) -> str:
     lines = [_fill(_one(cause.sentence), "(*) cause: ", "    ") for cause in cex.causes[:CAUSES]]
     if len(cex.causes) > CAUSES:
         lines.append(f"    and {len(cex.causes) - CAUSES} more")
+    if cex.missing is not None:
+        lines.append(_fill(_one(cex.missing.sentence), "(+) cause: ", "    "))
     if cex.near_miss is not None and not (cex.causes and _turned(cex.near_miss.steps) == (cex.causes[0].before, cex.causes[0].after)):
         lines.append(_fill(cex.near_miss.sentence, "Near miss: ", "    "))
     if cex.searched:

@@ -103,7 +103,7 @@ def _reject_noncoherent_dma(scene: Scene) -> Iterator[Instance]:
                 (cell("tdp_exported"), cell("noncoherent_registered", d)),
             )
         if scene.is_set("attached", d) and not scene.is_set("coherent", d):
-            yield Instance(f"device {d}, which may not snoop, is attached to the shared table", {"device": d}, (cell("attached", d),))
+            yield Instance(f"device {d}, whose DMA is non-coherent, is attached to the shared table", {"device": d}, (cell("attached", d),))
 
 
 def _root_liveness(scene: Scene) -> Iterator[Instance]:

@@ -45,13 +45,13 @@ def label(template: str, arguments: Mapping[str, Value], statement: str, doing: 
         seen: what it reads.
     """
     if doing:
-        return "; ".join(doing)
+        return "; ".join([*doing, *(said for said in lesser if said.startswith("drops mmu_lock"))])
     known = {name.partition("@")[0].rpartition(".")[2]: value for name, value in arguments.items()}
     text = PLACEHOLDER.sub(lambda m: str(known.get(m[1], m[0])), template) or statement
     if "cmpxchg" in text:
         return "try_cmpxchg64() changes nothing" + (f", {seen}" if seen else "")
     if lesser and lesser[-1].startswith("drops"):
-        return "; ".join(lesser)
+        return "; ".join([*([seen] if seen else []), *lesser])
     return seen or listed(lesser) or text
 
 
@@ -219,7 +219,7 @@ def _roots(before: Scene, after: Scene, where: Indices) -> Iterator[str]:
 
 def _devices(before: Scene, after: Scene, where: Indices) -> Iterator[str]:
     for (d,) in where.get("attached", ()):
-        snoops = "" if after.is_set("coherent", d) else " (may not snoop)"
+        snoops = "" if after.is_set("coherent", d) else " (non-coherent DMA)"
         yield f"{'attaches' if after.is_set('attached', d) else 'detaches'} device {d}{snoops}"
     for (d,) in where.get("noncoherent_registered", ()):
         verb = "registers" if after.is_set("noncoherent_registered", d) else "unregisters"

@@ -11,6 +11,7 @@ import pytest
 from tdpcheck.cli.main import tdpcheck
 from tdpcheck.model.scenario import read_scenario
 from tdpcheck.properties import PROPERTIES
+from tdpcheck.tests.counterexamples.planted import GOLDEN, SHOWN
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -41,6 +42,14 @@ def test_the_readme_names_every_property() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
 
     assert [] == [name for name in (*PROPERTIES, "kernel_assertions") if f"`{name}`" not in readme]
+
+
+def test_the_readme_shows_what_the_tool_prints() -> None:
+    """The first thing that anybody sees of it."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```\n\$ tdpcheck verify .*\n\.\.\.\n(.*?)```", readme, re.DOTALL)
+
+    assert shown in (GOLDEN / f"{SHOWN}.txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

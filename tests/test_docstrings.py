@@ -17,6 +17,11 @@ WITH_EXAMPLES = sorted(
 )
 
 
+def test_there_are_examples() -> None:
+    """Without any, the test below would test nothing, and say nothing."""
+    assert {"checker", "cli", "core", "counterexamples"} <= {path.parts[0] for path in WITH_EXAMPLES}
+
+
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=str)
 def test_the_examples_in_docstrings_run(path: Path) -> None:
     """Each module whose docstrings show an interpreter session is run as a user would."""

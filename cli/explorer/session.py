@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 
-from ...checker.explore import way
+from ...checker.explore import Surveyed, way
 from ...checker.moves import Moves
 from ...core.errors import InputError
 from ...core.evaluate import Evaluator, Move, State
@@ -71,6 +71,10 @@ class _Past:
     step: schema.Step | None = None
     move: Move | None = None
     breaks: tuple[str, ...] = ()
+
+
+class Cancelled(Exception):
+    """A search that nobody waits for any more."""
 
 
 class Session:
@@ -288,11 +292,31 @@ class Session:
         Raises:
             InputError: there is no such aim.
         """
+        return self.reach(aim, self.look(aim, max_states=max_states, timeout=timeout))
+
+    def look(
+        self, aim: str, *, max_states: int = REACH, timeout: float | None = PATIENCE, cancelled: Callable[[], bool] = lambda: False
+    ) -> Surveyed:
+        """Search for that way, and change nothing: another thread may do it while this one shows how far it is.
+
+        Raises:
+            InputError: there is no such aim.
+            Cancelled: somebody wants no answer any more.
+        """
         if aim not in self.aims:
             raise InputError(f"there is no aim {aim!r}; there are {', '.join(self.aims)}")
         kind, _, name = aim.partition(" ")
         wanted = self._goals[name] if kind == "reach" else _fails(self._tests[name])
-        found = way(self._moves, self.state, wanted, max_states=max_states, timeout=timeout)
+
+        def watched(state: State) -> bool:
+            if cancelled():
+                raise Cancelled(aim)
+            return wanted(state)
+
+        return way(self._moves, self.state, watched, max_states=max_states, timeout=timeout)
+
+    def reach(self, aim: str, found: Surveyed) -> str:
+        """Go the way that `look` found from here; the answer says what became of the search."""
         trace = found.traces["wanted"]
         if trace is None and found.stopped:
             return f"{aim}: not found within {found.stats.depth} steps from here ({found.stopped}); that proves nothing"

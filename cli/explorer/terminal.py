@@ -15,10 +15,11 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import DataTable, Footer, Input, OptionList, Static
 from textual.widgets.option_list import Option
+from textual.worker import Worker, get_current_worker
 
 from ...core.errors import InputError, TdpcheckError
 from .. import output
-from .session import WALK, Session
+from .session import PATIENCE, WALK, Cancelled, Session
 from .view import ShownStep, View, view
 
 GOOD, BAD, FAINT, ACCENT = "green", "bold red", "dim", "bold cyan"
@@ -26,6 +27,10 @@ GOOD, BAD, FAINT, ACCENT = "green", "bold red", "dim", "bold cyan"
 
 STATEMENT = 40
 """So much of a statement is shown beside its line."""
+
+
+LANE, APART = 16, 14
+"""The narrowest lane in which a label can be read, and what number, line and frame of the table take beside the lanes."""
 
 
 class Aims(ModalScreen[str | None]):
@@ -66,6 +71,41 @@ class Ask(ModalScreen[str | None]):
         self.dismiss(event.value.strip() or None)
 
 
+class Looking(ModalScreen[str | None]):
+    """A search for a way, in a thread of its own: the screen says so, and Escape ends it. Answers with what became of it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "stop", "Stop")]
+
+    def __init__(self, session: Session, aim: str) -> None:
+        super().__init__()
+        self._session = session
+        self._aim = aim
+        self._search: Worker[None] | None = None
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="box"):
+            yield Static(f"Looking for a way to {escape(self._aim)} ...", classes="title")
+            yield Static(f"At most {PATIENCE:.0f} seconds; Escape stops it.")
+
+    def on_mount(self) -> None:
+        self._search = self._look()
+
+    def action_stop(self) -> None:
+        if self._search is not None:
+            self._search.cancel()
+        self.dismiss(None)
+
+    @work(thread=True)
+    def _look(self) -> None:
+        search = get_current_worker()
+        try:
+            found = self._session.look(self._aim, cancelled=lambda: search.is_cancelled)
+        except Cancelled:
+            return
+        if not search.is_cancelled:
+            self.app.call_from_thread(lambda: self.dismiss(self._session.reach(self._aim, found)))
+
+
 class Explorer(App[None]):
     """One session on the whole terminal.
 
@@ -86,7 +126,7 @@ class Explorer(App[None]):
     #choices > .option-list--option { color: $foreground; }
     #steps { height: 40%; background: $background; }
     OptionList:focus, DataTable:focus, #machine:focus { border: round $accent; }
-    Aims, Ask { align: center middle; }
+    Aims, Ask, Looking { align: center middle; }
     .box { width: 70; max-width: 95%; height: auto; max-height: 80%; border: round $accent; padding: 1 2; background: $surface; }
     .title { padding-bottom: 1; }
     """
@@ -146,11 +186,16 @@ class Explorer(App[None]):
     def _show_steps(self, seen: View) -> None:
         table: DataTable[Text] = self.query_one("#steps", DataTable)
         table.clear(columns=True)
-        table.add_columns("#", "line", *(f"{name} ({place})" if place else name for name, place in seen.lanes))
+        table.add_columns("#", "line")
+        # All lanes stay in sight: a label that is longer than its lane goes on below.
+        place = max((len(step.where) for step in seen.steps), default=len("line"))
+        wide = max(LANE, (self.size.width - place - APART) // max(1, len(seen.lanes)) - 2)
+        for name, at in seen.lanes:
+            table.add_column(f"{name} ({at})" if at else name, width=wide)
         for step in seen.steps:
             style = BAD if step.breaks else ""
             cells = [_step(step, style) if name == step.actor else Text() for name, _ in seen.lanes]
-            table.add_row(Text(str(step.number), FAINT), Text(step.where, FAINT), *cells)
+            table.add_row(Text(str(step.number), FAINT), Text(step.where, FAINT), *cells, height=None)
         if seen.steps:
             table.move_cursor(row=len(seen.steps) - 1)
         table.border_subtitle = f"{seen.depth} steps" if seen.depth != 1 else "1 step"
@@ -191,9 +236,10 @@ class Explorer(App[None]):
     async def action_jump(self) -> None:
         aim = await self.push_screen_wait(Aims("Go the shortest way from here to", self.session.aims))
         if aim is not None:
-            self.query_one("#said", Static).update(f"Looking for a way to {aim} ...")
-            # A search may take seconds; the screen says so before it begins.
-            self.call_after_refresh(lambda: self._show(self.session.seek(aim) + "."))
+            found = await self.push_screen_wait(Looking(self.session, aim))
+            said = f"{found}." if found is not None else f"{aim}: no longer looked for."
+            # A table measures its columns when its screen is drawn, and this one has only just come back.
+            self.call_after_refresh(lambda: self._show(said))
 
     @work
     async def action_begin(self) -> None:

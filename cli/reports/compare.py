@@ -15,17 +15,17 @@ Turn = Literal["red", "open", "weaker", "gone", "fixed", "known", "answered", "s
 WORSE: tuple[Turn, ...] = ("red", "open", "weaker")
 TITLES: dict[Turn, str] = {
     "red": "turned red",
-    "open": "lost their answer",
-    "weaker": "hold, but less is known",
-    "gone": "were not asked this time",
-    "fixed": "are fixed",
-    "known": "are violated still, as expected now",
-    "answered": "have an answer now",
-    "stronger": "hold, and more is known",
-    "new": "were not asked before",
-    "other": "fail in another way",
+    "open": "without an answer now",
+    "weaker": "good still, but less is known",
+    "gone": "not asked this time",
+    "fixed": "fixed",
+    "known": "violated still, as expected now",
+    "answered": "with an answer now",
+    "stronger": "good still, and more is known",
+    "new": "not asked before",
+    "other": "failing in another way",
 }
-"""How each kind of news is headed, the worst first."""
+"""How each kind of news is headed, the worst first: words that fit one cell, and many."""
 SLOWER, LEAST = 1.5, 1.0
 """An answer is slower if it takes so many times as long, and so many seconds more."""
 

@@ -252,6 +252,9 @@ def _granted(view: Overview) -> str:
         said = ", ".join(what + (f" (in {where})" if where and where.count(",") < 2 else " (in some scenarios)" if where else "")
                          for what, where in view.not_modelled)  # fmt: skip
         blocks.append(_filled(f"Not modelled: {said}."))
+    if view.bugs:
+        each = ", ".join(f"{b.prop} {b.found} of {b.known}" for b in view.bugs)
+        blocks.append(_filled(f"{view.bugs_found} By property: {each}."))
     return "\n\n".join(blocks)
 
 

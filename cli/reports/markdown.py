@@ -137,6 +137,8 @@ def _granted(view: Overview) -> Iterator[str]:
     lines += [f"- not modelled{f' in {_plain(where)}' if where else ''}: {_plain(what)}" for what, where in view.not_modelled]
     if lines:
         yield _folded("Assumptions, and what is not modelled", "\n".join(lines))
+    if view.bugs:
+        yield _folded(_plain(view.bugs_found), "\n".join(f"- {_code(b.prop)}: {b.found} of {b.known}" for b in view.bugs))
 
 
 # Markdown

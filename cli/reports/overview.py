@@ -9,9 +9,8 @@ from itertools import groupby
 from typing import Literal
 
 from ...checker.induction import EVERY_SIZE
-from ...counterexamples.schema import file_name
 from ...counterexamples.story import story
-from ...counterexamples.text import text
+from ...counterexamples.text import renamed, text
 from ...model.account import Fate
 from ...properties import PROPERTIES
 from .. import printing
@@ -66,6 +65,16 @@ class Span:
     @property
     def numbers(self) -> str:
         return str(self.first) if self.first == self.last else f"{self.first}–{self.last}"
+
+
+@dataclass(frozen=True)
+class Bugs:
+    """Known bugs that break one property: how many are found again, of how many, and which items are not as they should be."""
+
+    prop: str
+    found: int
+    known: int
+    wrong: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -276,8 +285,28 @@ class Overview:
         if left is None or left.cex is None:
             return Violation(cell, others, "", (), _steps(cell.record), left)
         cex = left.cex
-        told = text(cex).replace(file_name(cex), left.links["json"])
+        told = renamed(text(cex), cex, left.links["json"])
         return Violation(cell, others, story(cex), tuple(i.sentence for i in cex.violation), told, left)
+
+    @cached_property
+    def bugs(self) -> tuple[Bugs, ...]:
+        """Known bugs by the property that they break, if the museum was asked: what this checker finds again, and what it misses."""
+        known = self._stored.bugs
+        names = dict.fromkeys((*self.properties, *(item.property for item in known)))
+        groups = {name: [item for item in known if item.property == name] for name in names}
+        return tuple(
+            Bugs(name, sum(i.got == "violated" for i in items), len(items), tuple(i.name for i in items if not i.ok))
+            for name, items in groups.items()
+            if items
+        )
+
+    @property
+    def bugs_found(self) -> str:
+        """All of them in one sentence."""
+        found, known = sum(b.found for b in self.bugs), sum(b.known for b in self.bugs)
+        wrong = [name for b in self.bugs for name in b.wrong]
+        twins = f"; not as they should be: {', '.join(wrong)}" if wrong else ", and no good twin is flagged"
+        return f"{found} of {known} known bugs of the museum are found again{twins}."
 
     @cached_property
     def suspended(self) -> tuple[Cell, ...]:

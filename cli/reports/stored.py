@@ -11,7 +11,7 @@ import msgspec
 
 from ...core.errors import InputError
 from ...counterexamples.schema import Cex, load
-from ..results import SCHEMA, Document, Result
+from ..results import MUSEUM, SCHEMA, Document, MuseumDocument, MuseumItem, Result
 
 RUN = "run.json"
 TRACE = ".cex.json"
@@ -48,12 +48,14 @@ class Stored:
     Args:
         left: the counterexamples that are there, by their question.
         certificates: the files of the certificates that are there, by their question.
+        bugs: the known bugs that `museum --out` looked for, if it left its answers there, too.
     """
 
     where: str
     document: Document
     left: Mapping[Key, Left]
     certificates: Mapping[Key, str]
+    bugs: tuple[MuseumItem, ...] = ()
 
 
 def key_of(record: Result) -> Key:
@@ -75,7 +77,7 @@ def read_run(folder: str) -> Stored:
     document = _document(raw, path / RUN)
     left = {key_of(r): found for r in document.results if (found := _left(r, path)) is not None}
     certificates = {key_of(r): name for r in document.results if (name := _certificate(r, path))}
-    return Stored(folder, document, left, certificates)
+    return Stored(folder, document, left, certificates, _bugs(path / MUSEUM))
 
 
 def _json(path: Path) -> object:
@@ -112,6 +114,16 @@ def _document(raw: object, path: Path) -> Document:
     if twice is not None:
         raise InputError(f"{path}: two answers to one question ({', '.join(filter(None, twice))}); {AGAIN}")
     return document
+
+
+def _bugs(path: Path) -> tuple[MuseumItem, ...]:
+    """What the museum says, if somebody asked it: no file, no claim."""
+    if not path.is_file():
+        return ()
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=MuseumDocument).items
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not what the museum says: {error}; run `tdpcheck museum --out DIR` again, or delete it") from error
 
 
 def _certificate(record: Result, folder: Path) -> str:

@@ -4,7 +4,7 @@
   const word = (n) => data.strings[n];
   const one = (id) => document.getElementById(id);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-  const rows = all("table.lanes tbody tr");
+  const rows = all("table.lanes tr[data-step]");
   const parts = all("[data-part]");
   const arrows = all("[data-arrow]");
   const entries = all("[data-entry]");

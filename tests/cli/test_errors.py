@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tdpcheck.cli.output import checked
+from tdpcheck.core.errors import InputError
+from tdpcheck.tests.counterexamples.planted import GOLDEN, SHOWN
+
 from .conftest import QUICK, Call
 
 SCENARIO = """\
@@ -29,6 +33,16 @@ def complaint(call: Call, *arguments: str) -> str:
     message = result.stderr.splitlines()[-1]
     assert message.startswith("tdpcheck: ")
     return message.removeprefix("tdpcheck: ")
+
+
+def test_a_file_that_is_no_scenario_and_a_change_without_a_name(call: Call) -> None:
+    """What looks like a path is taken for one: nobody needs the list of all names then."""
+    ends = "a scenario in a file ends in .toml; give such a file, or the name of a shipped scenario"
+
+    assert f"dir/bin: {ends}" == complaint(call, "verify", "--scenario", "dir/bin")
+    assert "an empty name stands where a file should; give a patch, an mbox or a TOML overlay" == complaint(
+        call, "verify", "--scenario", QUICK, "--change", ""
+    )
 
 
 def test_unknown_names_come_with_those_that_look_alike(call: Call) -> None:
@@ -153,6 +167,43 @@ def test_a_place_that_cannot_be_written(call: Call, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
     assert "cannot be written" in complaint(call, "verify", "--scenario", QUICK, "--out", str(tmp_path / "file" / "out"))
+
+
+@pytest.mark.parametrize("option", ["--junit", "--sarif"])
+@pytest.mark.parametrize("command", [["verify", "--scenario", QUICK], ["report", "nowhere"]])
+def test_a_log_that_cannot_be_written_is_told_before_the_run(call: Call, tmp_path: Path, command: list[str], option: str) -> None:
+    """After a run of an hour nobody wants to hear that its answers have no place to go."""
+    for place in (tmp_path, tmp_path / "nowhere" / "log"):
+        assert f"{place}: cannot be written" in complaint(call, *command, option, str(place))
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_device_is_written_to_and_stays_one(call: Call, tmp_path: Path) -> None:
+    """`--junit /dev/stdout` is what continuous integration likes; to put a file in its place would be a bad surprise."""
+    place = tmp_path / "null"
+    place.symlink_to("/dev/null")
+
+    assert 0 == call("show", str(GOLDEN / f"{SHOWN}.cex.json"), "--out", str(place)).exit_code
+    assert place.is_symlink()
+    assert place == checked(str(place))
+
+
+@pytest.mark.parametrize("where", ["--junit", "--sarif", "--out"])
+def test_answers_are_printed_though_their_files_cannot_be_written(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """The disk is full only at the end: what was found is told all the same, and the code still says that something is missing."""
+
+    def full(path: Path, content: bytes) -> None:
+        raise InputError(f"{path}: cannot be written (No space left on device); name another place")
+
+    monkeypatch.setattr("tdpcheck.cli.output.write", full)
+    result = call("verify", "--scenario", QUICK, "--property", "reject_noncoherent_dma", "--no-certify", where, str(tmp_path / "x"))
+
+    assert 2 == result.exit_code
+    assert "reject_noncoherent_dma  HoldsUpTo 7" in result.stdout
+    assert "1 answer: 1 HoldsUpTo" in result.stdout
+    assert "No space left on device" in result.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("command", ["show", "replay"])

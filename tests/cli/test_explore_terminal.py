@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import threading
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -12,8 +14,8 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, OptionList, Static
 
-from tdpcheck.cli.explorer.session import Session
-from tdpcheck.cli.explorer.terminal import Explorer
+from tdpcheck.cli.explorer.session import Cancelled, Session
+from tdpcheck.cli.explorer.terminal import Explorer, Looking
 from tdpcheck.counterexamples.schema import load
 
 from . import exploring
@@ -167,6 +169,37 @@ def test_a_violation_is_saved_and_loaded_and_nothing_is_overwritten(session: Ses
     driven(session, tmp_path, play)
     assert load((tmp_path / f"{name}.cex.json").read_bytes(), "x").depth == 3
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_search_can_be_given_up_and_the_screen_goes_on_meanwhile(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A jump may take twenty seconds. Here it never ends by itself: it looks at one state again and again until it is told to stop."""
+    stopped = threading.Event()
+
+    def endless(aim: str, *, cancelled: Callable[[], bool], **_: object) -> None:
+        while not cancelled():
+            time.sleep(0.005)
+        stopped.set()
+        raise Cancelled(aim)
+
+    monkeypatch.setattr(session, "look", endless)
+
+    async def play(app: Explorer, pilot: Pilot[None]) -> None:
+        await pilot.press("j")
+        await pilot.pause()
+        await pilot.press("enter")
+        await pilot.pause(0.05)
+        assert isinstance(app.screen, Looking)
+        assert not stopped.is_set()
+        await pilot.press("escape")
+        await pilot.pause(0.1)
+        assert stopped.is_set()
+        assert said(app) == f"{session.aims[0]}: no longer looked for."
+        await pilot.press("1")
+        assert session.depth == 1
+
+    driven(session, tmp_path, play)
 
 
 async def answer(app: Explorer, pilot: Pilot[None], text: str) -> None:

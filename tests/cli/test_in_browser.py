@@ -102,6 +102,27 @@ def test_quiet_scenarios_can_be_hidden_without_a_script(browser: Browser, tmp_pa
         expect(seen.page.get_by_role("rowheader", name="loud")).to_be_visible()
 
 
+def test_everything_in_a_report_is_reached_by_the_tab_key(browser: Browser, report: str) -> None:
+    """Links, the filter, what can be unfolded, and what scrolls; and one sees where one is."""
+    with opened(browser, report) as seen:
+        page = seen.page
+        wanted = page.evaluate(
+            """() => { const controls = 'a[href], input, summary, [tabindex="0"]';
+                const all = [...document.querySelectorAll(controls)].filter((e) => e.checkVisibility());
+                all.forEach((e, n) => { e.dataset.mine = n; }); return all.length; }"""
+        )
+        reached = set()
+        for _ in range(wanted + 5):
+            page.keyboard.press("Tab")
+            mine, outlined = page.evaluate(
+                """() => { const e = document.activeElement, s = getComputedStyle(e);
+                    return [e.dataset.mine ?? '', s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 0]; }"""
+            )
+            assert outlined or not mine
+            reached.add(mine)
+        assert len(reached - {""}) == wanted > 20
+
+
 @pytest.mark.parametrize("width", [360, 1280])
 def test_a_report_is_never_wider_than_its_window(browser: Browser, report: str, width: int) -> None:
     with opened(browser, report, width=width) as seen:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tdpcheck.cli.races import RACES, races_of
+from tdpcheck.cli.races import RACES, races_of, shown
 from tdpcheck.museum.loader import FOLDER, shipped_items
 from tdpcheck.tests.cli.conftest import Call
 
@@ -35,8 +35,22 @@ def test_explain_names_the_race_of_the_lemma_that_is_left_out(call: Call) -> Non
     dropped, whole = call(*asked, "--drop", "exporting"), call(*asked, "--json")
 
     assert "tdpcheck museum export-check-outside-lock" in dropped.stdout
+    assert dropped.stdout.endswith("\n\n    => the TDP is exported while non-coherent DMA of device 0 is registered.\n")
     assert "noncoherent-after-export" not in dropped.stdout
     assert set(RACES) == {race["lemma"] for race in json.loads(whole.stdout)["races"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lemma", list(RACES))
+def test_the_race_that_is_shown_is_one_of_the_item(lemma: str) -> None:
+    """Found now, replayed before it is told, as deep as the museum says, and in which nothing but the lemma's protection is missing."""
+    (race,) = races_of([lemma])
+    told = shown(race)
+
+    assert f"VIOLATED {race.property} in scenario {race.scenario}" in " ".join(told.run.split())
+    assert race.depth is None or f"depth {race.depth}" in told.run
+    assert "=> " in told.run
+    assert max(map(len, told.run.splitlines())) <= 72
 
 
 def test_a_lemma_without_a_known_race_has_none() -> None:

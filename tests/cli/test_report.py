@@ -19,7 +19,7 @@ from tdpcheck.cli.reports.markdown import markdown
 from tdpcheck.cli.reports.overview import Overview
 from tdpcheck.cli.reports.page import page
 from tdpcheck.cli.reports.stored import Stored, read_run
-from tdpcheck.cli.results import Change, Document, Result, document, to_json
+from tdpcheck.cli.results import Change, Document, MuseumDocument, MuseumItem, Result, document, to_json
 
 from .conftest import QUICK, Call
 from .runs import FIRST, SECOND, answer, leave, line, plain_run, series_run
@@ -49,6 +49,47 @@ def test_each_form_is_as_it_was_read_in_review(name: str, form: str) -> None:
 
     assert made[0] == made[1]
     assert path.read_text(encoding="utf-8") == made[0]
+
+
+# Known bugs
+
+
+def bug(name: str, prop: str, *, got: str = "violated", ok: bool = True) -> MuseumItem:
+    return msgspec.convert(
+        {"name": name, "property": prop, "scenario": "s", "expected": "violated", "got": got, "depth": 3, "good_twin": "Proved",
+         "seconds": 1.0, "ok": ok},
+        MuseumItem,
+    )  # fmt: skip
+
+
+def test_a_report_says_which_known_bugs_are_found_again_if_the_museum_was_asked(call: Call, tmp_path: Path) -> None:
+    """Green answers are worth as much as the questions are sharp; without a visit to the museum nothing is claimed."""
+    folder = Path(leave(plain_run(), tmp_path / "out"))
+    items = (
+        bug("a", "no_stale_io_mapping"), bug("b", "no_stale_io_mapping", got="holds_up_to", ok=False), bug("c", "root_liveness"),
+    )  # fmt: skip
+    before = [FILES[form][1](Overview(read_run(str(folder))), None) for form in FILES]
+    (folder / "museum.json").write_text(to_json(MuseumDocument(1, items)))
+    after = [" ".join(FILES[form][1](Overview(read_run(str(folder))), None).split()) for form in FILES]
+
+    assert not any("known bugs" in report for report in before)
+    for report in after:
+        assert "2 of 3 known bugs of the museum are found again; not as they should be: b." in report
+        assert "1 of 2" in report
+    assert Overview(Stored("out", plain_run(), {}, {}, items[:1])).bugs_found.endswith("found again, and no good twin is flagged.")
+    (folder / "museum.json").write_text("{}")
+    broken = call("report", str(folder))
+    assert 2 == broken.exit_code
+    assert "museum.json: not what the museum says" in broken.stderr
+
+
+def test_the_museum_leaves_what_it_found(call: Call, tmp_path: Path) -> None:
+    """Where a report looks for it."""
+    result = call("museum", "attach-noncoherent-device", "--out", str(tmp_path / "out"))
+    (item,) = msgspec.json.decode((tmp_path / "out" / "museum.json").read_bytes(), type=MuseumDocument).items
+
+    assert 0 == result.exit_code
+    assert ("attach-noncoherent-device", "violated", True) == (item.name, item.got, item.ok)
 
 
 # The page

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tdpcheck.checker.minimal import violations
 from tdpcheck.cli.changes import Version, patched
-from tdpcheck.cli.run import Found, Plan, each_violation, run
+from tdpcheck.cli.rendering import LEFT
+from tdpcheck.cli.run import Found, Outcome, Plan, each_violation, run
 from tdpcheck.cli.sources import files_of
 from tdpcheck.cli.telling import Telling, asked_again
-from tdpcheck.core.trace import replays
+from tdpcheck.cli.verify import tell
+from tdpcheck.core.plain import plain_run
+from tdpcheck.core.trace import Trace, replays
 from tdpcheck.counterexamples.document import replay
 from tdpcheck.kernelc.patch import parse_change
 from tdpcheck.model.scenario import shipped_scenarios
@@ -77,7 +83,8 @@ def test_code_that_is_still_wrong_or_no_code_is_no_repair(refused_late: tuple[Pl
     assert asked_again(found, plan, plan.versions[0].files) is not None
 
 
-def test_two_races_in_one_change_are_both_told() -> None:
+@pytest.fixture(scope="module")
+def two() -> tuple[Plan, Found]:
     """Registration is not refused while the table is shared, and sharing is not refused while it is registered: two faults, two runs."""
     shipped = files_of(None)
     text = shipped["tdp_fd.c"].replace("if (kvm_tdp_is_exported(kvm)) {", "if (false) {")
@@ -85,8 +92,48 @@ def test_two_races_in_one_change_are_both_told() -> None:
     versions = (Version(shipped), Version({**shipped, "tdp_fd.c": text}, name="two.patch"))
     plan = Plan((shipped_scenarios()["noncoherent-export"],), ("reject_noncoherent_dma",), versions)
     [found] = each_violation(run(plan))
+    return plan, found
+
+
+def test_two_races_in_one_change_are_both_told(two: tuple[Plan, Found]) -> None:
+    """The first one alone would leave the other to be found by the next run."""
+    _, found = two
     telling = Telling()
     both = (telling.document(found), *telling.others(found))
 
     assert len(both) >= 2
     assert {"register", "share"} == {cex.steps[-1].actor for cex in both}
+
+
+def test_every_violation_that_all_tells_is_left_in_the_same_forms(two: tuple[Plan, Found], tmp_path: Path) -> None:
+    """Whoever opens the second race in a browser should not have to make its page first; each names its own file."""
+    plan, found = two
+    outcome = Outcome(plan)
+    outcome.told[0, 1, found.prop.name] = found.record
+    outcome.runs[0, 1, found.prop.name] = plain_run(found.verdict.trace)
+    told = tell(outcome, tmp_path, all_=True)
+    (record,) = told.document.results
+    names = [name.removesuffix(".cex.json") for name in record.files if name.endswith(".cex.json")]
+
+    assert len(names) >= 2
+    assert [f"{name}.{end}" for name in names for _, end in LEFT] == list(record.files)
+    assert sorted(record.files) == sorted(p.name for p in tmp_path.iterdir() if p.name != "run.json")
+    for name in names:
+        assert f"{name}.cex.json" in "".join((tmp_path / f"{name}.txt").read_text().replace("\\\n", "").split())
+
+
+def test_one_search_serves_the_first_run_and_the_others(two: tuple[Plan, Found], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What leads to the first violation is not visited twice."""
+    _, found = two
+    begun: list[str] = []
+
+    def counted(*arguments: Any, **more: Any) -> Iterator[Trace]:
+        begun.append("search")
+        return violations(*arguments, **more)
+
+    monkeypatch.setattr("tdpcheck.cli.telling.violations", counted)
+    telling = Telling()
+    telling.document(found)
+    telling.others(found)
+
+    assert ["search"] == begun

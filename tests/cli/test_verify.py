@@ -204,6 +204,16 @@ def test_a_trace_that_no_longer_fits_says_so(call: Call, patch: Patch, broken: B
     assert result.stdout.startswith("does not replay: step ")
 
 
+def test_a_trace_is_judged_anew_whatever_it_says_of_itself(call: Call, broken: Broken, tmp_path: Path) -> None:
+    """Emptied of its violation it would pass for a run in which nothing happens."""
+    emptied = tmp_path / "emptied.cex.json"
+    emptied.write_text(json.dumps(json.loads(Path(broken.trace).read_text()) | {"violation": []}))
+    result = call("replay", str(emptied), "--change", broken.change)
+
+    assert result.exit_code == 3
+    assert "ends in a violation of no_stale_io_mapping, but the document says that nothing is violated" in result.stdout
+
+
 def test_a_change_in_code_that_no_scenario_runs_is_not_waved_through(call: Call, patch: Patch) -> None:
     path = patch("tdp_fd.c", "\tnoncoherent_dma_count_dec(kvm, dev);\n", "")
 
@@ -223,6 +233,26 @@ def test_a_change_that_the_model_erases_is_not_waved_through(call: Call, patch: 
     assert result.exit_code == 3
     assert "Unknown (change not modelled)" in result.stdout
     assert "erased: no lock is held there" in result.stdout
+
+
+def test_progress_and_answer_agree_about_a_change_that_is_not_modelled(call: Call, patch: Patch) -> None:
+    """The first answer comes before the lines of the change are accounted for, and says so; the last word is that of the answer."""
+    path = patch("tdp_fd.c", "\tnoncoherent_dma_count_dec(kvm, dev);\n", "")
+    result = call("verify", "--scenario", QUICK, "--property", "reject_noncoherent_dma", "--no-certify", "--change", path)
+    told = [line for line in result.stderr.splitlines() if "reject_noncoherent_dma: " in line]
+
+    assert ["HoldsUpTo 7, if the whole change is modelled", "Unknown (change not modelled)"] == [
+        line.split("reject_noncoherent_dma: ")[1].rpartition("  ")[0] for line in told
+    ]
+    assert "reject_noncoherent_dma  Unknown (change not modelled)" in result.stdout
+
+
+def test_progress_promises_nothing_of_a_violation_or_of_code_without_a_change(call: Call, broken: Broken) -> None:
+    """There is nothing to take back."""
+    plain = call("verify", "--scenario", QUICK, "--property", "reject_noncoherent_dma", "--no-certify")
+
+    assert "if the whole change" not in plain.stderr + broken.result.stderr
+    assert "no_stale_io_mapping: Violated in" in broken.result.stderr
 
 
 def test_a_change_of_comments_alone_changes_nothing(call: Call, patch: Patch) -> None:

@@ -19,9 +19,9 @@ from tdpcheck.core.ground import ground
 from tdpcheck.core.system import Property
 from tdpcheck.core.verdict import Violated
 from tdpcheck.counterexamples.document import actor_of, from_verdict
-from tdpcheck.counterexamples.png import ZOOM, rasterised
+from tdpcheck.counterexamples.png import SLIDE, ZOOM, rasterised
 from tdpcheck.counterexamples.schema import Cex, load, write
-from tdpcheck.counterexamples.svg import svg
+from tdpcheck.counterexamples.svg import svg, svg_slide
 from tdpcheck.kernelc.patch import ChangedLine, apply, parse_change
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import KernelSource, Model, build, parse_source, shipped_source
@@ -132,12 +132,18 @@ FORMS = {"text": "txt", "dot": "dot", "md": "md", "sarif": "sarif"}
 LARGE = {
     "html": "html",
     "svg": "svg",
+    "svg-slide": "slide.svg",
     "svg-lanes": "lanes.svg",
+    "mermaid": "mmd",
     "itf": "itf.json",
     "graphml": "graphml",
+    "graphml-steps": "steps.graphml",
     "node-link": "graph.json",
+    "node-link-steps": "steps.json",
     "junit": "junit.xml",
 }
+PIXELS = {"png": "small.png", "png-slide": "slide.small.png"}
+"""These are kept smaller."""
 SHOWN = "skip-iotlb-flush"
 """Of one fault the forms are kept that are large."""
 
@@ -147,9 +153,9 @@ def forms_of(name: str) -> dict[str, str]:
     return FORMS | (LARGE if name == SHOWN else {})
 
 
-def small_png(cex: Cex) -> bytes:
-    """The picture with a sixteenth of its pixels: it is kept, and compared pixel by pixel."""
-    return rasterised(svg(cex), zoom=ZOOM / 4)
+def small(cex: Cex, form: str) -> bytes:
+    """A picture in pixels with a sixteenth of them: it is kept, and compared pixel by pixel."""
+    return rasterised(svg(cex), zoom=ZOOM / 4) if form == "png" else rasterised(svg_slide(cex), width=SLIDE // 4)
 
 
 def remake(names: list[str]) -> None:
@@ -174,7 +180,8 @@ def remake_forms(names: list[str]) -> None:
         for form, ending in forms_of(name).items():
             (GOLDEN / f"{name}.{ending}").write_bytes(render(FAULTS[name].kept, form))
         if name == SHOWN:
-            (GOLDEN / f"{name}.small.png").write_bytes(small_png(FAULTS[name].kept))
+            for form, ending in PIXELS.items():
+                (GOLDEN / f"{name}.{ending}").write_bytes(small(FAULTS[name].kept, form))
 
 
 if __name__ == "__main__":

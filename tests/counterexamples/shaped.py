@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from tdpcheck.counterexamples import schema
-from tdpcheck.counterexamples.schema import Actor, Cause, Cex, Change, Confidence, NearMiss, Repair, Signature, Turn, load, write
+from tdpcheck.counterexamples.schema import Actor, Cause, Cex, Change, Confidence, Missing, NearMiss, Repair, Signature, Turn, load, write
 
 ODD = 'a"\\}]; </script><script>alert(1)</script> | `x` {{ 7*7 }} @who #1 \x07\x1b\u2028 -> & <b>'
 
@@ -18,7 +18,9 @@ def checked(cex: Cex) -> Cex:
 def plain(cex: Cex) -> Cex:
     """A run of which nobody has asked what it comes from."""
     steps = tuple(replace(s, mark="") for s in cex.steps)
-    unasked = replace(cex, steps=steps, causes=(), near_miss=None, searched="", repairs=(), assumptions=(), needs=(), signature=None)
+    unasked = replace(
+        cex, steps=steps, causes=(), missing=None, near_miss=None, searched="", repairs=(), assumptions=(), needs=(), signature=None
+    )
     return checked(replace(unasked, confidence=Confidence()))
 
 
@@ -36,6 +38,7 @@ def told(cex: Cex) -> Cex:
             cex,
             steps=steps,
             causes=tuple(Cause(n, last, "the first comes before the last", near) for n in marks if n < last),
+            missing=Missing(first, last, "a flush", "a flush is missing between the first and the last") if first < last else None,
             near_miss=NearMiss(missed, last - 1, 1, "had the last come first, it would hold"),
             searched="orders of three steps were not tried",
             repairs=(Repair("wait", "wait before the last step", "kvm_main.c:14", "HoldsUpTo 20", "-\told();\n+\tnew();\n"),),
@@ -81,5 +84,6 @@ def odd(cex: Cex) -> Cex:
             violation=tuple(replace(i, sentence=ODD) for i in cex.violation),
             sources=tuple(replace(x, text=ODD) for x in cex.sources),
             absent=(ODD,),
+            missing=Missing(1, cex.depth, ODD, ODD) if cex.depth > 1 else None,
         )
     )

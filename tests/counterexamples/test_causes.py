@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import pytest
 
@@ -17,8 +18,9 @@ from tdpcheck.core.trace import run
 from tdpcheck.core.verdict import Violated
 from tdpcheck.counterexamples.causes import find
 from tdpcheck.counterexamples.document import from_verdict, to_trace
+from tdpcheck.counterexamples.scene import Scene, scenes
 from tdpcheck.counterexamples.schedule import Scheduler
-from tdpcheck.counterexamples.schema import Cex, Turn, write
+from tdpcheck.counterexamples.schema import Cex, Instance, Turn, write
 from tdpcheck.kernelc.patch import parse_change
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import Model
@@ -226,6 +228,112 @@ def test_no_nearer_order_of_the_same_steps_satisfies_the_property(case: Case) ->
         if good:
             assert near is not None
             assert (near.swaps, near.inserted) <= (inversions(order), 0)
+
+
+def test_no_fewer_steps_in_between_would_do(case: Case) -> None:
+    """Where the order stays, every way of putting in fewer steps of the threads that act is tried here, one by one."""
+    near = case.cex.near_miss
+    if near is None or near.swaps or near.inserted > 4:
+        return
+    actors = [a.name for a in case.cex.actors if a.kind == "thread"]
+    acting = {actors.index(s.actor) for s in case.cex.steps if s.actor in actors}
+    software = case.model.software.actions
+    sizes = {a.name: [range(case.evaluator.geometry.size(p.kind)) for p in a.params[1:]] for a in software}
+    moves = [(a, (t, *rest)) for a in software for t in acting for rest in product(*sizes[a.name])]
+    done = {x.index for x in case.model.software.locations if x.at.text == "done"}
+    ends = [case.evaluator.layout.position[f"pc[{t}]"] for t in range(len(actors))]
+
+    def saved(state: State, at: int, left: int) -> bool:
+        """Whether the run can be gone on with so, with at most `left` more steps put in."""
+        if not case.evaluator.holds(case.prop.holds, state):
+            return False
+        rest = case.cex.steps[at:]
+        if all(s.actor in actors and state[ends[actors.index(s.actor)]] in done for s in rest):
+            return True
+        if rest and case.evaluator.enabled(*case.moves[at], state) and saved(case.evaluator.after(*case.moves[at], state), at + 1, left):
+            return True
+        later = {case.model.system.action(s.action).source[0] for s in rest if s.sources}
+        more = (m for m in moves if left and m[0].source[0] not in later and case.evaluator.enabled(*m, state))
+        return any(saved(case.evaluator.after(*m, state), at, left - 1) for m in more)
+
+    assert not saved(case.trace.initial, 0, near.inserted - 1)
+
+
+def flushed(case: Case, state: State) -> State:
+    """The state without what the violation says is cached, or owed; done here cell by cell."""
+    gone: set[str] = set()
+    for found in case.cex.violation:
+        at = found.at
+        match case.prop.name:
+            case "no_stale_io_mapping" if "gfn" in at:
+                gone |= {f"iotlb_valid[{at['iommu']},{at['gfn']}]", f"psc_valid[{at['iommu']},0]"}
+            case "no_stale_io_mapping":
+                gone |= {f"psc_valid[{at['iommu']},{at['region']}]"}
+            case "flush_before_release":
+                gone |= {c.name for c in case.evaluator.layout.cells if c.var.name.startswith("owes_") and c.index[0] == at["thread"]}
+            case _:
+                pass
+    return tuple(0 if c.name in gone else value for c, value in zip(case.evaluator.layout.cells, state, strict=True))
+
+
+def kept_by_a_flush(case: Case, place: int) -> bool:
+    """Whether the run's own steps keep the property if all is flushed after so many of them; the machine may find nothing to do."""
+    state = case.trace.initial
+    for number, (step, move) in enumerate(zip(case.cex.steps, case.moves, strict=True), 1):
+        if case.evaluator.enabled(*move, state):
+            state = case.evaluator.after(*move, state)
+        elif step.sources:
+            return False
+        state = flushed(case, state) if number == place else state
+        if not case.evaluator.holds(case.prop.holds, state):
+            return False
+    return True
+
+
+def test_a_flush_where_one_is_missing_keeps_the_property(case: Case) -> None:
+    """Anywhere within the window, and not after it; what is told as missing is what a maintainer would put in."""
+    gap = case.cex.missing
+    if gap is None:
+        return
+    window = range(gap.after, gap.before)
+
+    assert [True] * len(window) == [kept_by_a_flush(case, n) for n in window]
+    assert not any(kept_by_a_flush(case, n) for n in range(gap.before, case.cex.depth))
+    # Earlier it would be none: what it drops could be cached again, or is not owed yet.
+    due = [any(is_due(found, scene) for found in case.cex.violation) for scene in scenes(case.cex)]
+    assert [False] * gap.after + [True] * (len(due) - gap.after) == due
+
+
+def is_due(found: Instance, scene: Scene) -> bool:
+    """Whether a flush of what the violation is about is due: the table leads there no more, or a thread owes it."""
+    at = {name: int(value) for name, value in found.at.items() if not isinstance(value, str)}
+    if "thread" in at:
+        return bool(scene.owed(at["thread"]) or scene.owed_tables(at["thread"]))
+    if "gfn" in at:
+        return scene.walk(scene.number("domain_root", at["iommu"]), at["gfn"]) != at["frame"]
+    return scene.word("pt_state", at["table"]) != "linked"
+
+
+def test_a_flush_is_missing_where_one_was_taken_out() -> None:
+    """And nowhere else: a check that is gone, or an order, is not called a missing flush."""
+    assert {"skip-iotlb-flush", "skip-table-flush", "yield-unflushed"} == {name for name, f in FAULTS.items() if f.kept.missing is not None}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fault-without-retry", "host-unmap-without-notifier"])
+def test_where_the_table_still_leads_to_the_frame_no_flush_is_missing(name: str) -> None:
+    """The next walk would cache it again: to flush would be no repair."""
+    assert of_museum(name).cex.missing is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["yield-without-flush", "invalidation-not-awaited", "flush-after-unlock"])
+def test_known_bugs_that_lack_a_flush_are_told_so(name: str) -> None:
+    """The order of two steps explains none of them by itself."""
+    case = of_museum(name)
+
+    assert case.cex.missing is not None
+    test_a_flush_where_one_is_missing_keeps_the_property(case)
 
 
 def test_what_it_needs_is_among_what_is_assumed(case: Case) -> None:

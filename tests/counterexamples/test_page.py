@@ -272,6 +272,21 @@ def test_a_browser_that_keeps_its_clipboard_closed_copies_the_old_way(browser: B
         assert "copy-mail" == page.evaluate("document.activeElement.id")
 
 
+@pytest.mark.parametrize("width", [1400, 1000, 420])
+@pytest.mark.parametrize("name", ["kept", "skip-table-flush", "never-retry", "long"])
+def test_no_lane_is_cut_off(name: str, width: int, browser: Browser, pages: Path) -> None:
+    """The step that breaks the property stands in the last lane as often as not; two or three lanes fit a telephone."""
+    with opened(browser, pages / f"{name}.html", width=width) as seen:
+        wide = seen.page.evaluate(
+            """() => { const box = document.querySelector('.interleaving .scroll');
+                const cut = [...box.querySelectorAll('.act span, .missing td[colspan]')].filter(
+                    (e) => e.checkVisibility() && (e.scrollWidth > e.clientWidth + 1 || e.getBoundingClientRect().right > innerWidth));
+                return [box.scrollWidth - box.clientWidth, cut.length]; }"""
+        )
+
+        assert [0, 0] == wide
+
+
 READ = (
     "No IOTLB invalidation",
     "host unmaps gfn 0, frees A",

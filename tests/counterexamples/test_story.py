@@ -10,6 +10,7 @@ import pytest
 from tdpcheck.counterexamples.schema import Cex, Change, Instance
 from tdpcheck.counterexamples.story import story
 from tdpcheck.tests.counterexamples.planted import FAULTS
+from tdpcheck.tests.counterexamples.test_causes import of_museum
 
 EACH = pytest.mark.parametrize("name", FAULTS)
 
@@ -94,6 +95,16 @@ def test_a_frame_in_new_hands_is_not_called_free() -> None:
     assert "which is free" in story(kept)
     assert "which is free" not in story(taken)
     assert "which now belongs to the host" in story(taken)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fault-without-retry", "nested-invalidation-forgotten"])
+def test_who_maps_a_page_again_is_part_of_the_story(name: str) -> None:
+    """The host takes a frame back that a fault maps again: without the fault nobody understands how the IOMMU came to cache it."""
+    told = story(of_museum(name).cex)
+
+    assert re.search(r"io_fault (resolves the pfn of gfn 0: A \(step \d+\), .*io_fault )?maps gfn 0 -> A in the table \(step \d+\)", told)
+    assert "The table still maps" not in told
 
 
 def test_a_read_only_translation_lets_a_device_read_alone() -> None:

@@ -127,7 +127,7 @@ def test_every_property_has_witnesses_and_an_unknown_one_says_its_sentence() -> 
         ("flush_before_release", {"owes_io[1,2]": True}, "fault owes the IOMMUs a flush of gfn 2"),
         ("flush_before_release", {"owes_io_huge[0,1]": True}, "notifier owes the IOMMUs a flush of gfn 2-3"),
         ("flush_before_release", {"owes_cpu_pt[0]": True}, "notifier owes the vCPUs a flush of a table page"),
-        ("reject_noncoherent_dma", {"coherent[0]": False}, "device 0, which may not snoop, is attached"),
+        ("reject_noncoherent_dma", {"coherent[0]": False}, "device 0, whose DMA is non-coherent, is attached"),
         ("root_liveness", {"root_exported[0]": True, "root_ref_export[0]": False}, "without the export's reference"),
         ("root_liveness", {"dead_install": True, "root_exported[0]": True, "root_ref_export[0]": True}, "installed in an invalid root"),
     ],
