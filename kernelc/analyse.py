@@ -105,15 +105,16 @@ def fold_constants(graph: Graph) -> None:
     reads = Reads(graph)
     for number in list(known):
         node = graph.nodes[number]
-        for way, (target, facts) in enumerate(list(_flow(node, known[number], reads))):
+        ways = list(_flow(node, known[number], reads))
+        for way, (target, facts) in enumerate(ways):
             led = _lead(graph, target, facts, reads)
             if led == target:
                 continue
             if isinstance(node, Op):
                 node.targets = tuple(led if i == way else node.after(i) for i in range(len(node.effects)))
-            elif isinstance(node, Branch) and target == node.other and target != node.next:
+            elif isinstance(node, Branch) and way == 1:  # by its place: both ways may lead to one node
                 node.other = led
-            elif not isinstance(node, Branch) or target == node.next:
+            else:
                 node.next = led
     _write_back(graph, _constants(graph))
 

@@ -360,7 +360,7 @@ def apply(patch: Patch, files: Mapping[str, str]) -> Applied:
     Args:
         patch: the change.
         files: path to content. A path in the patch names the file of that path (with or without `a/`, `b/` or one other leading
-            directory), else the only file whose path ends with it, or with whose path it ends.
+            directory), else the only file whose path ends with it, or the longest path with which it ends.
 
     Returns:
         What is new; `files` itself is left as it is.
@@ -404,7 +404,8 @@ def _target(patch: Patch, change: FileChange, files: Mapping[str, str]) -> str:
         if candidate in files:
             return candidate
     for candidate in _candidates(written):
-        found = sorted(key for key in files if key.endswith("/" + candidate) or candidate.endswith("/" + key))
+        within = sorted((key for key in files if candidate.endswith("/" + key)), key=len)[-1:]  # of x/f.c and f.c, a/x/f.c is the former
+        found = sorted([*(key for key in files if key.endswith("/" + candidate)), *within])
         if len(found) == 1:
             return found[0]
         if found:

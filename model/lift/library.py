@@ -219,9 +219,14 @@ class _Meanings:
             small = leaf(words.frame(at.term), BLOCK.element(0), TRUE)
             return Effect(value=boolean(FALSE), refs=(types.choose(sp["is_root"], huge, small),))
 
-        def split(t: z3.ExprRef, kvm: Value, huge: Value, role: Value, index: Value) -> Value:
+        def split(t: z3.ExprRef, kvm: Value, huge: Value, role: Value, index: Value) -> Effect:
             slot = words.slot(z3.Extract(words.index_bits - 1, 0, index.term))
-            return leaf(part(huge["block"], slot), BLOCK.element(0), huge["writable"])
+            is_leaf = huge["kind"] == LEAF
+            small = leaf(part(huge["block"], slot), BLOCK.element(0), huge["writable"])
+            return Effect(
+                value=record(spte, **{**small.parts, "kind": z3.If(is_leaf, LEAF, NONE)}),
+                checks=(Check("WARN_ON_ONCE: only a present huge leaf is split", is_leaf),),
+            )
 
         def child(t: z3.ExprRef, address: Value) -> Value:
             pt = words.table(z3.LShR(address.term, PAGE_SHIFT))

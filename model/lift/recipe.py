@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import msgspec
@@ -19,14 +19,18 @@ from ...kernelc.parse import parse
 from ...kernelc.tree import KernelTree
 from .lift import LIFTED, MACROS
 
+Place = tuple[int, int]
+"""A line and a column, from 1."""
+
 
 class Edit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What happens to the `nth` call of `call` in `function`; exactly one of the last three is given.
+    """What happens to the `nth` call of `call` in `function`; exactly one of these is given.
 
     Args:
         argument: the number of the argument, from 1, that `replace` takes the place of.
         assign: the operator that takes the place of the `=` before the call.
-        delete: the statement that consists of the call goes.
+        before: statements of our own that come before the one that the call stands in.
+        delete: the statement that calls, or assigns what the call answers, goes.
     """
 
     function: str
@@ -35,6 +39,7 @@ class Edit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     argument: Annotated[int, msgspec.Meta(ge=1)] | None = None
     replace: str | None = None
     assign: str | None = None
+    before: str | None = None
     delete: bool = False
 
 
@@ -58,9 +63,10 @@ def read_recipe(text: str, where: str) -> Recipe:
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise InputError(f"{where}: {error}. A recipe has {', '.join(Recipe.__struct_fields__)}") from error
     for edit in recipe.edit:
-        said = [edit.argument is not None, edit.assign is not None, edit.delete]
+        said = [edit.argument is not None, edit.assign is not None, edit.before is not None, edit.delete]
         if sum(said) != 1 or (edit.argument is None) != (edit.replace is None):
-            raise InputError(f"{where}: an edit of {edit.call} says `argument` with `replace`, or `assign`, or `delete`: one of them")
+            choice = "`argument` with `replace`, or `assign`, or `before`, or `delete`"
+            raise InputError(f"{where}: an edit of {edit.call} says {choice}: one of them")
     return recipe
 
 
@@ -91,9 +97,14 @@ def _edited(text: str, file: str, edit: Edit, macros: dict[str, str]) -> str:
     places = dict.fromkeys((c.at.line, c.at.column) for c in _calls(function.body) if c.function == edit.call)
     if len(places) < edit.nth:
         raise InputError(f"{edit.function} in {file} calls {edit.call} {len(places)} times; the recipe wants call {edit.nth}")
-    line, column = sorted(places)[edit.nth - 1]
-    start = sum(len(x) for x in text.splitlines(True)[: line - 1]) + column - 1
-    start = text.index(edit.call, start)
+    place = sorted(places)[edit.nth - 1]
+    if edit.before is not None:
+        blocks = (node for node in _nodes(function.body) if isinstance(node, ast.Block))
+        statement = _innermost(place, (s for block in blocks for s in block.statements))
+        assert statement is not None  # a call stands in a statement of the function's body
+        start = _offset(text, statement)
+        return f"{text[:start]}{edit.before} {text[start:]}"
+    start = text.index(edit.call, _offset(text, place))
     opening = text.index("(", start)
     commas, closing = _span(text, opening)
     if edit.argument is not None:
@@ -106,7 +117,21 @@ def _edited(text: str, file: str, edit: Edit, macros: dict[str, str]) -> str:
         if not before.endswith("="):
             raise InputError(f"call {edit.nth} of {edit.call} in {edit.function} is assigned to nothing")
         return f"{before[:-1].rstrip()} {edit.assign} {text[start:]}"
-    return f"{text[:start]}{text[text.index(';', closing) :]}"
+    statement = _innermost(place, (node for node in _nodes(function.body) if isinstance(node, ast.Evaluate)))
+    if statement is None:
+        raise InputError(f"call {edit.nth} of {edit.call} in {edit.function} is no statement, but a part of one that stays")
+    return f"{text[: _offset(text, statement)]}{text[text.index(';', closing) :]}"
+
+
+def _offset(text: str, place: Place) -> int:
+    line, column = place
+    return sum(len(x) for x in text.splitlines(True)[: line - 1]) + column - 1
+
+
+def _innermost(place: Place, statements: Iterable[ast.Stmt]) -> Place | None:
+    """Where the innermost of `statements` begins that has the call at `place` in it."""
+    found = [s.at for s in statements if any((c.at.line, c.at.column) == place for c in _calls(s))]
+    return (found[-1].line, found[-1].column) if found else None
 
 
 def _span(text: str, opening: int) -> tuple[list[int], int]:
@@ -127,10 +152,14 @@ def _span(text: str, opening: int) -> tuple[list[int], int]:
 
 
 def _calls(node: object) -> Iterator[ast.Call]:
-    if isinstance(node, ast.Call):
-        yield node
+    return (found for found in _nodes(node) if isinstance(found, ast.Call))
+
+
+def _nodes(node: object) -> Iterator[object]:
+    """A node and all below it, outer ones first."""
+    yield node
     for name in getattr(type(node), "__dataclass_fields__", {}):
         value = getattr(node, name)
         for child in value if isinstance(value, tuple) else (value,):
             if hasattr(child, "at"):
-                yield from _calls(child)
+                yield from _nodes(child)

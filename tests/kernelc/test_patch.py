@@ -278,6 +278,14 @@ def test_an_unknown_or_ambiguous_file_is_refused() -> None:
     assert "expected one of x/f.c" in refused(diff(OLD, NEW), {"x/f.c": OLD, "g.c": OLD})
 
 
+def test_of_a_file_and_its_namesake_further_down_the_path_decides() -> None:
+    """`git diff` in the root of this project writes model/kernel/linux-6.1/tdp_mmu.c, and there is a tdp_mmu.c, too."""
+    (patch,) = parse_change(diff(OLD, NEW, "model/kernel/x/f.c"), "c.patch")
+
+    assert {"x/f.c": NEW} == apply(patch, {"f.c": OLD, "x/f.c": OLD}).files
+    assert "f.c could be f.c, y/x/f.c" in refused(diff(OLD, NEW, "x/f.c"), {"f.c": OLD, "y/x/f.c": OLD})
+
+
 def test_a_created_file_must_not_exist_and_a_deleted_one_must_end_empty() -> None:
     """Otherwise the patch is for another state of the files."""
     created = "--- /dev/null\n+++ b/dir/f.c\n@@ -0,0 +1 @@\n+one\n"

@@ -2,12 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from tdpcheck.core.errors import InputError
-from tdpcheck.model.lift.recipe import read_recipe
+from tdpcheck.kernelc.tree import open_tree
+from tdpcheck.model.lift.lift import LIFTED, MACROS
+from tdpcheck.model.lift.recipe import cook, read_recipe
 
 HEAD = 'file = "a.c"\nscenario = "s"\nproperty = "p"\n[[edit]]\nfunction = "f"\ncall = "g"\n'
+
+
+SOURCE = """int f(int n)
+{
+	int m = 0;
+
+	for (m = 0; m < n; m++)
+		n = g(m, h(n));
+	if (g(n, 1))
+		return 1;
+	g(2, 2);
+	return 0;
+}
+"""
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Callable[[str], str]:
+    """What an edit makes of `SOURCE`, as it is found in a tree."""
+    for name in (*LIFTED, *MACROS, "Makefile"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 0\n" if name == "Makefile" else "")
+    (tmp_path / LIFTED[2]).write_text(SOURCE)
+    head = HEAD.replace("a.c", LIFTED[2])
+    return lambda edit: cook(read_recipe(head + edit, "recipe.toml"), open_tree(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("edit", "old", "new"),
+    [
+        ("argument = 2\nreplace = '0'\n", "g(m, h(n));", "g(m, 0);"),
+        ('assign = "|="\n', "n = g(m", "n |= g(m"),
+        ("delete = true\n", "n = g(m, h(n));", ";"),
+        ('before = "n = 0;"\n', "for (m = 0", "n = 0; for (m = 0"),
+        ('nth = 2\nbefore = "n = 0;"\n', "if (g(", "n = 0; if (g("),
+        ("nth = 3\ndelete = true\n", "\tg(2, 2);", "\t;"),
+    ],
+)
+def test_an_edit_changes_what_it_names_and_nothing_else(edited: Callable[[str], str], edit: str, old: str, new: str) -> None:
+    """Statements are found by reading C, not by looking for lines."""
+    assert 1 == SOURCE.count(old)
+    assert SOURCE.replace(old, new) == edited(edit)
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        ("nth = 2\ndelete = true\n", "call 2 of g in f is no statement, but a part of one that stays"),
+        ('nth = 2\nassign = "|="\n', "call 2 of g in f is assigned to nothing"),
+        ("nth = 4\ndelete = true\n", "calls g 3 times; the recipe wants call 4"),
+        ("argument = 3\nreplace = '0'\n", "g in f has 2 arguments; the recipe wants number 3"),
+    ],
+)
+def test_an_edit_that_does_not_fit_says_why(edited: Callable[[str], str], edit: str, said: str) -> None:
+    """The tree may be of another version than the recipe."""
+    with pytest.raises(InputError, match=said):
+        edited(edit)
 
 
 @pytest.mark.parametrize("edit", ["", "argument = 1\n", 'assign = "|="\ndelete = true\n', 'replace = "0"\n'])
