@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from ..core.system import Lemma, Property, TransitionSystem
@@ -34,6 +34,7 @@ def needed(
     lemmas: Sequence[Lemma],
     uses: Uses,
     *,
+    without: Collection[str] = (),
     patience: float = 2.0,
     progress: Callable[[str], None] | None = None,
 ) -> Needed:
@@ -41,6 +42,7 @@ def needed(
 
     Args:
         uses: the instances that prove the whole argument.
+        without: names of parts that are left out of it.
         patience: seconds for a question that E-matching leaves open. Time that is up counts as missing, so nothing is left out by chance.
     """
     kept, missed, uses = list(lemmas), dict[str, Broken](), dict(uses)
@@ -51,7 +53,7 @@ def needed(
             if progress is not None:
                 progress(f"without {lemma.name}")
             rest = [x for x in kept if x is not lemma]
-            found = _without(Theory(system, properties, rest), uses, patience)
+            found = _without(Theory(system, properties, rest, without), uses, patience)
             if isinstance(found, Broken):
                 missed[lemma.name] = found
             else:

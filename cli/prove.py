@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
 
@@ -12,7 +13,10 @@ import msgspec
 
 from ..checker.houdini import Weakened, houdini
 from ..checker.instantiated import instantiated, instantiated_statement, recorded
+from ..checker.lemmas import Broken
+from ..checker.needed import needed
 from ..checker.recheck import Rechecked, recheck
+from ..checker.theory import Theory
 from ..core.errors import InputError
 from ..core.system import Property
 from ..model.parametric import Parametric, parametric
@@ -46,6 +50,7 @@ class ProofTold(msgspec.Struct, frozen=True):
         searched: how many steps needed a search for instances; the others had recorded ones that suffice.
         broken: the pairs of step and lemma that did not go through while every lemma was supposed.
         dropped: the parts of lemmas that were left out therefore; proved is what the rest proves.
+        missed: with `--minimal`, by lemma, a pair of step and lemma that does not go through without it.
     """
 
     schema: int
@@ -64,6 +69,7 @@ class ProofTold(msgspec.Struct, frozen=True):
     solvers: tuple[Solver, ...] = ()
     broken: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
+    missed: dict[str, str] = {}
 
 
 @click.command()
@@ -72,6 +78,7 @@ class ProofTold(msgspec.Struct, frozen=True):
 @click.option("--change", metavar="FILE", help="With this patch applied to the kernel C.")
 @click.option("--out", metavar="FILE", help="Write the certificate there, also an unfinished one.")
 @click.option("--from", "known", metavar="FILE", help="Use the instances that this certificate names, as far as they suffice.")
+@click.option("--minimal", is_flag=True, help="Leave out what nothing needs, and say of each lemma that is left what misses it.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes that search.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), default=1800.0, show_default=True, help="Seconds for the search.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -83,6 +90,7 @@ def prove(
     change: str | None,
     out: str | None,
     known: str | None,
+    minimal: bool,
     jobs: int,
     timeout: float,
     as_json: bool,
@@ -109,6 +117,12 @@ def prove(
         model = parametric(asked, code_for(asked, None, patched[-1].files))
         lemmas = argument(model, *properties)
         found = houdini(model.system, properties, lemmas, known=before, timeout=timeout, jobs=jobs, progress=progress.working)
+        smallest = None
+        if minimal and found.checked.holds:
+            left = [lemma for lemma in lemmas if any(part.lemma == lemma.name for part in found.theory.parts)]
+            smallest = needed(model.system, properties, left, found.checked.uses, without=found.dropped, progress=progress.working)
+            found.checked.uses = smallest.uses
+            found = replace(found, theory=Theory(model.system, properties, smallest.lemmas, found.dropped))
         text, answer = instantiated(found.theory, found.checked.uses, known_only=True, scenario=asked.name), None
         if out is not None:
             Path(out).write_text(text, encoding="utf-8")
@@ -116,7 +130,13 @@ def prove(
             progress.working("checking the certificate")
             answer = recheck(text, timeout=600, of=instantiated_statement(model.system, properties))
     told = _told(properties, asked.name, change, found, answer, text)
-    click.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode() if as_json else _text(told, model, found, out))
+    if smallest is not None:
+        told = msgspec.structs.replace(told, missed={name: f"{b.step}: {b.lemma}" for name, b in smallest.missed.items()})
+    click.echo(
+        msgspec.json.format(msgspec.json.encode(told), indent=2).decode()
+        if as_json
+        else _text(told, model, found, out, {} if smallest is None else smallest.missed)
+    )
     context.exit(0 if told.verdict == "Proved" else NOT_PROVED)
 
 
@@ -162,7 +182,7 @@ def _told(
     )
 
 
-def _text(told: ProofTold, model: Parametric, found: Weakened, out: str | None) -> str:
+def _text(told: ProofTold, model: Parametric, found: Weakened, out: str | None, missed: Mapping[str, Broken]) -> str:
     roles = ", ".join(thread.role for thread in model.scenario.thread)
     lines = [f"scenario {told.scenario}   change {told.change or 'none'}"]
     lines += [f"  {name}: {told.verdict} ({told.sizes})" for name in told.properties]
@@ -176,6 +196,7 @@ def _text(told: ProofTold, model: Parametric, found: Weakened, out: str | None) 
         lines.append(f"Certificate {told.certificate}{f' in {out}' if out else ''}: accepted by {said}.")
         if told.dropped:
             lines.append(fill(f"Left out, since some step does not keep it and nothing needs it: {', '.join(told.dropped)}.", _WIDTH))
+        lines += [f"  {name}: without it, {b.lemma} is not kept by {step_text(b, model)}" for name, b in missed.items()]
     else:
         lines.append(f"Not proved: {told.reason}.")
         if out:

@@ -57,6 +57,16 @@ def test_a_change_that_is_right_is_proved_from_the_instances_of_the_kernel_witho
     assert 0 < told["searched"] < told["steps"]
 
 
+@pytest.mark.slow
+def test_a_minimal_argument_says_of_each_lemma_what_misses_it(call: Call) -> None:
+    """With the step and its line."""
+    result = call(*QUICK, "--minimal")
+
+    assert 0 == result.exit_code, result.output
+    assert "4 lemmas, kept by all" in result.stdout
+    assert "joining_is_coherent: without it, reject_noncoherent_dma is not kept by share, " in result.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
