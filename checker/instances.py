@@ -81,11 +81,14 @@ class Instantiated:
     """The questions of one certificate.
 
     Raises:
-        InputError: a clause has a quantifier inside, or two clauses give a variable's name to different sorts.
+        InputError: a clause has a quantifier inside, or two clauses give a variable's name to different sorts, or a subterm has a name.
     """
 
     def __init__(self, found: Certificate) -> None:
         self._found = found
+        if found.shared:
+            # What a clause speaks of is read off it; a name would hide it.
+            raise InputError(f"the certificate: {next(iter(found.shared))} names a subterm, which an instantiated certificate may not do")
         self.named = {name: _named(made) for name, made in found.some.items()}
         self.axioms = [_universal(found.made[name]) for name in found.axioms]
         self.init = [_universal(found.made[name]) for name in found.init]
@@ -132,7 +135,7 @@ class Instantiated:
         found = self._found
         yield from self.declarations()
         steps = found.steps.values()
-        wanted = {name for step in steps for name in (step.guard, *step.following.values())} | found.shared.keys()
+        wanted = {name for step in steps for name in (step.guard, *step.following.values())}
         yield from (made.text for name, made in found.made.items() if name in wanted)
         yield from (f"(declare-fun {x} () {sort})" for x, sort in self._constants.items())
         yield from (clause.macro for clause in (*self.axioms, *self.init, *self._meanings, *self.lemmas.values()))

@@ -141,6 +141,18 @@ def test_a_quantifier_without_a_name_is_refused() -> None:
         check_certificate(text.replace(line, line.replace(body, f"(and true {body})")))
 
 
+def test_a_subterm_with_a_name_is_refused() -> None:
+    """It could hide what a step changes, so that the clause is never asked about."""
+    system, _, _ = EXAMPLES["table_cache"]
+    text = certificate("table_cache")
+    line = lemma_lines(text)[0]
+    hidden = "(define-fun $1 () Bool (forall ((x Page)) (used x)))"
+
+    with pytest.raises(InputError, match="names a subterm"):
+        check_certificate(text.replace(line, f"{hidden}\n(define-fun |lemma hidden/1| () Bool $1)\n{line}"))
+    assert "used" in system.by_name
+
+
 def test_a_recorded_proof_serves_again_after_a_change() -> None:
     """Of another system, only what it has; and the steps that need a new search are found."""
     system, prop, lemmas = EXAMPLES["table_cache"]
