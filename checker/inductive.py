@@ -65,7 +65,7 @@ def check_inductive(
         OutOfTime: the `timeout`, in seconds, is up.
     """
     proposed = [*clauses, *existing(cone(grounded, [bad(grounded, prop), *clauses]))]
-    check = _Check(circuit(grounded, prop, proposed), Clock(timeout))
+    check = _Check(circuit(grounded, prop, [*proposed, *promised(grounded, prop)]), len(proposed), Clock(timeout))
     found = [Failure(kind, proposed[i], step, state) for i in range(len(proposed)) for kind, step, state in check.failures(i)]
     state = check.bad_state()
     return tuple(found) if state is None else (*found, Failure("safety", None, state=state))
@@ -91,13 +91,14 @@ def essential(grounded: GroundSystem, prop: Property, clauses: Sequence[z3.BoolR
     That each cell has a value that exists is among them where it is needed, said or not.
     """
     offered = [*clauses, *existing(cone(grounded, [bad(grounded, prop), *clauses]))]
-    made = circuit(grounded, prop, offered)
-    later = made.aig.replace(made.after, made.also)
-    cnf = Clauses(made.aig, [*(latch.node for latch in made.latches), *made.inputs], [*made.also, *later, made.bad])
-    now = {cnf.literal(x): i for i, x in reversed(list(enumerate(made.also)))}
+    made = circuit(grounded, prop, [*offered, *promised(grounded, prop)])
+    known, wanted = made.also[: len(offered)], made.also[len(offered) :]
+    later = made.aig.replace(made.after, known)
+    cnf = Clauses(made.aig, [*(latch.node for latch in made.latches), *made.inputs], [*made.also, *later])
+    now = {cnf.literal(x): i for i, x in reversed(list(enumerate(known)))}
     sat = Sat(SOLVER, [*cnf.clauses, *made.waiting], clock)
     chosen: dict[int, None] = {}
-    todo = [cnf.literal(made.bad)]
+    todo = [-cnf.literal(x) for x in wanted]
     while todo:
         goal = todo.pop()
         likely = [x for x, i in now.items() if i in chosen]
@@ -114,6 +115,11 @@ def existing(grounded: GroundSystem) -> list[z3.BoolRef]:
     return [part for part in conjuncts(grounded.in_range) if not z3.is_true(part)]
 
 
+def promised(grounded: GroundSystem, prop: Property) -> list[z3.BoolRef]:
+    """What `prop` says, conjunct by conjunct: whether one of hundreds is broken is hard to say, of each it is easy."""
+    return [part for part in conjuncts(grounded.formula(prop.holds)) if not z3.is_true(part)]
+
+
 def grounded_lemmas(grounded: GroundSystem, lemmas: Iterable[Lemma]) -> list[z3.BoolRef]:
     """Lemmas at the size of `grounded`, conjunction by conjunction: small formulas are small questions."""
     parts = {part.get_id(): part for lemma in lemmas for part in conjuncts(grounded.formula(lemma.holds))}
@@ -121,15 +127,16 @@ def grounded_lemmas(grounded: GroundSystem, lemmas: Iterable[Lemma]) -> list[z3.
 
 
 class _Check:
-    """The formulas `also` of a circuit, before and after a step."""
+    """The formulas `also` of a circuit before and after a step: so many of them proposed, the others promised."""
 
-    def __init__(self, made: Circuit, clock: Clock) -> None:
+    def __init__(self, made: Circuit, proposed: int, clock: Clock) -> None:
         self._made = made
         self._clock = clock
-        self._later = made.aig.replace(made.after, made.also)
+        self._later = made.aig.replace(made.after, made.also[:proposed])
         leaves = [*(latch.node for latch in made.latches), *made.inputs]
-        self._cnf = Clauses(made.aig, leaves, [*made.also, *self._later, made.bad])
-        self._now = [self._cnf.literal(x) for x in made.also]
+        self._cnf = Clauses(made.aig, leaves, [*made.also, *self._later])
+        self._now = [self._cnf.literal(x) for x in made.also[:proposed]]
+        self._promised = [self._cnf.literal(x) for x in made.also[proposed:]]
         self._then = [self._cnf.literal(x) for x in self._later]
         self._first = Sat(SOLVER, [*self._cnf.clauses, *([x] for x in made.resets)], clock)
         self._step = Sat(SOLVER, [*self._cnf.clauses, *made.waiting, *([x] for x in self._now)], clock)
@@ -147,7 +154,7 @@ class _Check:
 
     def bad_state(self) -> tuple[tuple[str, int], ...] | None:
         """A bad state in which all the formulas hold."""
-        return self._state(self._step.model()) if self._step.ask([self._cnf.literal(self._made.bad)]) else None
+        return next((self._state(self._step.model()) for part in self._promised if self._step.ask([-part])), None)
 
     def _state(self, model: Sequence[int]) -> tuple[tuple[str, int], ...]:
         values: dict[str, int] = {}

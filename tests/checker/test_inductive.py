@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import z3
 
+from tdpcheck.bench import shared_table
 from tdpcheck.checker.circuit import circuit
 from tdpcheck.checker.explore import reachable
 from tdpcheck.checker.inductive import Failure, check_inductive, essential, grounded_lemmas, keep_inductive, proved
@@ -179,3 +180,13 @@ def test_a_reachable_violation_has_no_invariant() -> None:
 
     for clauses in ([], [z3.Not(flag())], [flag()], [z3.BoolVal(False)]):
         assert check_inductive(grounded, prop, clauses)
+
+
+@pytest.mark.slow
+def test_a_promise_of_many_parts_is_asked_part_by_part() -> None:
+    """Whether the 18 lemmas exclude every bad state of 8 pages and 4 devices was not answered in minutes while it was one question."""
+    table = ground(shared_table.system, shared_table.geometry(8, 4, 1))
+    lemmas = grounded_lemmas(table, shared_table.SAFE.lemmas)
+
+    assert () == check_inductive(table, shared_table.SAFE, lemmas, timeout=60)
+    assert {"safety"} == {failure.kind for failure in check_inductive(table, shared_table.SAFE, [], timeout=60)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 import pytest
 import z3
@@ -11,7 +10,7 @@ import z3
 from tdpcheck.checker.bmc import bmc
 from tdpcheck.checker.explore import Surveyed, survey
 from tdpcheck.core.verdict import Violated
-from tdpcheck.kernelc.tree import KernelTree, open_tree
+from tdpcheck.kernelc.tree import KernelTree
 from tdpcheck.model.lift.lift import lifted_code
 from tdpcheck.model.lift.recipe import cook, read_recipe
 from tdpcheck.model.machine.sorts import g, region_of, root, slot_of, t
@@ -19,6 +18,8 @@ from tdpcheck.model.machine.tables import LEAF, TABLE, pmd_kind, pmd_pt, pte_kin
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import Model, build
 from tdpcheck.properties.kernel_assertions import kernel_assertions
+
+from .tiers import violated
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
@@ -35,7 +36,7 @@ VISIBLE = {
     "linux-6.1-lift-eager-split": {"split": "try_cmpxchg64 sp->spt[]= __tdp_mmu_alloc_sp_for_split tdp_mmu_free_sp"},
     "linux-6.1-lift-collapse-vs-fault": {
         "collapse": "try_cmpxchg64 xchg list_del call_rcu WRITE_ONCE qi_submit_iotlb qi_wait",
-        "fault": "try_cmpxchg64 tdp_mmu_alloc_sp make_spte",
+        "fault": "try_cmpxchg64 tdp_mmu_alloc_sp make_spte list_del xchg call_rcu",
     },
     "linux-6.1-lift-notifier-vs-fault": {
         "notifier": "need_resched xchg qi_submit_iotlb_domain qi_wait host_unmap_and_free mmu_invalidate_in_progress_sub",
@@ -43,11 +44,6 @@ VISIBLE = {
     },
 }
 """Operations that some step of each thread must execute in some run."""
-
-
-@pytest.fixture(scope="session")
-def tree(kernel_tree: Path) -> KernelTree:
-    return open_tree(kernel_tree)
 
 
 @cache
@@ -109,3 +105,12 @@ def test_an_exclusive_helper_under_the_shared_lock_fails_lockdep(tree: KernelTre
     assert isinstance(verdict, Violated)
     assert 1 == verdict.trace.depth
     assert any("lockdep_assert_held_write" in label for label in made.software.assertions)
+
+
+def test_only_what_is_a_huge_leaf_can_be_split(tree: KernelTree) -> None:
+    """The kernel warns and makes nothing of an empty entry; a meaning that made leaves of it hid a table that stays empty."""
+    edit = 'function = "tdp_mmu_split_huge_page"\ncall = "make_huge_page_split_spte"\nargument = 2\nreplace = "0"\n'
+    recipe = read_recipe(HELPER.partition("[[edit]]")[0] + "[[edit]]\n" + edit, "nothing to split")
+    made = build(shipped_scenarios()[recipe.scenario], lifted_code(tree, {recipe.file: cook(recipe, tree)}))
+
+    assert {"kernel_assertions", "atomic_hugepage_split", "flush_before_release"} == violated(made)

@@ -2,64 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 import pytest
-import z3
 
-from tdpcheck.checker.explore import Surveyed, survey
 from tdpcheck.core.errors import InputError
 from tdpcheck.core.trace import replays
 from tdpcheck.kernelc.patch import apply, parse_change
-from tdpcheck.kernelc.tree import KernelTree, open_tree
-from tdpcheck.model.lift.lift import lifted_code
+from tdpcheck.kernelc.tree import KernelTree
 from tdpcheck.model.lift.recipe import Recipe, cook, difference, read_recipe
-from tdpcheck.model.scenario import shipped_scenarios
-from tdpcheck.model.system import Model, build
 from tdpcheck.museum.loader import shipped_items
-from tdpcheck.properties import PROPERTIES
-from tdpcheck.properties.goals import GOALS
+
+from .tiers import SCENARIOS, lifted, properties_of, visited
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
-SCENARIOS = {name: scenario for name, scenario in shipped_scenarios().items() if scenario.needs_kernel}
 RECIPES = {name: Path(item.folder) / "recipe.toml" for name, item in shipped_items().items() if item.recipe}
 DEPTHS = {"collapse-without-flush": 11, "flush-lost-between-roots": 11, "yield-without-flush": 11}
-
-
-@pytest.fixture(scope="session")
-def tree(kernel_tree: Path) -> KernelTree:
-    return open_tree(kernel_tree)
 
 
 def recipe_of(name: str) -> Recipe:
     return read_recipe(RECIPES[name].read_text(), name)
 
 
-def visited(tree: KernelTree, name: str, overlay: Mapping[str, str] | None = None) -> tuple[Model, Surveyed]:
-    """Every state of a scenario, for all of its properties, goals and ends."""
-    made = build(SCENARIOS[name], lifted_code(tree, overlay))
-    terms = {prop: z3.Not(PROPERTIES[prop].holds) for prop in made.scenario.expect if prop in PROPERTIES}
-    terms |= {f"goal {goal}": GOALS[goal] for goal in made.scenario.goals}
-    terms |= {f"goal {role} ends": made.finished(role) for role in dict.fromkeys(made.roles)}
-    return made, survey(made.system, made.geometry, terms)
-
-
-@cache
-def unpatched(tree: KernelTree, name: str) -> Surveyed:
-    return visited(tree, name)[1]
-
-
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_kernel_as_it_stands_answers_as_the_scenario_says(tree: KernelTree, name: str) -> None:
     """6.1 splits at fault time through a hole, and splits eagerly without one; nothing else is wrong with it here."""
-    seen = unpatched(tree, name)
-    found = {p: "violated" if seen.traces[p] else "holds" for p in SCENARIOS[name].expect if p in PROPERTIES}
+    seen = visited(lifted(tree, name))
+    found = {p: "violated" if seen.traces[p] else "holds" for p in SCENARIOS[name].expect}
 
     assert seen.stats.complete
-    assert {p: e for p, e in SCENARIOS[name].expect.items() if p in PROPERTIES} == found
+    assert dict(SCENARIOS[name].expect) == found
     assert [] == [term for term, trace in seen.traces.items() if term.startswith("goal ") and trace is None]
 
 
@@ -67,13 +40,13 @@ def test_the_kernel_as_it_stands_answers_as_the_scenario_says(tree: KernelTree, 
 def test_a_known_bug_cooked_into_real_source_is_found(tree: KernelTree, name: str) -> None:
     """The recipe's edit is the only difference between code that holds and code that does not."""
     recipe = recipe_of(name)
-    made, seen = visited(tree, recipe.scenario, {recipe.file: cook(recipe, tree)})
-    trace = seen.traces[recipe.property]
+    made = lifted(tree, recipe.scenario, RECIPES[name])
+    trace = visited(made).traces[recipe.property]
 
     assert trace is not None
     assert DEPTHS[name] == trace.depth
-    assert replays(trace, PROPERTIES[recipe.property])
-    assert unpatched(tree, recipe.scenario).traces[recipe.property] is None
+    assert replays(trace, properties_of(made)[recipe.property])
+    assert visited(lifted(tree, recipe.scenario)).traces[recipe.property] is None
     assert made.lifted
 
 
