@@ -113,11 +113,12 @@ class Matcher:
         """The instances from which all of `goals` follow (none if nothing is recorded), or None if no proof was found.
 
         Args:
-            closely: look at what the state holds for the constants of the goals, too, and at witnesses there, but at nothing else.
+            closely: look at what the step and the goals speak of and hold, and at witnesses there, but at no other constants.
         """
         denied = [z3.And(*goal.assumed, z3.Not(goal.holds)) for goal in goals]
         own = list({x.get_id(): x for goal in goals for x in goal.constants}.values())
-        near = [*own, *self._held(own), *self._witnesses(denied)] if closely else self._constants
+        spoken = self._spoken([*step.known, *denied])
+        near = [*own, *self._held(own), *spoken, *self._witnesses(denied)] if closely else self._constants
         seeds = self._seed([*step.acting, *near])
         likely = [*self._likely(step, denied), *self._themselves(goals)]
         said = [*step.known, *(c.clause.closed for c in step.clauses.values()), *seeds, *(i.term for i in likely), z3.Or(denied)]
@@ -193,6 +194,12 @@ class Matcher:
                     instance = Instance(self._clauses[name].whole, tuple(given[x.decl().name()] for x in part.variables))
                     found[instance.key] = instance
         return list(found.values())
+
+    def _spoken(self, terms: Sequence[z3.BoolRef]) -> list[z3.ExprRef]:
+        """The elements of index sorts that some terms speak of."""
+        index_sorts = {sort.name for sort in self._theory.system.sorts if not sort.elements}
+        found = {node.get_id(): node for term in terms for node in subterms(term) if node.sort().name() in index_sorts}
+        return [x for x in found.values() if all(shape(n).operator == z3.Z3_OP_UNINTERPRETED for n in subterms(x))]
 
     def _witnesses(self, terms: Sequence[z3.BoolRef]) -> list[z3.ExprRef]:
         """What there is, if the named quantifiers in some terms hold of what they are applied to."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..core.system import Lemma, Property, TransitionSystem
 from .instances import Uses
-from .instantiated import instantiated
+from .instantiated import InstantiatedWriter, instantiated
 from .lemmas import Broken, Found, Search
 from .questions import open_steps
 from .theory import Theory
@@ -58,7 +58,8 @@ def needed(
                 missed[lemma.name] = found
             else:
                 kept, uses, smaller = rest, found, True
-    return Needed(tuple(kept), {x.name: missed[x.name] for x in kept}, uses)
+    left = InstantiatedWriter(Theory(system, properties, kept, without)).known(uses)
+    return Needed(tuple(kept), {x.name: missed[x.name] for x in kept}, left)
 
 
 def _without(theory: Theory, uses: Uses, patience: float) -> Uses | Broken:
