@@ -244,7 +244,10 @@ class _Relation:
                     names.append(f"bad:{number}")
                     terms.append(z3.Bool(names[-1]) == bad(grounded, prop))
             goal.add(unroller.at(z3.And(terms), step))
-        (clauses,) = z3.Then("simplify", "bit-blast", "tseitin-cnf")(goal)
+        # Z3 orders what it rewrites by when the terms were made, so what else lives in this process would decide what is learned.
+        # In a context of its own the terms are made in the order in which they stand here.
+        fresh = z3.Context()
+        (clauses,) = z3.Then("simplify", "bit-blast", "tseitin-cnf", ctx=fresh)(goal.translate(fresh))
         variables, matrix = _dimacs(clauses.dimacs())
         free = max([*variables.values(), *(abs(literal) for clause in matrix for literal in clause), 0])
         for name in names:

@@ -97,10 +97,10 @@ class Cache:
         """Keep an answer; one that cannot be written is not kept, and nothing else happens."""
         entry = _Entry(
             FORMAT, question, known.record, type(known.verdict).__name__, msgspec.to_builtins(known.verdict), known.asked,
-            known.premise, tuple(sorted(known.fired)), msgspec.to_builtins(known.survey, order="deterministic"),
+            known.premise, tuple(sorted(known.fired)), msgspec.to_builtins(known.survey),
             known.certificate,
         )  # fmt: skip
-        content = msgspec.json.encode(entry, order="deterministic")
+        content = msgspec.json.encode(entry)  # in the order that it has, in which it is told again
         path = self._path(question)
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -89,8 +89,8 @@ def _searched(found: Found, gap: Gap | None) -> str:
     if found.actors > 1 and not found.causes:
         return f"No order of two steps is to blame{'; the missing flush is' if gap is not None else ' by itself'}."
     if found.actors == 1 and found.near is None:
-        tried = f"up to {INSERTED} more steps were tried"
-        return f"This is no race: one actor does it alone, and no other way through its code avoids it ({tried})."
+        tried = f"ways of up to {INSERTED} more steps were tried"
+        return f"This is no race: one actor does it alone, whichever way it takes through its code ({tried})."
     return ""
 
 
@@ -106,7 +106,10 @@ def _step(cex: Cex, number: int) -> str:
 
 def _cause(cex: Cex, before: int, after: int, turns: Sequence[Turn]) -> str:
     first, second = _step(cex, before), _step(cex, after)
-    return f"{_upper(first)} comes before {second}. The other way round {_outcome(cex, turns)}"
+    order = f"{_upper(first)} comes before {second}."
+    if _idle(turns, after):
+        return f"{order} Before step {before} {cex.steps[after - 1].actor} would find nothing to do, and {cex.prop.name} would hold."
+    return f"{order} The other way round {_outcome(cex, turns)}"
 
 
 def _missing(cex: Cex, gap: Gap) -> str:
@@ -117,6 +120,9 @@ def _missing(cex: Cex, gap: Gap) -> str:
 def _near(cex: Cex, turns: Sequence[Turn]) -> str:
     numbers = [t.number for t in turns if t.number]
     turned = [(b, a) for a, b in pairwise(numbers) if a > b]
+    if len(turned) == 1 and _idle(turns, early := turned[0][1]):
+        what = f"it would have found nothing to do, and {cex.prop.name} would hold"
+        return f"Had {_step(cex, early)} come before {_step(cex, turned[0][0])}, {what}."
     if turned:
         had = listed([f"{_step(cex, b)} happened before {_step(cex, a)}" for a, b in turned[:2]])
         return f"Had {had}, {_outcome(cex, turns)}"
@@ -143,14 +149,24 @@ def _outcome(cex: Cex, turns: Sequence[Turn], *, told: str = "") -> str:
         idle = [t.number for t in own if t.manner == "idle"]
         left = [t.number for t in own if t.manner == "left out"]
         more = [t for t in own if t.manner == "inserted"]
-        others = f"{len(more)} other step{'s' if len(more) > 1 else ''}"
         if idle:
             said.append(f"{actor} would find nothing to do in {_numbers(idle)}")
         if left:
-            said.append(f"{actor} would {f'take {others} instead of' if more else 'not come to'} {_numbers(left)}")
+            said.append(f"{actor} would {f'go on with {_new(more)} instead of' if more else 'not come to'} {_numbers(left)}")
         elif more and not told:
-            said.append(f"{actor} would take {others}")
+            said.append(f"{actor} would go on with {_new(more)}")
     return (f"{listed(said)}, and " if said else "") + f"{cex.prop.name} would hold."
+
+
+def _idle(turns: Sequence[Turn], number: int) -> bool:
+    """Whether that is all that a schedule changes but the order: this step finds nothing to do."""
+    return [(t.number, t.manner) for t in turns if t.manner != "same"] == [(number, "idle")]
+
+
+def _new(more: Sequence[Turn]) -> str:
+    """Steps that are not in the run: the first by what it does."""
+    rest = f" and {len(more) - 1} more step{'s' if len(more) > 2 else ''}" if len(more) > 1 else ""
+    return f"'{name_of(more[0])}'{rest}"
 
 
 def _numbers(numbers: Sequence[int]) -> str:

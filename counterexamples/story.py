@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 
 from .scene import Scene, frame_name, gfns, listed, scenes
 from .schema import Cex, Instance, Source
+from .words import broken
 
 Test = Callable[[Scene], bool]
 LOCK, UNLOCK, LEAVE = (re.compile(p) for p in (r"\b(write|read)_lock\b", r"\b(write|read)_unlock\b", r"\brcu_read_unlock\b"))
@@ -104,7 +105,8 @@ def _stale_translation(run: Run, found: Instance, i: int, g: int, f: int, big: i
         (released, f"{'gives frame ' + name + ' back' if freed else 'unmaps ' + gfns([g]) + ' from the host'}"),
     ]
     still = "" if again or zapped is not None or end.walk(root, g) != f else f" The table still maps {gfns([g])} to {name}, too."
-    reach = f"so through {gfns([g])} {_devices(end, i)} can still {_reaches(end, i, g, huge)} {name}{_now(end, f)}"
+    longer = "still " if cached < released else ""
+    reach = f"so through {gfns([g])} {_devices(end, i)} can {longer}{_reaches(end, i, g, huge)} {name}{_now(end, f)}"
     return f"{_chain(run, events)}{still} {_no_flush(run, i, cached, [g])}, {reach}."
 
 
@@ -253,7 +255,7 @@ def _noncoherent(run: Run, found: Instance, d: int) -> str:
         (attached, f"attaches device {d}"),
     ]
     refused = "" if run.end.is_set("refused") else "Nobody is refused: "
-    reach = f", so DMA of device {d} to guest memory may pass the CPU caches by" if run.end.is_set("attached", d) else ""
+    reach = f", so DMA of device {d} to guest memory may bypass the CPU caches" if run.end.is_set("attached", d) else ""
     return f"{_chain(run, events)} {refused or 'Now '}{found.sentence}{reach}."
 
 
@@ -276,7 +278,7 @@ def _assertion(run: Run, found: Instance) -> str:
     name = str(found.at.get("assertion", "an assertion"))
     at = next((s for s in run.cex.steps[number - 1].sources if name.endswith(f" at {s.file}:{s.line}")), None)
     what = f"{at.text}{_place(at)}" if at is not None else name
-    return f"{run.who(number)} comes to {what}, and it is false (step {number}).{_lock(run, number)}"
+    return f"{run.who(number)} comes to {what}, and it {broken(name).rpartition(' ')[2]} (step {number}).{_lock(run, number)}"
 
 
 def _lock(run: Run, number: int) -> str:

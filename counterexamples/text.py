@@ -22,7 +22,7 @@ ROWS = 20
 TOGETHER = re.compile(r"\b(?:gfn|frame|table|device|iommu|vcpu|root|region|step) (?:[A-Z]\b|\d)[\d,-]*(?: -> \w+)?")
 """What no line ends within."""
 LANES = 4
-CAUSES, EDITS = 2, 6
+CAUSES, EDITS = 3, 6
 """At most so many causes and lines of the change are told; the others are in the document."""
 SEQUENCE = "mmu_invalidate_seq"
 """Where it is read decides which invalidations a fault can miss: such a step is never folded."""
@@ -348,12 +348,13 @@ def command(cex: Cex, name: str | None = None) -> str:
 
 def _because(cex: Cex) -> str:
     """Causes, near miss and repairs; what nobody looked for is not mentioned."""
-    lines = [_fill(_one(cause.sentence), "(*) cause: ", "    ") for cause in cex.causes[:CAUSES]]
+    shown = cex.causes[:CAUSES]
+    lines = [_fill(_one(cause.sentence), "(*) cause: ", "    ") for cause in shown]
     if len(cex.causes) > CAUSES:
         lines.append(f"    and {len(cex.causes) - CAUSES} more")
     if cex.missing is not None:
         lines.append(_fill(_one(cex.missing.sentence), "(+) cause: ", "    "))
-    if cex.near_miss is not None and not (cex.causes and _turned(cex.near_miss.steps) == (cex.causes[0].before, cex.causes[0].after)):
+    if cex.near_miss is not None and _turned(cex.near_miss.steps) not in [(c.before, c.after) for c in shown]:
         lines.append(_fill(cex.near_miss.sentence, "Near miss: ", "    "))
     if cex.searched:
         lines.append(_fill(cex.searched))

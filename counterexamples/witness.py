@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from .scene import Scene, cell, frame_name, gfns
 from .schema import Instance
+from .words import broken
 
 
 def witnesses(prop: str, sentence: str, scene: Scene) -> tuple[Instance, ...]:
@@ -127,7 +128,7 @@ def _kernel_assertions(scene: Scene) -> Iterator[Instance]:
     for number in scene.each("Assertion"):
         if scene.is_set("assertion_failed", number):
             name = scene.named("Assertion", number)
-            yield Instance(f"{name} is false", {"assertion": name}, (cell("assertion_failed", number),))
+            yield Instance(broken(name), {"assertion": name}, (cell("assertion_failed", number),))
 
 
 FINDERS: dict[str, Callable[[Scene], Iterator[Instance]]] = {

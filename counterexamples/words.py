@@ -14,6 +14,14 @@ Show = Callable[[int], str]
 Indices = Mapping[str, Sequence[tuple[int, ...]]]
 """For each variable that changed, where it did."""
 
+LOCKING = (
+    ("mmu_writer", "write-locks mmu_lock", "write-unlocks mmu_lock"),
+    ("mmu_reader", "read-locks mmu_lock", "read-unlocks mmu_lock"),
+    ("rcu_reader", "enters the RCU read side", "leaves the RCU read side"),
+)
+"""A variable, and what it is called when it becomes true and when it becomes false."""
+LOCKS, UNLOCKS, LEAVES = ("write-locks", "read-locks"), ("write-unlocks", "read-unlocks"), "leaves"
+
 
 def effects(before: Scene, after: Scene, changed: Sequence[str]) -> tuple[str, ...]:
     """What a step does to tables, caches, host memory and devices; a step of locks and locals alone has none."""
@@ -27,10 +35,18 @@ def lesser_effects(before: Scene, after: Scene, changed: Sequence[str]) -> tuple
     where = _by_variable(changed)
     got: list[str] = []
     dropped: list[str] = []
-    for var, name in (("mmu_writer", "mmu_lock for writing"), ("mmu_reader", "mmu_lock for reading"), ("rcu_reader", "the RCU read side")):
+    for var, taken, left in LOCKING:
         for at in where.get(var, ()):
-            (got if after.is_set(var, *at) else dropped).append(name)
-    return (*([f"takes {listed(got)}"] if got else []), *([f"drops {listed(dropped)}"] if dropped else []))
+            if after.is_set(var, *at):
+                got.append(taken)
+            else:
+                dropped.append(left)
+    return tuple(listed(said) for said in (got, dropped) if said)
+
+
+def broken(assertion: str) -> str:
+    """That an assertion does not hold: a WARN_ON or BUG_ON states what must not be."""
+    return f"{assertion} {'fires' if re.search('WARN|BUG', assertion) else 'fails'}"
 
 
 def label(template: str, arguments: Mapping[str, Value], statement: str, doing: Sequence[str], lesser: Sequence[str], seen: str) -> str:
@@ -45,12 +61,14 @@ def label(template: str, arguments: Mapping[str, Value], statement: str, doing: 
         seen: what it reads.
     """
     if doing:
-        return "; ".join([*doing, *(said for said in lesser if said.startswith("drops mmu_lock"))])
+        # Which lock was taken is told where an assertion asked for another.
+        taken = [said for said in lesser if said.startswith(LOCKS)] if any(said.startswith("lockdep") for said in doing) else []
+        return "; ".join([*taken, *doing, *(said for said in lesser if said.startswith(UNLOCKS))])
     known = {name.partition("@")[0].rpartition(".")[2]: value for name, value in arguments.items()}
     text = PLACEHOLDER.sub(lambda m: str(known.get(m[1], m[0])), template) or statement
     if "cmpxchg" in text:
         return "try_cmpxchg64() changes nothing" + (f", {seen}" if seen else "")
-    if lesser and lesser[-1].startswith("drops"):
+    if lesser and lesser[-1].startswith((*UNLOCKS, LEAVES)):
         return "; ".join([*([seen] if seen else []), *lesser])
     return seen or listed(lesser) or text
 
@@ -229,4 +247,4 @@ def _devices(before: Scene, after: Scene, where: Indices) -> Iterator[str]:
     if where.get("importer"):
         yield "puts the importer on the list" if after.is_set("importer") else "takes the importer off the list"
     for (number,) in where.get("assertion_failed", ()):
-        yield f"assertion is false: {after.named('Assertion', number)}"
+        yield broken(after.named("Assertion", number))

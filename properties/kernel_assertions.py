@@ -13,7 +13,7 @@ def kernel_assertions(failed: StateVar) -> Property:
     (a,) = failed.variables()
     return Property(
         name="kernel_assertions",
-        sentence="No lockdep assertion, WARN_ON or BUG_ON of the kernel C is ever false.",
+        sentence="No lockdep assertion of the kernel C fails, and no WARN_ON or BUG_ON fires.",
         holds=z3.ForAll([a], z3.Not(failed(a))),
         source="the kernel C itself",
     )

@@ -208,7 +208,7 @@ class Overview:
     def sentence(prop: str) -> str:
         """What a property promises."""
         if prop == ASSERTIONS:
-            return "No lockdep assertion, WARN_ON or BUG_ON of the kernel C is ever false."
+            return "No lockdep assertion of the kernel C fails, and no WARN_ON or BUG_ON fires."
         return PROPERTIES[prop].sentence if prop in PROPERTIES else ""
 
     # The matrix

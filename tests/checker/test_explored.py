@@ -183,3 +183,22 @@ def test_one_invariant_serves_several_properties() -> None:
     both = [table_cache.no_stale_cache, Property("mapped_is_used", "Mapped pages are used.", table_cache.lemmas[0].holds)]
 
     assert check_certificate(grounded(system, both, explored_invariant(system, states, both).clauses)).accepted
+
+
+def test_what_else_lives_in_the_process_does_not_change_the_text() -> None:
+    """Z3 orders terms by when they were made; among others, made and dropped before, they would be numbered anew."""
+
+    def text() -> str:
+        system = ground(table_cache.system, TABLE)
+        states, _ = reachable(table_cache.system, TABLE)
+        return grounded(system, table_cache.no_stale_cache, explored_invariant(system, states, [table_cache.no_stale_cache]).clauses)
+
+    rng, texts, others = random.Random(1), {text()}, []
+    for _ in range(4):
+        made = [z3.Bool(f"other_{n}") for n in range(rng.randrange(100, 5_000))]
+        rng.shuffle(made)
+        others.append(made[::2])
+        del made
+        texts.add(text())
+
+    assert 1 == len(texts)

@@ -109,7 +109,7 @@ def test_a_lock_that_lets_another_thread_in_is_not_folded() -> None:
     """To drop mmu_lock changes nothing but a lock; where another thread takes it next, that is the race."""
     kept = FAULTS["skip-iotlb-flush"].kept
     drop = msgspec.structs.replace(
-        kept.steps[4], effects=(), label="drops mmu_lock for writing", reads=(), changes=(Change("mmu_writer[0]", True, False),)
+        kept.steps[4], effects=(), label="write-unlocks mmu_lock", reads=(), changes=(Change("mmu_writer[0]", True, False),)
     )
     take = msgspec.structs.replace(kept.steps[5], actor="fault", changes=(Change("mmu_writer[1]", False, True),))
     alone = msgspec.structs.replace(kept, steps=(*kept.steps[:4], drop, *kept.steps[5:]))
@@ -130,7 +130,7 @@ def test_an_assertion_is_told_with_its_line_its_callers_and_the_lock() -> None:
 
     assert "comes to lockdep_assert_held_write(&kvm->mmu_lock) at tdp_mmu.c:77 in tdp_mmu_zap_leafs(), called by" in report
     assert "It holds mmu_lock for reading, taken at kvm_main.c:22 in kvm_mmu_notifier_invalidate_range_start()" in report
-    assert "1 tdp_mmu.c:77 invalidation of gfn 0 begins; assertion is false" in report
+    assert "read-locks mmu_lock; invalidation of gfn 0 begins; lockdep_assert_held_write at tdp_mmu.c:77 fails =>" in report
 
 
 def test_a_lock_that_is_left_too_early_is_told_with_its_line() -> None:

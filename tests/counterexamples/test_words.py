@@ -9,7 +9,7 @@ import pytest
 from tdpcheck.counterexamples.scene import Scene, frame_name, gfns, split_cell
 from tdpcheck.counterexamples.schema import Value
 from tdpcheck.counterexamples.witness import FINDERS, witnesses
-from tdpcheck.counterexamples.words import effects, label
+from tdpcheck.counterexamples.words import broken, effects, label, lesser_effects
 from tdpcheck.model.machine import cpu, devices, ghosts, host, iommu, locks, tables
 from tdpcheck.properties import PROPERTIES
 
@@ -76,6 +76,25 @@ def test_parameters_take_their_places_in_a_label() -> None:
     """Parameters of merged steps are renamed, and the label speaks of them by their first name."""
     assert "host gives frame 3" == label("host gives frame {frame}", {"frame@7": 3}, "", (), (), "")
     assert "keeps {this}" == label("keeps {this}", {}, "", (), (), "")
+
+
+def test_locks_are_told_where_they_matter() -> None:
+    """A lock that is left lets others in; which one was taken is what a failed lockdep assertion is about."""
+    taken = lesser_effects(after({}), after({"mmu_reader[0]": True, "rcu_reader[0]": True}), ["mmu_reader[0]", "rcu_reader[0]"])
+    left = lesser_effects(after({"mmu_writer[0]": True}), after({}), ["mmu_writer[0]"])
+    failed = broken("lockdep_assert_held_write at a.c:1")
+
+    assert (("read-locks mmu_lock and enters the RCU read side",), ("write-unlocks mmu_lock",)) == (taken, left)
+    assert "begins" == label("", {}, "", ("begins",), taken, "")
+    assert "begins; write-unlocks mmu_lock" == label("", {}, "", ("begins",), left, "")
+    assert f"{taken[0]}; begins; {failed}" == label("", {}, "", ("begins", failed), taken, "")
+    assert "sees; write-unlocks mmu_lock" == label("", {}, "", (), left, "sees")
+
+
+@pytest.mark.parametrize(("assertion", "verb"), [("lockdep_assert_held at a.c:1", "fails"), ("KVM_BUG_ON at a.c:1", "fires")])
+def test_a_warning_fires_and_an_assertion_fails(assertion: str, verb: str) -> None:
+    """WARN_ON(x) complains when x is true: to call it false says the opposite."""
+    assert f"{assertion} {verb}" == broken(assertion)
 
 
 def test_a_failed_cmpxchg_is_not_told_as_a_write() -> None:
