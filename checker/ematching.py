@@ -119,7 +119,7 @@ class Matcher:
         own = list({x.get_id(): x for goal in goals for x in goal.constants}.values())
         spoken = self._spoken([*step.known, *denied])
         near = [*own, *self._held(own), *spoken, *self._witnesses(denied)] if closely else self._constants
-        seeds = self._seed([*step.acting, *near])
+        seeds = self._seed([*step.acting, *near], self._chosen(spoken) if closely else ())
         likely = [*self._likely(step, denied), *self._themselves(goals)]
         said = [*step.known, *(c.clause.closed for c in step.clauses.values()), *seeds, *(i.term for i in likely), z3.Or(denied)]
         self.queries += 1
@@ -247,10 +247,23 @@ class Matcher:
                     found.append((node, some))
         return found
 
-    def _seed(self, constants: Sequence[z3.ExprRef]) -> list[z3.BoolRef]:
-        by_sort = _by_sort(constants)
+    def _chosen(self, terms: Sequence[z3.ExprRef]) -> list[z3.ExprRef]:
+        """The witnesses of all named quantifiers that speak of one thing, if that is one of some terms."""
+        single = [some for some in self._theory.some if len(some.variables) == 1]
+        return [
+            z3.substitute(w, (some.variables[0], x))
+            for x in terms
+            for some in single
+            for w in some.witnesses
+            if some.variables[0].sort() == x.sort()
+        ]
+
+    def _seed(self, constants: Sequence[z3.ExprRef], further: Sequence[z3.ExprRef] = ()) -> list[z3.BoolRef]:
+        """Terms that matter: each function of the constants, and those with one argument of further terms, too."""
+        pairs, single = _by_sort(constants), _by_sort([*constants, *further])
         found: list[z3.BoolRef] = []
         for var in self._seeded:
+            by_sort = single if len(var.params) == 1 else pairs
             for combination in itertools.product(*(by_sort.get(k.z3.name(), ()) for k in var.params)):
                 term = var(*combination)
                 # Whatever it is: the solver has met the term.

@@ -11,7 +11,7 @@ from ...model.intrinsics.types import LEVELS
 from ...model.machine import ghosts, tables
 from ...model.places import Location
 from .setting import Setting
-from .words import TABLE, TRUE, lemma, t
+from .words import FROZEN, TABLE, TRUE, lemma, t
 
 
 def chapter(here: Setting) -> Iterator[Lemma]:
@@ -61,6 +61,18 @@ def chapter(here: Setting) -> Iterator[Lemma]:
         here.each(here.rcu, no_table_below),
         "An old_spte that was read from a table page points to no table page.",
         "There is none such in a table page (leaf_level).",
+    )
+
+    def not_frozen(x: Location) -> z3.BoolRef | None:
+        kind = here.value(x, "old_spte.kind") if here.places.next_operation(x) == "try_cmpxchg64" else None
+        return None if kind is None else kind != FROZEN
+
+    yield lemma(
+        "never_replaces_frozen",
+        [t],
+        here.each(here.everywhere, not_frozen),
+        "Where try_cmpxchg64() is next, the old_spte that it expects is not frozen.",
+        "tdp_mmu_set_spte_atomic() gives up before it if is_removed_spte(old_spte).",
     )
 
 
