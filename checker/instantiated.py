@@ -18,7 +18,7 @@ from .ematching import Instance
 from .induction import EVERY_SIZE
 from .instances import INITIALLY, Use, Uses
 from .obligations import parse
-from .sexpr import name_of, quoted, read, symbol, tokens, write
+from .sexpr import OPERATORS, name_of, quoted, read, symbol, tokens, write
 from .smtlib import Writer, sort_text
 from .theory import Clause, Some, Theory
 
@@ -125,11 +125,11 @@ class InstantiatedWriter(ParametricWriter):
             action = theory.actions.get(step)
             clauses = lasting if action is None else {*lasting, *theory.following(action).clauses}
             own = () if action is None else (part_name("parameter", action.name, p.name) for p in action.params)
-            names = {*self.closed.names.values(), *own}
+            names = {*self.closed.names.values(), *own, *OPERATORS}
             result[step] = tuple(
                 (clause, arguments)
                 for clause, arguments in instances
-                if clause in clauses and all(token in names for x in arguments for token in tokens(read(x)))
+                if clause in clauses and all(token in names or token.startswith("$") for x in arguments for token in tokens(read(x)))
             )
         return result
 

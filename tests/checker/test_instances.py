@@ -13,8 +13,8 @@ import z3
 from tdpcheck.checker.certificate import parametric
 from tdpcheck.checker.ematching import Matcher
 from tdpcheck.checker.induction import symbols
-from tdpcheck.checker.instances import INITIALLY, Instantiated
-from tdpcheck.checker.instantiated import instantiated, instantiated_statement, recorded
+from tdpcheck.checker.instances import INITIALLY, Instantiated, Uses
+from tdpcheck.checker.instantiated import InstantiatedWriter, instantiated, instantiated_statement, recorded
 from tdpcheck.checker.lemmas import check_lemmas
 from tdpcheck.checker.obligations import Certificate, after_renaming, parse
 from tdpcheck.checker.questions import check_certificate, open_steps
@@ -163,6 +163,17 @@ def test_a_recorded_proof_serves_again_after_a_change() -> None:
     assert missing
     assert not any(f"(|{name}|" in text for name in missing)
     assert set(open_steps(text)) <= {INITIALLY, *(a.name for a in system.actions)}
+
+
+def test_an_instance_that_says_a_part_twice_serves_again() -> None:
+    """Long parts are written once, by `let`: that is no name of another theory."""
+    page, device = table_cache.system.sort_by_name["Page"].const("a_page_with_a_long_name"), "Device?0"
+    system, prop, lemmas = EXAMPLES["table_cache"]
+    writer = InstantiatedWriter(Theory(system, [prop], lemmas))
+    shared = f"(let (($l1 {device})) $l1)"
+    uses: Uses = {"flush": (("lemma no_stale_cache/1", (shared, "Page?0")), ("lemma no_stale_cache/1", (str(page), "Page?0")))}
+
+    assert {"flush": (("lemma no_stale_cache/1", (shared, "Page?0")),)} == writer.known(uses)
 
 
 def test_a_certificate_of_another_kind_names_no_instances() -> None:
