@@ -173,27 +173,33 @@ class Instantiated:
         afterwards what it was unless one of these variables is the one who acts; nor is it wrong for who then stands where the clause
         says nothing.
         """
+        actor, possible = self._asked(clause, changed, own, names)
+        if actor and not possible:
+            return ""
         before = write(_applied(clause.name, [x for x, _ in clause.variables]))
         wrong = f"{before} (not {write(rename(clause.body, names))})"
+        return f"(and (or {' '.join(f'(= {x} {actor})' for x in possible)}) {wrong})" if actor else f"(and {wrong})"
+
+    def _asked(
+        self, clause: Universal, changed: frozenset[str], own: Mapping[str, _Own | None], names: dict[str, Sexpr]
+    ) -> tuple[str, list[str]]:
+        """Who acts, and which variables of a clause must be that one for it to be wrong afterwards; no actor if any may be anybody."""
         seen = self._occurrences[clause.name]
+        if any(name in names for name in self._mentions[clause.name] if name in self.named):
+            return "", []
         indices: set[str] = set()
         actors = set()
-        if any(name in names for name in self._mentions[clause.name] if name in self.named):
-            return f"(and {wrong})"
         for f in changed:
             mine = own.get(f)
             places = seen.at(f, mine.place) if mine is not None else None
             if mine is None or places is None:
-                return f"(and {wrong})"
+                return "", []
             indices |= places
             actors.add(mine.actor)
         if len(actors) != 1:
-            return f"(and {wrong})"
+            return "", []
         (actor,) = actors
-        possible = [x for x in sorted(indices) if not self._elsewhere(seen, x, actor, own)]
-        if not possible:
-            return ""
-        return f"(and (or {' '.join(f'(= {x} {actor})' for x in possible)}) {wrong})"
+        return actor, [x for x in sorted(indices) if not self._elsewhere(seen, x, actor, own)]
 
     def _elsewhere(self, seen: _Occurrences, variable: str, actor: str, own: Mapping[str, _Own | None]) -> bool:
         """Whether a clause says nothing of who acts: after the step, `actor` stands at none of the places that it asks of `variable`."""
