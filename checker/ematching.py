@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import z3
 
 from ..core.shape import shape, subterms
-from ..core.sorts import Rigid, Sort, StateVar
+from ..core.sorts import Rigid, Sort, StateVar, element_index
 from ..core.system import Action
 from .goals import Goal, Part
 from .theory import HAS, IS, Clause, Resolved, Some, Theory, resolve
@@ -180,8 +180,18 @@ class Matcher:
         self.reason = "" if answer != z3.unknown else solver.reason_unknown()
         if heard is None or answer != z3.unsat:
             return answer, None
-        found = needed([*step.known, denied], [*likely, *self._made(heard, clauses)])
+        # Elements of a candidate model have no name outside of it.
+        made = [i for i in self._made(heard, clauses) if all(self._is_known(x, step) for x in i.arguments)]
+        found = needed([*step.known, denied], [*likely, *made])
         return answer, None if found is None else [self._plain(i) for i in found]
+
+    def _is_known(self, term: z3.ExprRef, step: Step) -> bool:
+        """Whether a term speaks of nothing but the theory's constants and those of a step."""
+        known = {x.decl().name() for x in (*self._constants, *step.acting)} | {v.name for v in self._theory.system.state}
+        known |= {v.name for v in self._theory.system.rigids} | {w.decl().name() for some in self._theory.some for w in some.witnesses}
+        known |= {f"{some.name}':{n}" for some in self._theory.some for n in range(len(some.bound))}
+        constants = (n for n in subterms(term) if shape(n).operator == z3.Z3_OP_UNINTERPRETED and not shape(n).children)
+        return all(element_index(n) is not None or n.decl().name() in known for n in constants)
 
     def _themselves(self, goals: Sequence[Goal]) -> list[Instance]:
         """The parts of the same lemma as they read before the step; no trigger may lead there."""

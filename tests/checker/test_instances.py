@@ -289,6 +289,20 @@ def test_named_quantifiers_mean_what_they_stand_for() -> None:
     assert symbols(theory.parts[0].body)
 
 
+def test_what_a_model_alone_has_is_known_to_nobody_else() -> None:
+    """Model-based instantiation may name an element of its model; such an instance cannot be written down."""
+    system, prop, lemmas = EXAMPLES["table_cache"]
+    theory = Theory(system, [prop], lemmas)
+    matcher = Matcher(theory, theory.clauses)
+    action = next(a for a in theory.actions.values() if a.params)
+    step = matcher.step(action, theory.following(action).clauses)
+    sort = action.params[0].const.sort()
+
+    assert matcher._is_known(action.params[0].const, step)
+    assert matcher._is_known(theory.parts[0].variables[0], step)
+    assert not matcher._is_known(z3.Const("elem!33193", sort), step)
+
+
 def test_a_matcher_that_records_nothing_still_proves() -> None:
     """Recording is for certificates alone."""
     system, prop, lemmas = EXAMPLES["table_cache"]
