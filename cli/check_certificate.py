@@ -110,12 +110,15 @@ def _lines(file: str, found: Certificate, verdict: str, answer: Rechecked) -> li
     for checked in answer.answers:
         lines.append(f"  {checked.solver} {checked.version}: {_said(checked)}")
         lines += [f"    {failure}" for failure in checked.failures]
-    lines.append(f"{verdict}: {_MEANING[verdict]}")
+    meaning = _MEANING[verdict]
+    if found.kind != "instantiated" and verdict == "accepted":
+        meaning = f"an initial state exists, {meaning}"  # which instances do not show
+    lines.append(f"{verdict}: {meaning}")
     return lines
 
 
 _MEANING = {
-    "accepted": "an initial state exists, every clause holds initially, every action keeps them, and they imply what is claimed",
+    "accepted": "every clause holds initially, every action keeps them, and they imply what is claimed",
     "refused": "this is no proof",
     "undecided": "a solver gave no answer, so this is not accepted as a proof",
 }
