@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import z3
 
@@ -117,9 +118,11 @@ class Matcher:
         """
         denied = [z3.And(*goal.assumed, z3.Not(goal.holds)) for goal in goals]
         own = list({x.get_id(): x for goal in goals for x in goal.constants}.values())
-        spoken = self._spoken([*step.known, *denied])
-        near = [*own, *self._held(own), *spoken, *self._witnesses(denied)] if closely else self._constants
-        seeds = self._seed([*step.acting, *near], self._chosen(spoken) if closely else ())
+        near, further = self._constants, list[z3.ExprRef]()
+        if closely:
+            spoken = self._spoken([*step.known, *denied])
+            near, further = [*own, *self._held(own), *spoken, *self._witnesses(denied)], self._chosen(spoken)
+        seeds = self._seed([*step.acting, *near], further)
         likely = [*self._likely(step, denied), *self._themselves(goals)]
         said = [*step.known, *(c.clause.closed for c in step.clauses.values()), *seeds, *(i.term for i in likely), z3.Or(denied)]
         self.queries += 1
@@ -138,7 +141,7 @@ class Matcher:
             instances = self._made(self._heard, {**{name: self._clauses[name] for name in used}, **step.clauses})
         finally:
             self._solver.pop()
-        found = needed([*step.known, z3.Or(denied)], [*likely, *instances])
+        found = enough([*step.known, z3.Or(denied)], [*likely, *instances])
         if found is None:
             self.reason = "its instances could not be recorded"
             return None
@@ -182,16 +185,21 @@ class Matcher:
             return answer, None
         # Elements of a candidate model have no name outside of it.
         made = [i for i in self._made(heard, clauses) if all(self._is_known(x, step) for x in i.arguments)]
-        found = needed([*step.known, denied], [*likely, *made])
+        found = enough([*step.known, denied], [*likely, *made])
         return answer, None if found is None else [self._plain(i) for i in found]
 
     def _is_known(self, term: z3.ExprRef, step: Step) -> bool:
         """Whether a term speaks of nothing but the theory's constants and those of a step."""
-        known = {x.decl().name() for x in (*self._constants, *step.acting)} | {v.name for v in self._theory.system.state}
-        known |= {v.name for v in self._theory.system.rigids} | {w.decl().name() for some in self._theory.some for w in some.witnesses}
-        known |= {f"{some.name}':{n}" for some in self._theory.some for n in range(len(some.bound))}
+        mine = {x.decl().name() for x in step.acting}
         constants = (n for n in subterms(term) if shape(n).operator == z3.Z3_OP_UNINTERPRETED and not shape(n).children)
-        return all(element_index(n) is not None or n.decl().name() in known for n in constants)
+        return all(element_index(n) is not None or (name := n.decl().name()) in self._names or name in mine for n in constants)
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        """What a theory has names for, besides the parameters of its actions and the elements of its sorts."""
+        system = self._theory.system
+        own = {x.decl().name() for x in self._constants} | {v.name for v in system.state} | {r.name for r in system.rigids}
+        return frozenset(own).union(*(some.symbols for some in self._theory.some))
 
     def _themselves(self, goals: Sequence[Goal]) -> list[Instance]:
         """The parts of the same lemma as they read before the step; no trigger may lead there."""
@@ -215,7 +223,7 @@ class Matcher:
         """What there is, if the named quantifiers in some terms hold of what they are applied to."""
         seen: set[int] = set()
         atoms = [found for term in terms for found in self._atoms(term, seen)]
-        return [z3.substitute(w, *zip(some.variables, atom.children(), strict=True)) for atom, some in atoms for w in some.witnesses]
+        return [w for atom, some in atoms for w in some.witnesses_at(atom.children())]
 
     def _likely(self, step: Step, denied: Sequence[z3.BoolRef]) -> list[Instance]:
         """For each named quantifier in what is to be refuted, and in what is said of it, what it says of the terms that matter."""
@@ -233,8 +241,8 @@ class Matcher:
         while todo and len(found) < _MOST_LIKELY:
             for atom, some in self._atoms(todo.pop(), seen):
                 arguments = tuple(atom.children())
-                before = [z3.substitute(w, *zip(some.variables, arguments, strict=True)) for w in some.witnesses]
-                choices = ([*by_sort.get(b.sort().name(), ()), w] for b, w in zip(some.bound, before, strict=True))
+                before = some.witnesses_at(arguments)
+                choices = ([*by_sort.get(w.sort().name(), ()), w] for w in before)
                 made = [self._instance(step, f"{atom.decl().name()} {IS}", (*arguments, *v)) for v in itertools.product(*choices)]
                 made += [self._instance(step, f"{name} {HAS}", arguments) for name in {some.name, atom.decl().name()}]
                 for instance in made:
@@ -260,13 +268,7 @@ class Matcher:
     def _chosen(self, terms: Sequence[z3.ExprRef]) -> list[z3.ExprRef]:
         """The witnesses of all named quantifiers that speak of one thing, if that is one of some terms."""
         single = [some for some in self._theory.some if len(some.variables) == 1]
-        return [
-            z3.substitute(w, (some.variables[0], x))
-            for x in terms
-            for some in single
-            for w in some.witnesses
-            if some.variables[0].sort() == x.sort()
-        ]
+        return [w for x in terms for some in single if some.variables[0].sort() == x.sort() for w in some.witnesses_at([x])]
 
     def _seed(self, constants: Sequence[z3.ExprRef], further: Sequence[z3.ExprRef] = ()) -> list[z3.BoolRef]:
         """Terms that matter: each function of the constants, and those with one argument of further terms, too."""
@@ -341,7 +343,7 @@ class _Heard:
                     yield parts[0].qid(), {parts[0].var_name(n): x for n, x in enumerate(values)}
 
 
-def needed(known: Sequence[z3.BoolRef], instances: Sequence[Instance]) -> list[Instance] | None:
+def enough(known: Sequence[z3.BoolRef], instances: Sequence[Instance]) -> list[Instance] | None:
     """Instances that contradict `known` without any quantifier, as few as Z3 finds at once; None if all of them do not."""
     solver = z3.SimpleSolver()
     solver.add(*known)

@@ -69,9 +69,7 @@ class InstantiatedWriter(ParametricWriter):
         super().__init__(theory.system)
         self._theory = theory
         names = dict(self.closed.names)
-        for some in theory.some:
-            for atom in (some.name, f"{some.name}'"):
-                names |= {name: symbol(name) for name in (atom, *(f"{atom}:{n}" for n in range(len(some.bound))))}
+        names |= {name: symbol(name) for some in theory.some for name in sorted(some.symbols)}
         names |= {name: symbol(name) for part in theory.parts for name in (x.decl().name() for x in part.variables)}
         self.closed = Writer(names)
 

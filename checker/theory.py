@@ -20,10 +20,13 @@ from ..core.shape import shape, subterms
 from ..core.sorts import BOOL, Rigid, Sort, StateVar, element_index
 from ..core.system import Action, Lemma, Property, TransitionSystem, Update, substitute_updates
 from .goals import Part, part_of, parts_of
-from .induction import axioms, initial_condition
+from .induction import axioms, initial_condition, symbols
 
 HAS, IS = "+", "-"
 """The two clauses of a named quantifier: it has a witness, and whatever satisfies its body is one."""
+
+AFTER = "'"
+"""What marks a named quantifier as it reads after an action."""
 
 
 @dataclass(frozen=True)
@@ -131,15 +134,28 @@ class Some:
         """The atom, as if it were state: it changes when what it speaks of does."""
         return StateVar(self.name, tuple(Sort(x.sort().name()) for x in self.variables), BOOL)
 
-    @cached_property
-    def witnesses(self) -> tuple[z3.ExprRef, ...]:
+    def atom(self, mark: str = "") -> z3.BoolRef:
+        """What stands for it, in the state before (no `mark`) or after an action."""
+        return _applied(self.name + mark, self.variables, z3.BoolSort())
+
+    def witnesses(self, mark: str = "") -> tuple[z3.ExprRef, ...]:
         """The functions that choose a witness, applied to the variables."""
-        return tuple(_applied(f"{self.name}:{n}", self.variables, b.sort()) for n, b in enumerate(self.bound))
+        return tuple(_applied(f"{self.name}{mark}:{n}", self.variables, b.sort()) for n, b in enumerate(self.bound))
+
+    def witnesses_at(self, arguments: Sequence[z3.ExprRef]) -> list[z3.ExprRef]:
+        """The witnesses for `arguments`, in the state before an action."""
+        pairs = list(zip(self.variables, arguments, strict=True))
+        return [z3.substitute(w, *pairs) for w in self.witnesses()]
+
+    @cached_property
+    def symbols(self) -> frozenset[str]:
+        """The names of its atom and witnesses, before and after an action."""
+        return frozenset(x.decl().name() for mark in ("", AFTER) for x in (self.atom(mark), *self.witnesses(mark)))
 
     def clauses(self, body: z3.BoolRef, mark: str = "") -> tuple[Clause, Clause]:
         """Its two clauses for a `body` that reads like its own, in the state before (no `mark`) or after an action."""
-        atom = _applied(self.name + mark, self.variables, z3.BoolSort())
-        chosen = [(b, _applied(f"{self.name}{mark}:{n}", self.variables, b.sort())) for n, b in enumerate(self.bound)]
+        atom = self.atom(mark)
+        chosen = zip(self.bound, self.witnesses(mark), strict=True)
         own = (atom,) if self.variables else ()
         has = Clause(f"{self.name}{mark} {HAS}", self.variables, z3.Or(z3.Not(atom), z3.substitute(body, *chosen)), own and (own,))
         # Nobody needs to know of a witness for what is not asked.
@@ -296,22 +312,25 @@ class Theory:
             found.add(name)
             if name in self._by_name:
                 if name not in self._reach:
-                    self._reach[name] = self.reached(_symbols(self._by_name[name].body))
+                    self._reach[name] = self.reached(symbols(self._by_name[name].body))
                 found |= self._reach[name]
         return frozenset(found)
 
     @cached_property
+    def lasting(self) -> tuple[Clause, ...]:
+        """What is known of any state: the axioms, and what named quantifiers mean."""
+        return (*self.axioms, *(clause for some in self.some for clause in some.clauses(some.body)))
+
+    @cached_property
     def clauses(self) -> dict[str, Clause]:
         """Everything that is known of a state, by name."""
-        meanings = (clause for some in self.some for clause in some.clauses(some.body))
         lemmas = (Clause(f"lemma {part.name}", part.variables, part.body) for part in self.parts)
-        return {clause.name: clause for clause in (*self.axioms, *meanings, *lemmas)}
+        return {clause.name: clause for clause in (*self.lasting, *lemmas)}
 
     @cached_property
     def initially(self) -> dict[str, Clause]:
         """What is known of an initial state, by name."""
-        meanings = (clause for some in self.some for clause in some.clauses(some.body))
-        return {clause.name: clause for clause in (*self.axioms, *meanings, *self.initial)}
+        return {clause.name: clause for clause in (*self.lasting, *self.initial)}
 
     @cached_property
     def enumerations(self) -> dict[str, Clause]:
@@ -330,15 +349,14 @@ class Theory:
         touched = [some for some in self.some if self.reached([some.name]) & changed]
         updates = list(action.updates)
         for some in touched:
-            atom = _applied(f"{some.name}'", some.variables, z3.BoolSort())
-            updates.append(Update(some.var, some.variables, atom))
+            updates.append(Update(some.var, some.variables, some.atom(AFTER)))
         extended = replace(action, updates=tuple(updates))
-        clauses = [clause for some in touched for clause in some.clauses(substitute_updates(some.body, updates), "'")]
+        clauses = [clause for some in touched for clause in some.clauses(substitute_updates(some.body, updates), AFTER)]
         return Following(extended, {clause.name: clause for clause in clauses})
 
     def some_of(self, atom: z3.ExprRef) -> Some | None:
         """The named quantifier of which `atom`, with or without a prime, is an application."""
-        return self._by_name.get(atom.decl().name().rstrip("'"))
+        return self._by_name.get(atom.decl().name().rstrip(AFTER))
 
 
 def _named(action: Action, naming: _Naming) -> Action:
@@ -352,10 +370,6 @@ def _split(terms: Iterable[z3.BoolRef]) -> Iterator[z3.BoolRef]:
             yield from _split(term.children())
         else:
             yield term
-
-
-def _symbols(term: z3.ExprRef) -> frozenset[str]:
-    return frozenset(node.decl().name() for node in subterms(term) if shape(node).operator == z3.Z3_OP_UNINTERPRETED)
 
 
 __all__ = ["HAS", "IS", "Clause", "Following", "Resolved", "Some", "Theory", "resolve"]
