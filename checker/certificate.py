@@ -145,20 +145,25 @@ def definition(name: str, parameters: Sequence[tuple[str, str]], sort: str, body
     return f"(define-fun {name} ({' '.join(f'({x} {s})' for x, s in parameters)}) {sort} {body})"
 
 
+def says(said: Lemma | Property) -> Iterator[str]:
+    """Its sentence and, of a lemma, its reason, as notes on the definition that follows."""
+    yield f"(set-info :says {quoted(comment(said.sentence))})"
+    if isinstance(said, Lemma) and said.because:
+        yield f"(set-info :because {quoted(comment(said.because))})"
+
+
 def _clauses(lemmas: Sequence[Lemma], write: Writer) -> Iterator[str]:
     yield ""
     yield "; ---- the invariant: every clause holds initially, and every action keeps their conjunction"
     for lemma in lemmas:
-        yield f"(set-info :says {quoted(comment(lemma.sentence))})"
-        if lemma.because:
-            yield f"(set-info :because {quoted(comment(lemma.because))})"
+        yield from says(lemma)
         yield definition(part_name("lemma", lemma.name), (), "Bool", write(lemma.holds))
 
 
 def property_lines(prop: Property, body: str) -> Iterator[str]:
     yield ""
     yield "; ---- what the clauses at the end imply"
-    yield f"(set-info :says {quoted(comment(prop.sentence))})"
+    yield from says(prop)
     yield definition(part_name("property", prop.name), (), "Bool", body)
 
 
@@ -166,6 +171,11 @@ def about(action: Action, instance: str = "") -> Iterator[str]:
     yield ""
     where = f", {comment(str(action.source[0]))}: {comment(action.source[0].text)}" if action.source else ""
     yield f"; ---- {comment(instance or action.name)}: a step of {comment(action.actor)}{where}"
+
+
+def parameters(action: Action) -> dict[str, str]:
+    """The symbols of its parameters, by their names."""
+    return {p.name: part_name("parameter", action.name, p.name) for p in action.params}
 
 
 class ParametricWriter:
@@ -232,7 +242,7 @@ class ParametricWriter:
     def action(self, action: Action) -> Iterator[str]:
         """Its parameters, guard and next values."""
         yield from about(action)
-        own = {p.name: part_name("parameter", action.name, p.name) for p in action.params}
+        own = parameters(action)
         for param in action.params:
             yield f"(declare-fun {own[param.name]} () {sort_text(param.kind.z3)})"
         yield definition(part_name("guard", action.name), (), "Bool", self.closed(action.guard, own))
@@ -306,9 +316,7 @@ class _GroundWriter:
             body = self._write(lemma.holds)
             yield from self._pending
             self._pending.clear()
-            yield f"(set-info :says {quoted(comment(lemma.sentence))})"
-            if lemma.because:
-                yield f"(set-info :because {quoted(comment(lemma.because))})"
+            yield from says(lemma)
             yield definition(part_name("lemma", lemma.name), (), "Bool", body)
 
 

@@ -13,12 +13,12 @@ import z3
 
 from ..core.errors import InputError
 from ..core.system import Lemma, Property, TransitionSystem
-from .certificate import INSTANTIATED, Head, ParametricWriter, comment, definition, part_name, property_lines, text_of
+from .certificate import INSTANTIATED, Head, ParametricWriter, definition, parameters, part_name, property_lines, says, text_of
 from .ematching import Instance
 from .induction import EVERY_SIZE
 from .instances import INITIALLY, Use, Uses
 from .obligations import parse
-from .sexpr import OPERATORS, name_of, quoted, read, symbol, tokens, write
+from .sexpr import OPERATORS, name_of, read, symbol, tokens, write
 from .smtlib import Writer, sort_text
 from .theory import Clause, Some, Theory
 
@@ -99,9 +99,7 @@ class InstantiatedWriter(ParametricWriter):
         for part in theory.parts:
             lemma = by_name.pop(part.lemma, None)
             if lemma is not None:
-                yield f"(set-info :says {quoted(comment(lemma.sentence))})"
-                if lemma.because:
-                    yield f"(set-info :because {quoted(comment(lemma.because))})"
+                yield from says(lemma)
             yield self._clause("lemma", Clause(f"lemma {part.name}", part.variables, part.body))
 
     def proofs(self, uses: Uses) -> Iterator[str]:
@@ -122,8 +120,7 @@ class InstantiatedWriter(ParametricWriter):
                 continue
             action = theory.actions.get(step)
             clauses = lasting if action is None else {*lasting, *theory.following(action).clauses}
-            own = () if action is None else (part_name("parameter", action.name, p.name) for p in action.params)
-            names = {*self.closed.names.values(), *own, *OPERATORS}
+            names = {*self.closed.names.values(), *OPERATORS, *({} if action is None else parameters(action)).values()}
             result[step] = tuple(
                 (clause, arguments)
                 for clause, arguments in instances
@@ -134,7 +131,7 @@ class InstantiatedWriter(ParametricWriter):
     def uses(self, step: str, instances: Iterable[Instance]) -> tuple[Use, ...]:
         """Instances as text."""
         action = self._theory.actions.get(step)
-        own = {} if action is None else {p.name: part_name("parameter", action.name, p.name) for p in action.params}
+        own = {} if action is None else parameters(action)
         found: dict[Use, None] = {}
         for instance in instances:
             found[instance.clause.name, tuple(self.closed(x, own) for x in instance.arguments)] = None
