@@ -22,11 +22,10 @@ from ..core.sorts import Geometry, Word
 from ..core.system import Action, Lemma, Property, TransitionSystem, substitute_updates
 from ..core.verdict import HoldsUpTo, Proved, Unknown, Verdict
 from .epr import refuse_outside_epr
+from .obligations import INITIALLY, SAFETY
 
 ENGINE = "induction"
 EVERY_SIZE = "every size"
-INITIALLY = "initially"
-SAFETY = "safety"
 Answer = Literal["holds", "broken", "unknown"]
 
 

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 from ..core.errors import InputError
-from .obligations import Certificate, Definition, Step
+from .obligations import INITIALLY, Certificate, Definition, Step
 from .sexpr import Sexpr, name_of, rename, symbol, tokens, write
 
 Use: TypeAlias = tuple[str, tuple[str, ...]]
@@ -22,8 +22,6 @@ Use: TypeAlias = tuple[str, tuple[str, ...]]
 
 Uses: TypeAlias = dict[str, tuple[Use, ...]]
 """By step, the instances that prove it."""
-
-INITIALLY = "initially"
 
 
 @dataclass(frozen=True)
@@ -236,11 +234,6 @@ class Instantiated:
         return [*meanings, *(_closed("forall", clause.variables, clause.body) for clause in clauses)]
 
     @staticmethod
-    def property(prop: Definition) -> str:
-        """What a property says."""
-        return write(prop.body)
-
-    @staticmethod
     def _meaning(some: Named) -> str:
         atom = write(_applied(some.name, [x for x, _ in some.variables]))
         same = f"(= {atom} {_closed('exists', some.bound, some.body)})"
@@ -429,4 +422,4 @@ def _parts(term: Sexpr, word: str) -> list[Sexpr]:
     return [term]
 
 
-__all__ = ["INITIALLY", "Instantiated", "Use", "Uses"]
+__all__ = ["Instantiated", "Use", "Uses"]

@@ -16,8 +16,8 @@ from ..core.system import Lemma, Property, TransitionSystem
 from .certificate import INSTANTIATED, Head, ParametricWriter, definition, parameters, part_name, property_lines, says, text_of
 from .ematching import Instance
 from .induction import EVERY_SIZE
-from .instances import INITIALLY, Use, Uses
-from .obligations import parse
+from .instances import Use, Uses
+from .obligations import INITIALLY, parse
 from .sexpr import OPERATORS, name_of, read, symbol, tokens, write
 from .smtlib import Writer, sort_text
 from .theory import Clause, Some, Theory

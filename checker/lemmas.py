@@ -19,11 +19,9 @@ from .ematching import Instance, Matcher, Step
 from .goals import Changes, Goal
 from .instances import Uses
 from .instantiated import InstantiatedWriter
-from .processes import Answered, Child, Died, Failed, Said, Say, listen
+from .obligations import INITIALLY
+from .processes import Answered, Child, Died, Failed, Said, listen
 from .theory import Theory
-
-ENGINE = "lemmas"
-INITIALLY, SAFETY = "initially", "safety"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +108,7 @@ def check_theory(
         _join(result, _some(search, names, deadline, progress))
     else:
         # The large questions of a program stand side by side in the list: dealt out like cards, each process gets some.
-        children = [Child(partial(_told, search, names[n::jobs], deadline)) for n in range(jobs)]
+        children = [Child(partial(_some, search, names[n::jobs], deadline)) for n in range(jobs)]
         _listen(children, result, progress)
     order = {step: number for number, step in enumerate(names)}
     result.broken.sort(key=lambda b: order[b.step])
@@ -142,10 +140,6 @@ def _some(search: Search, steps: Sequence[str], deadline: float | None, progress
     except KeyboardInterrupt:
         result.stopped = "interrupted"
     return result
-
-
-def _told(search: Search, steps: Sequence[str], deadline: float | None, say: Say) -> Found:
-    return _some(search, steps, deadline, say)
 
 
 def _join(result: Checked, part: Found) -> None:

@@ -15,6 +15,9 @@ from .sexpr import LITERAL, OPERATORS, RESERVED, Sexpr, name_of, read, rename, s
 
 SCHEMA = 1
 KINDS = ("parametric", "grounded", "instantiated")
+INITIALLY, SAFETY = "initially", "safety"
+"""What the questions are called that are about no action."""
+
 _PARTS = ("axiom", "init", "parameter", "guard", "next", "property", "lemma", "some")
 
 

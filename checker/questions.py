@@ -6,17 +6,29 @@ They are derived from its text (`obligations.py`, `instances.py`). Only an expli
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ..core.errors import InputError
 from .instances import Instantiated
-from .obligations import Certificate, Definition, Step, after_renaming, difference, frame, parse, primed, primed_definitions
-from .sexpr import name_of
+from .obligations import (
+    INITIALLY,
+    SAFETY,
+    Certificate,
+    Definition,
+    Step,
+    after_renaming,
+    difference,
+    frame,
+    parse,
+    primed,
+    primed_definitions,
+)
+from .sexpr import name_of, write
 from .solvers import Answer, Session, open_session
 
-INITIALLY, SAFETY, EXISTS = "initially", "safety", "an initial state exists"
+EXISTS = "an initial state exists"
 TOGETHER = 8
 """How many quantified clauses are asked about at once: each question has its price, and a large one is hard to decide."""
 
@@ -95,10 +107,11 @@ def check_certificate(
     if of is not None:
         require_same(found, of)
     session = open_session(solver, found.kind, per_query, None if timeout is None else started + timeout)
+    check = _Check(found, session, most)
     if found.kind == "instantiated":
-        failures = _InstancesCheck(found, session, open_session(solver, "parametric", per_query, session.deadline), most).run()
-    else:
-        failures = _Check(found, session, most).run()
+        check = _InstancesCheck(found, session, most)
+        check.safety(open_session(solver, "parametric", per_query, session.deadline))
+    failures = check.run()
     verdict: Literal["accepted", "refused", "undecided"] = "accepted"
     if failures:
         verdict = "refused" if any(f.answer == "broken" for f in failures) else "undecided"
@@ -129,8 +142,7 @@ def open_steps(text: str) -> list[str]:
         InputError: the text is no certificate.
     """
     found = parse(text)
-    check = _InstancesCheck(found, open_session("z3", found.kind, 20.0, None), open_session("z3", "parametric", 20.0, None), 0)
-    return check.open_steps()
+    return _InstancesCheck(found, open_session("z3", found.kind, 20.0, None), 0).open_steps()
 
 
 class _Check:
@@ -144,18 +156,18 @@ class _Check:
 
     def run(self) -> tuple[Failure, ...]:
         """Ask everything; stop when enough has failed."""
-        found, session = self._found, self._session
-        session.send("".join(f"{c}\n" for c in found.commands))
+        found = self._found
+        self._tell(found.commands)
         grounded = found.kind == "grounded"
         changed = frozenset(cell for step in found.steps.values() for cell in step.following)
         primed_ones = list(primed_definitions(found, changed)) if grounded else []
         if primed_ones:
-            session.send("".join(f"{line}\n" for line in primed_ones))
+            self._tell(primed_ones)
         for group in (self._exists, self._initiation, self._safety):
             group()
             if self._failures:
                 return tuple(self._failures)
-        session.send("".join(f"(assert {name})\n" for name in (*found.axioms, *found.lemmas)))
+        self._tell(f"(assert {name})" for name in (*found.axioms, *found.lemmas))
         for step in found.steps.values():
             if len(self._failures) >= self._most:
                 break
@@ -164,6 +176,9 @@ class _Check:
             else:
                 self._step(step)
         return tuple(self._failures)
+
+    def _tell(self, lines: Iterable[str]) -> None:
+        self._session.send("".join(f"{line}\n" for line in lines))
 
     def _exists(self) -> None:
         answer = self._session.ask([*self._found.axioms, *self._found.init], sat=True)
@@ -227,15 +242,13 @@ class _InstancesCheck(_Check):
     Where the instances do not suffice, that is no counterexample: others might.
     """
 
-    def __init__(self, found: Certificate, session: Session, quantified: Session, most: int) -> None:
+    def __init__(self, found: Certificate, session: Session, most: int) -> None:
         super().__init__(found, session, most)
-        self._quantified = quantified
         self._instances = Instantiated(found)
 
     def run(self) -> tuple[Failure, ...]:
-        """Ask everything; stop when enough has failed."""
-        self._safety()
-        self._session.send("".join(f"{line}\n" for line in self._instances.base()))
+        """Ask everything but `safety`; stop when enough has failed."""
+        self._tell(self._instances.base())
         self._asked(INITIALLY, *self._instances.initially())
         for step in self._found.steps.values():
             if len(self._failures) >= self._most:
@@ -245,7 +258,7 @@ class _InstancesCheck(_Check):
 
     def open_steps(self) -> list[str]:
         """The steps of which the instances leave something open."""
-        self._session.send("".join(f"{line}\n" for line in self._instances.base()))
+        self._tell(self._instances.base())
         open_ones = [] if self._holds(*self._instances.initially()) else [INITIALLY]
         return open_ones + [s.name for s in self._found.steps.values() if not self._holds(*self._instances.step(s))]
 
@@ -254,17 +267,18 @@ class _InstancesCheck(_Check):
             return True
         with self._session.scope([]):
             try:
-                self._session.send("".join(f"{line}\n" for line in (*declarations, *(f"(assert {term})" for term in known))))
+                self._tell((*declarations, *(f"(assert {term})" for term in known)))
             except InputError:
                 return False  # an instance from elsewhere, of a clause that has other variables here
             return self._session.ask([_any(list(goals.values()))]).word == "unsat"
 
-    def _safety(self) -> None:
-        instances, session = self._instances, self._quantified
+    def safety(self, session: Session) -> None:
+        """Whether the clauses imply the properties, asked of a solver that knows quantifiers."""
+        instances = self._instances
         session.send("".join(f"{line}\n" for line in instances.declarations()))
         for prop in self._found.properties.values():
             with session.scope(instances.safety(prop)):
-                self._fail(SAFETY, prop, session.ask([f"(not {instances.property(prop)})"]))
+                self._fail(SAFETY, prop, session.ask([f"(not {write(prop.body)})"]))
 
     def _asked(self, step: str, declarations: Sequence[str], known: Sequence[str], goals: dict[str, str]) -> None:
         """Whether what is known contradicts that one of the clauses is wrong: of all at once, and one by one where that is not so."""
@@ -272,7 +286,7 @@ class _InstancesCheck(_Check):
             return
         session, lemmas = self._session, self._found.lemmas
         with session.scope([]):
-            session.send("".join(f"{line}\n" for line in (*declarations, *(f"(assert {term})" for term in known))))
+            self._tell((*declarations, *(f"(assert {term})" for term in known)))
             if session.ask([_any(list(goals.values()))]).word == "unsat":
                 return
             for name, goal in goals.items():

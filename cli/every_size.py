@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..checker.lemmas import INITIALLY, Broken
+from ..checker.lemmas import Broken
+from ..checker.obligations import INITIALLY
 from ..core.errors import InputError
 from ..core.system import Property
 from ..model.parametric import Parametric

@@ -8,7 +8,8 @@ import pytest
 import z3
 
 from tdpcheck.checker.explore import reachable
-from tdpcheck.checker.induction import INITIALLY, SAFETY, Obligation, check_axioms, examine, prove
+from tdpcheck.checker.induction import Obligation, check_axioms, examine, prove
+from tdpcheck.checker.obligations import INITIALLY, SAFETY
 from tdpcheck.core.errors import ModelError
 from tdpcheck.core.sorts import BOOL, Geometry, Rigid, Sort, StateVar, Word
 from tdpcheck.core.system import Action, Lemma, Param, Property, TransitionSystem, Update, bool_var, set_at, truth

@@ -13,10 +13,10 @@ import z3
 from tdpcheck.checker.certificate import parametric
 from tdpcheck.checker.ematching import Matcher
 from tdpcheck.checker.induction import symbols
-from tdpcheck.checker.instances import INITIALLY, Instantiated, Uses
+from tdpcheck.checker.instances import Instantiated, Uses
 from tdpcheck.checker.instantiated import InstantiatedWriter, instantiated, instantiated_statement, recorded
 from tdpcheck.checker.lemmas import check_lemmas
-from tdpcheck.checker.obligations import Certificate, after_renaming, parse
+from tdpcheck.checker.obligations import INITIALLY, Certificate, after_renaming, parse
 from tdpcheck.checker.questions import check_certificate, open_steps
 from tdpcheck.checker.recheck import recheck
 from tdpcheck.checker.theory import Theory

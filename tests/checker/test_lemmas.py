@@ -7,7 +7,8 @@ import z3
 
 from tdpcheck.checker.goals import Changes, Part, parts_of
 from tdpcheck.checker.induction import prove
-from tdpcheck.checker.lemmas import INITIALLY, Broken, check_lemmas
+from tdpcheck.checker.lemmas import Broken, check_lemmas
+from tdpcheck.checker.obligations import INITIALLY
 from tdpcheck.core.system import Lemma, Property, substitute_updates, truth
 from tdpcheck.core.verdict import Proved
 from tdpcheck.examples import table_cache
