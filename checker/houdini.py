@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 from ..core.system import Lemma, Property, TransitionSystem
 from .instances import Uses
-from .instantiated import instantiated
+from .instantiated import fitting, left_open
 from .lemmas import Broken, Checked, check_theory
-from .questions import open_steps
 from .theory import Theory
 
 
@@ -59,7 +58,7 @@ def houdini(
     names = {prop.name for prop in properties}
     theory = Theory(system, properties, lemmas)
     uses: Uses = dict(known or {})
-    todo = open_steps(instantiated(theory, uses, known_only=True)) if uses else None
+    todo = left_open(theory, uses) if uses else None
     searched = len(theory.actions) + 1 if todo is None else len(todo)
     first: tuple[Broken, ...] | None = None
     dropped: list[str] = []
@@ -72,11 +71,12 @@ def houdini(
         first = tuple(checked.broken) if first is None else first
         lost = list(dict.fromkeys(part for broken in checked.broken for part in broken.parts))
         if checked.stopped or not lost or any(broken.lemma in names for broken in checked.broken):
-            checked.uses, checked.seconds, checked.asked, checked.queries = uses, seconds, asked, queries
+            checked.uses = fitting(theory, uses)
+            checked.seconds, checked.asked, checked.queries = seconds, asked, queries
             return Weakened(theory, checked, first, tuple(dropped), searched)
         dropped += lost
         theory = Theory(system, properties, lemmas, dropped)
-        todo = open_steps(instantiated(theory, uses, known_only=True))
+        todo = left_open(theory, uses)
 
 
 __all__ = ["Weakened", "houdini"]

@@ -18,6 +18,7 @@ from .ematching import Instance
 from .induction import EVERY_SIZE
 from .instances import Use, Uses
 from .obligations import INITIALLY, parse
+from .questions import open_steps
 from .sexpr import OPERATORS, name_of, read, symbol, tokens, write
 from .smtlib import Writer, sort_text
 from .theory import Clause, Some, Theory
@@ -38,13 +39,22 @@ def recorded(text: str, what: str) -> Uses:
     return result
 
 
-def instantiated(theory: Theory, uses: Uses, *, known_only: bool = False, digest: str = "", scenario: str = "") -> str:
+def fitting(theory: Theory, uses: Uses) -> Uses:
+    """Those of `uses` that are of clauses, and speak of functions, that `theory` has: they may come from another one."""
+    return InstantiatedWriter(theory).known(uses)
+
+
+def left_open(theory: Theory, uses: Uses) -> list[str]:
+    """The steps of which `uses`, as far as they fit, leave something open."""
+    return open_steps(instantiated(theory, fitting(theory, uses)))
+
+
+def instantiated(theory: Theory, uses: Uses, *, digest: str = "", scenario: str = "") -> str:
     """The certificate that the lemmas and properties of `theory` are inductive, at every size, as `uses` shows step by step.
 
     Args:
         digest: a hash of the model, for the reader.
         scenario: its name, for the reader.
-        known_only: leave out instances that speak of what this theory does not have: they may come from another one.
 
     Raises:
         ModelError: a term that cannot be written.
@@ -52,7 +62,7 @@ def instantiated(theory: Theory, uses: Uses, *, known_only: bool = False, digest
     head = Head(INSTANTIATED, theory.system.name, theory.properties, EVERY_SIZE, digest, scenario)
     writer = InstantiatedWriter(theory)
     lines = [*head.lines(len(theory.parts), len(theory.actions)), *writer.statement(theory.properties), *writer.invariant()]
-    return text_of([*lines, *writer.proofs(writer.known(uses) if known_only else uses)])
+    return text_of([*lines, *writer.proofs(uses)])
 
 
 def instantiated_statement(system: TransitionSystem, properties: Sequence[Property]) -> str:
@@ -111,7 +121,7 @@ class InstantiatedWriter(ParametricWriter):
             yield f"(set-info :uses ({symbol(step)} {said}))"
 
     def known(self, uses: Uses) -> Uses:
-        """Those of `uses` that are of clauses, and speak of functions, that this theory has."""
+        """See `fitting`."""
         theory = self._theory
         lasting = {*theory.clauses, *theory.initially}
         result = {}

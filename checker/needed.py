@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from ..core.system import Lemma, Property, TransitionSystem
 from .instances import Uses
-from .instantiated import InstantiatedWriter, instantiated
+from .instantiated import fitting, left_open
 from .lemmas import Broken, Found, Search
-from .questions import open_steps
 from .theory import Theory
 
 
@@ -58,22 +57,22 @@ def needed(
                 missed[lemma.name] = found
             else:
                 kept, uses, smaller = rest, found, True
-    left = InstantiatedWriter(Theory(system, properties, kept, without)).known(uses)
+    left = fitting(Theory(system, properties, kept, without), uses)
     return Needed(tuple(kept), {x.name: missed[x.name] for x in kept}, left)
 
 
 def _without(theory: Theory, uses: Uses, patience: float) -> Uses | Broken:
     """The instances that prove a smaller theory, or the first pair of step and lemma that does not go through."""
-    text_uses = dict(uses)
+    more = dict(uses)
     search: Search | None = None
-    for step in open_steps(instantiated(theory, uses, known_only=True)):
+    for step in left_open(theory, uses):
         search = search or Search(theory, patience, True)
         found = Found()
         search.step(step, found)
         if found.broken:
             return found.broken[0]
-        text_uses |= found.uses
-    return text_uses
+        more |= found.uses
+    return more
 
 
 __all__ = ["Needed", "needed"]

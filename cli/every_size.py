@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 from ..checker.lemmas import Broken
 from ..checker.obligations import INITIALLY
 from ..core.errors import InputError
@@ -9,10 +11,13 @@ from ..core.system import Property
 from ..model.parametric import Parametric
 from ..model.scenario import Expected, Hardware, Scenario, Start, Thread, shipped_scenarios
 from ..properties import PROPERTIES
+from .changes import versions
 from .names import unknown
+from .sources import Files, files_of
 
 EVERY_ROLE = "every-role"
 NOT_PROVED = 3
+WIDTH = 100
 
 
 def every_role() -> Scenario:
@@ -52,6 +57,25 @@ def scenario_for(name: str | None, prop: Property) -> Scenario:
     if not fitting:
         raise InputError(f"no scenario of the shared design asks {prop.name}; name one with --scenario")
     return min(fitting, key=lambda s: (len(s.thread), s.name))
+
+
+def files_with(change: str | None) -> Files:
+    """The shipped kernel C with a change applied.
+
+    Raises:
+        InputError: the change is none, does not apply, or is no diff.
+    """
+    last = versions(change, files_of(None))[-1]
+    if last.overlay is not None:
+        raise InputError(f"{change}: an overlay of scenarios says nothing about kernel C; give a diff against model/kernel")
+    return last.files
+
+
+def any_number(model: Parametric) -> str:
+    """Of how much of what a proof speaks."""
+    roles = ", ".join(thread.role for thread in model.scenario.thread)
+    said = f"For any number of pages, frames, tables, roots, vCPUs, IOMMUs, devices and threads ({roles}), compiled from kernel C."
+    return fill(said, WIDTH)
 
 
 def step_text(broken: Broken, model: Parametric) -> str:

@@ -15,15 +15,12 @@ from ..model.parametric import Parametric, parametric
 from ..model.scenario import Scenario
 from ..properties import PROPERTIES
 from ..properties.argument.book import argument
-from . import printing
-from .changes import versions
-from .every_size import EVERY_ROLE, NOT_PROVED, scenario_for, step_text
+from . import printing, results
+from .every_size import EVERY_ROLE, NOT_PROVED, WIDTH, any_number, files_with, scenario_for, step_text
 from .names import choose, unknown
 from .races import Race, commands, races_of, shown
-from .sources import code_for, files_of
+from .sources import code_for
 from .statements import ASSERTIONS
-
-_WIDTH = 100
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -87,12 +84,10 @@ def explain(
     (chosen,) = choose([name], tuple(PROPERTIES), "property")
     prop = PROPERTIES[chosen]
     asked = scenario_for(scenario, prop)
-    known = versions(change, files_of(None))
-    if known[-1].overlay is not None:
-        raise InputError(f"{change}: an overlay of scenarios says nothing about kernel C; give a diff against model/kernel")
+    files = files_with(change)
     with printing.Progress() as progress:
         progress.working(f"compiling {asked.name} for every size")
-        model = parametric(asked, code_for(asked, None, known[-1].files))
+        model = parametric(asked, code_for(asked, None, files))
         known_lemmas = argument(model, prop)
         lemmas = _without(known_lemmas, drop)
         checked = check_lemmas(model.system, [prop], lemmas, timeout=timeout, jobs=jobs, progress=progress.working)
@@ -102,7 +97,7 @@ def explain(
             races.append(shown(each))
         told = _told(prop, asked, change, lemmas, checked, tuple(races))
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
+        click.echo(results.to_json(told), nl=False)
     else:
         click.echo(_text(told, model, checked), nl=False)
         if race:
@@ -133,20 +128,13 @@ def _told(
 
 
 def _text(told: Explained, model: Parametric, checked: Checked) -> str:
-    roles = ", ".join(thread.role for thread in model.scenario.thread)
-    lines = [
-        f"{told.property}   scenario {told.scenario}   change {told.change or 'none'}",
-        fill(
-            f"For any number of pages, frames, tables, roots, vCPUs, IOMMUs, devices and threads ({roles}), compiled from kernel C.", _WIDTH
-        ),
-        "",
-    ]
+    lines = [f"{told.property}   scenario {told.scenario}   change {told.change or 'none'}", any_number(model), ""]
     for number, step in enumerate(told.lemmas, 1):
         mark = "holds" if step.holds else ("BROKEN" if step.broken_by else "not settled")
         lines.append(f"{number:3}. {step.name}: {mark}")
-        lines.append(fill(step.sentence, _WIDTH, initial_indent="     ", subsequent_indent="     "))
+        lines.append(fill(step.sentence, WIDTH, initial_indent="     ", subsequent_indent="     "))
         if step.because:
-            lines.append(fill(f"Because: {step.because}", _WIDTH, initial_indent="     ", subsequent_indent="     "))
+            lines.append(fill(f"Because: {step.because}", WIDTH, initial_indent="     ", subsequent_indent="     "))
         lines += [f"       not kept by {step_text(b, model)}" for b in checked.broken if b.lemma == step.name]
     lines += ["", _verdict(told, model, checked)]
     return "\n".join(lines) + "\n"
@@ -158,7 +146,7 @@ def _races(told: Explained) -> str:
     lines = ["", "Without their protection, these races are known:"]
     for race in told.races:
         steps = f", in {race.depth} step{'s' * (race.depth != 1)}" if race.depth is not None else ""
-        lines.append(fill(f"{race.lemma}: {race.title} ({race.property}{steps})", _WIDTH, initial_indent="  ", subsequent_indent="    "))
+        lines.append(fill(f"{race.lemma}: {race.title} ({race.property}{steps})", WIDTH, initial_indent="  ", subsequent_indent="    "))
         lines += [f"    {command}" for command in commands(race)]
         lines += ["", *(f"    {line}".rstrip() for line in race.run.rstrip("\n").split("\n")), ""]
     return "\n".join(lines).rstrip("\n") + "\n"
@@ -180,6 +168,6 @@ def _verdict(told: Explained, model: Parametric, checked: Checked) -> str:
         f"the step need not be reachable. `tdpcheck verify --scenario {told.scenario} --property {told.property}"
         + (f" --change {told.change}" if told.change else "")
         + "` looks for a race.",
-        _WIDTH,
+        WIDTH,
         break_on_hyphens=False,
     )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from textwrap import fill
 
 import click
@@ -17,21 +15,18 @@ from ..checker.lemmas import Broken
 from ..checker.needed import needed
 from ..checker.recheck import Rechecked, recheck
 from ..checker.theory import Theory
-from ..core.errors import InputError
 from ..core.system import Property
 from ..model.parametric import Parametric, parametric
 from ..properties import PROPERTIES
 from ..properties.argument.book import argument
-from . import printing
-from .changes import versions
+from . import output, printing, results
 from .check_certificate import read_certificate
-from .every_size import EVERY_ROLE, NOT_PROVED, scenario_for, step_text
+from .every_size import EVERY_ROLE, NOT_PROVED, WIDTH, any_number, files_with, scenario_for, step_text
 from .names import choose
 from .proofs import short_hash, why
-from .sources import code_for, files_of
+from .sources import code_for
 
 CARD = ("no_stale_io_mapping", "atomic_hugepage_split", "reject_noncoherent_dma")
-_WIDTH = 100
 
 
 class Solver(msgspec.Struct, frozen=True):
@@ -106,15 +101,12 @@ def prove(
     """
     properties = [PROPERTIES[name] for name in choose(names or CARD, tuple(PROPERTIES), "property")]
     asked = scenario_for(scenario, properties[0])
-    patched = versions(change, files_of(None))
-    if patched[-1].overlay is not None:
-        raise InputError(f"{change}: an overlay of scenarios says nothing about kernel C; give a diff against model/kernel")
+    files = files_with(change)
     before = recorded(read_certificate(known), known) if known else {}
-    if out is not None:
-        _writable(out)
+    target = output.checked(out)
     with printing.Progress() as progress:
         progress.working(f"compiling {asked.name} for every size")
-        model = parametric(asked, code_for(asked, None, patched[-1].files))
+        model = parametric(asked, code_for(asked, None, files))
         lemmas = argument(model, *properties)
         found = houdini(model.system, properties, lemmas, known=before, timeout=timeout, jobs=jobs, progress=progress.working)
         smallest = None
@@ -123,32 +115,20 @@ def prove(
             smallest = needed(model.system, properties, left, found.checked.uses, without=found.dropped, progress=progress.working)
             found.checked.uses = smallest.uses
             found = replace(found, theory=Theory(model.system, properties, smallest.lemmas, found.dropped))
-        text, answer = instantiated(found.theory, found.checked.uses, known_only=True, scenario=asked.name), None
-        if out is not None:
-            Path(out).write_text(text, encoding="utf-8")
+        text, answer = instantiated(found.theory, found.checked.uses, scenario=asked.name), None
+        if target is not None:
+            output.write(target, text.encode())
         if found.checked.holds:
             progress.working("checking the certificate")
             answer = recheck(text, timeout=600, of=instantiated_statement(model.system, properties))
     told = _told(properties, asked.name, change, found, answer, text)
     if smallest is not None:
         told = msgspec.structs.replace(told, missed={name: f"{b.step}: {b.lemma}" for name, b in smallest.missed.items()})
-    click.echo(
-        msgspec.json.format(msgspec.json.encode(told), indent=2).decode()
-        if as_json
-        else _text(told, model, found, out, {} if smallest is None else smallest.missed)
-    )
+    if as_json:
+        click.echo(results.to_json(told), nl=False)
+    else:
+        click.echo(_text(told, model, found, out, {} if smallest is None else smallest.missed))
     context.exit(0 if told.verdict == "Proved" else NOT_PROVED)
-
-
-def _writable(path: str) -> None:
-    """Find out before a long search whether the certificate can be kept.
-
-    Raises:
-        InputError: it cannot.
-    """
-    file = Path(path)
-    if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
-        raise InputError(f"--out {path}: it cannot be written; name a file in a folder that there is")
 
 
 def _told(
@@ -174,7 +154,7 @@ def _told(
         lemmas=len(found.theory.lemmas),
         steps=len(found.theory.actions) + 1,
         searched=found.searched,
-        instances=sum(map(len, recorded(text, "the certificate").values())),
+        instances=sum(map(len, checked.uses.values())),
         seconds=round(checked.seconds, 1),
         solvers=solvers,
         broken=tuple(f"{b.step}: {b.lemma}" for b in found.broken),
@@ -183,11 +163,9 @@ def _told(
 
 
 def _text(told: ProofTold, model: Parametric, found: Weakened, out: str | None, missed: Mapping[str, Broken]) -> str:
-    roles = ", ".join(thread.role for thread in model.scenario.thread)
     lines = [f"scenario {told.scenario}   change {told.change or 'none'}"]
     lines += [f"  {name}: {told.verdict} ({told.sizes})" for name in told.properties]
-    size = f"For any number of pages, frames, tables, roots, vCPUs, IOMMUs, devices and threads ({roles}), compiled from kernel C."
-    lines += ["", fill(size, _WIDTH)]
+    lines += ["", any_number(model)]
     if told.verdict == "Proved":
         lines.append(
             f"{told.lemmas} lemmas, kept by all {told.steps} steps; {told.searched} of these were searched in {told.seconds:.1f} s."
@@ -195,7 +173,7 @@ def _text(told: ProofTold, model: Parametric, found: Weakened, out: str | None, 
         said = " and ".join(f"{s.name} {s.version} ({s.seconds:.1f} s)" for s in told.solvers)
         lines.append(f"Certificate {told.certificate}{f' in {out}' if out else ''}: accepted by {said}.")
         if told.dropped:
-            lines.append(fill(f"Left out, since some step does not keep it and nothing needs it: {', '.join(told.dropped)}.", _WIDTH))
+            lines.append(fill(f"Left out, since some step does not keep it and nothing needs it: {', '.join(told.dropped)}.", WIDTH))
         lines += [f"  {name}: without it, {b.lemma} is not kept by {step_text(b, model)}" for name, b in missed.items()]
     else:
         lines.append(f"Not proved: {told.reason}.")
@@ -205,6 +183,6 @@ def _text(told: ProofTold, model: Parametric, found: Weakened, out: str | None, 
     if told.verdict != "Proved":
         left = f" Without what is not kept ({len(told.dropped)} parts of lemmas), a property is lost." if told.dropped else ""
         lines.append(
-            fill(f"That is no violation: the state before a step need not be reachable.{left} `tdpcheck verify` looks for a race.", _WIDTH)
+            fill(f"That is no violation: the state before a step need not be reachable.{left} `tdpcheck verify` looks for a race.", WIDTH)
         )
     return "\n".join(lines)

@@ -14,7 +14,7 @@ from tdpcheck.checker.certificate import parametric
 from tdpcheck.checker.ematching import Matcher
 from tdpcheck.checker.induction import symbols
 from tdpcheck.checker.instances import Instantiated, Uses
-from tdpcheck.checker.instantiated import InstantiatedWriter, instantiated, instantiated_statement, recorded
+from tdpcheck.checker.instantiated import fitting, instantiated, instantiated_statement, recorded
 from tdpcheck.checker.lemmas import check_lemmas
 from tdpcheck.checker.obligations import INITIALLY, Certificate, after_renaming, parse
 from tdpcheck.checker.questions import check_certificate, open_steps
@@ -157,7 +157,7 @@ def test_a_recorded_proof_serves_again_after_a_change() -> None:
     """Of another system, only what it has; and the steps that need a new search are found."""
     system, prop, lemmas = EXAMPLES["table_cache"]
     theory = Theory(system, [prop], lemmas[1:])
-    text = instantiated(theory, recorded(certificate("table_cache"), "it"), known_only=True)
+    text = instantiated(theory, fitting(theory, recorded(certificate("table_cache"), "it")))
     missing = {f"lemma {part.name}" for part in Theory(system, [prop], lemmas[:1]).parts if part.lemma == lemmas[0].name}
 
     assert missing
@@ -169,11 +169,11 @@ def test_an_instance_that_says_a_part_twice_serves_again() -> None:
     """Long parts are written once, by `let`: that is no name of another theory."""
     page, device = table_cache.system.sort_by_name["Page"].const("a_page_with_a_long_name"), "Device?0"
     system, prop, lemmas = EXAMPLES["table_cache"]
-    writer = InstantiatedWriter(Theory(system, [prop], lemmas))
+    theory = Theory(system, [prop], lemmas)
     shared = f"(let (($l1 {device})) $l1)"
     uses: Uses = {"flush": (("lemma no_stale_cache/1", (shared, "Page?0")), ("lemma no_stale_cache/1", (str(page), "Page?0")))}
 
-    assert {"flush": (("lemma no_stale_cache/1", (shared, "Page?0")),)} == writer.known(uses)
+    assert {"flush": (("lemma no_stale_cache/1", (shared, "Page?0")),)} == fitting(theory, uses)
 
 
 def test_a_certificate_of_another_kind_names_no_instances() -> None:

@@ -73,7 +73,7 @@ def test_a_minimal_argument_says_of_each_lemma_what_misses_it(call: Call) -> Non
         (("prove", "no_stale_io_maping"), "no_stale_io_mapping"),
         (("prove", "--scenario", "linux-6.1-collapse"), "scenario of the shared design"),
         ((*QUICK, "--from", "/nowhere/proof.smt2"), "/nowhere/proof.smt2"),
-        ((*QUICK, "--out", "/nowhere/proof.smt2"), "it cannot be written"),
+        ((*QUICK, "--out", "/nowhere/proof.smt2"), "/nowhere/proof.smt2: cannot be written (No such file or directory)"),
         ((*QUICK, "--change", "/nowhere/x.patch"), "/nowhere/x.patch"),
     ],
 )
