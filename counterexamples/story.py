@@ -283,10 +283,12 @@ def _assertion(run: Run, found: Instance) -> str:
 
 def _lock(run: Run, number: int) -> str:
     """How the thread that takes a step holds mmu_lock after it, and where it took it."""
-    for thread, name in enumerate(run.end.threads):
+    if number != run.cex.depth:
+        return ""
+    for thread in (thread for thread, name in enumerate(run.end.threads) if name == run.who(number)):
         for var, how in (("mmu_writer", "for writing"), ("mmu_reader", "for reading")):
-            taken = run.since(lambda s, var=var, thread=thread: s.is_set(var, thread))  # type: ignore[misc]
-            if name == run.who(number) and number == run.cex.depth and taken <= number:
+            taken = run.since(_set(var, thread))
+            if taken <= number:
                 at = _statement(run, taken, LOCK) if taken else None
                 return (
                     f" It holds mmu_lock {how}, taken{_place(at, called=False)} (step {taken})."
@@ -294,6 +296,10 @@ def _lock(run: Run, number: int) -> str:
                     else f" It holds mmu_lock {how}."
                 )
     return ""
+
+
+def _set(var: str, thread: int) -> Test:
+    return lambda scene: scene.is_set(var, thread)
 
 
 def _statement(run: Run, number: int, pattern: re.Pattern[str]) -> Source | None:

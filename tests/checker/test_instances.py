@@ -88,7 +88,9 @@ def test_a_clause_that_is_flipped_is_not_accepted(name: str) -> None:
     """Each clause of the invariant said the other way round."""
     text = certificate(name)
     for line in lemma_lines(text):
-        head, body = re.match(r"(\(define-fun \S+ \S+ \(\) Bool \(forall \(.*?\)\) )(.*)\)\)$", line).groups()  # type: ignore[union-attr]
+        parts = re.match(r"(\(define-fun \S+ \S+ \(\) Bool \(forall \(.*?\)\) )(.*)\)\)$", line)
+        assert parts is not None
+        head, body = parts.groups()
         for solver in SOLVERS:
             assert not check_certificate(text.replace(line, f"{head}(not {body})))"), solver).accepted, (solver, line)
 
@@ -125,10 +127,11 @@ def test_what_holds_initially_proves_nothing_of_a_step() -> None:
     """The state before a step need not be an initial one."""
     text = certificate("table_cache")
     line = next(x for x in text.splitlines() if x.startswith("(set-info :uses") and INITIALLY not in x)
-    name = re.search(r"\(define-fun (\|init [^|]*\|)", text).group(1)  # type: ignore[union-attr]
+    name = re.search(r"\(define-fun (\|init [^|]*\|)", text)
+    assert name is not None
 
     with pytest.raises(InputError, match="no clause that is known there"):
-        check_certificate(text.replace(line, line.replace("(|lemma", f"({name} Page?0) (|lemma", 1)))
+        check_certificate(text.replace(line, line.replace("(|lemma", f"({name.group(1)} Page?0) (|lemma", 1)))
 
 
 def test_a_quantifier_without_a_name_is_refused() -> None:

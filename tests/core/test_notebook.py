@@ -92,7 +92,7 @@ def test_a_trace_shows_each_step_with_its_actor_its_arguments_and_what_it_change
 def test_the_changes_in_the_table_lead_from_the_first_state_to_the_last() -> None:
     """A cell that changes and is not told, or is told and does not change, would show another run."""
     trace = violation().trace
-    values = {cell.name: "false" if cell.var.kind.z3.name() == "Bool" else cell.var.kind.show(0) for cell in trace.layout.cells}  # type: ignore[union-attr]
+    values = {cell.name: cell.var.kind.show(0) if isinstance(cell.var.kind, Sort) else "false" for cell in trace.layout.cells}
     first = dict(values)
     _, initial, *rows = Page(trace._repr_html_()).rows
     values |= dict(line.split(" = ") for line in initial[3].splitlines())
