@@ -16,6 +16,7 @@ from functools import cached_property
 import z3
 
 from ..core.errors import ModelError
+from ..core.rewrite import conjuncts
 from ..core.shape import shape, subterms
 from ..core.sorts import BOOL, Rigid, Sort, StateVar, element_index
 from ..core.system import Action, Lemma, Property, TransitionSystem, Update, substitute_updates
@@ -281,7 +282,8 @@ class Theory:
         # What the system says comes first, so that the names in it are the same whatever the argument is.
         known = [*axioms(system), *(w for rigid in system.rigids for w in rigid.witnesses)]
         self.axioms = tuple(self._universal(f"axiom {n}", term, naming) for n, term in enumerate(known, 1))
-        self.initial = tuple(self._universal(f"init {n}", term, naming) for n, term in enumerate(_split(initial_condition(system)), 1))
+        start = (part for term in initial_condition(system) for part in conjuncts(term))
+        self.initial = tuple(self._universal(f"init {n}", term, naming) for n, term in enumerate(start, 1))
         self.actions = {a.name: _named(a, naming) for a in system.actions}
         self.some_of_system = len(naming.found)
         parts = [part for lemma in self.lemmas for part in self._parts(lemma, naming)]
@@ -362,14 +364,6 @@ class Theory:
 def _named(action: Action, naming: _Naming) -> Action:
     updates = tuple(Update(u.var, u.variables, naming(u.value)) for u in action.updates)
     return replace(action, guard=naming(action.guard), updates=updates)
-
-
-def _split(terms: Iterable[z3.BoolRef]) -> Iterator[z3.BoolRef]:
-    for term in terms:
-        if z3.is_and(term):
-            yield from _split(term.children())
-        else:
-            yield term
 
 
 __all__ = ["HAS", "IS", "Clause", "Following", "Resolved", "Some", "Theory", "resolve"]
