@@ -23,7 +23,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 
 from tdpcheck.core.ground import GroundSystem
@@ -32,7 +31,9 @@ from tdpcheck.core.system import Property
 PROVED, VIOLATED = "proved", "violated"
 GIVEN_UP = ("out of time", "killed (memory)", "gave up", "no answer")
 MEMORY = 6 * 2**30
-DEFAULT = "good:2,1,1 good:3,2,1 good:2,2,2 good:4,4,1 good:8,4,1 good:8,8,1 bug:2,2,1 bug:4,4,1 bug:8,4,1 bug2:4,4,1".split()
+# What is installed has its bytecode; a setting that forbids to keep it would charge each process with compiling the package anew.
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+DEFAULT = "good:2,2,1 good:3,2,1 good:2,2,2 good:4,4,1 good:8,4,1 good:8,8,1 bug:2,2,1 bug:4,4,1 bug:8,4,1 bug2:4,4,1".split()
 Question = str
 Command = Sequence[str]
 
@@ -242,6 +243,7 @@ ENGINES = (
 
 def tool_versions() -> Iterator[str]:
     """The versions of all that takes part."""
+    from importlib.metadata import version
 
     def first(*command: str) -> str:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -292,7 +294,14 @@ class Clock:
         with tempfile.TemporaryFile() as output:
             # A process may sleep, and CPU time does not pass then: so there is a limit of hours on the wall, too.
             child = subprocess.Popen(
-                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=limited, start_new_session=True
+                command,
+                cwd=folder,
+                env=_ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                preexec_fn=limited,
+                start_new_session=True,
             )
             give_up = time.monotonic() + 60 + 40 * self.limit
             while True:

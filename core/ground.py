@@ -69,7 +69,16 @@ class GroundSystem:
 
     def formula(self, term: z3.ExprRef) -> z3.ExprRef:
         """A closed term over the system's state, grounded."""
-        return Grounder(self.system, self.geometry, self.constants)(term)
+        return self._grounder(term)
+
+    @cached_property
+    def _grounder(self) -> Grounder:
+        return Grounder(self.system, self.geometry, self.constants)
+
+    @cached_property
+    def reads(self) -> _Reads:
+        """Which cells a grounded term reads, with a memory of the terms seen."""
+        return _Reads({self.variable(c).get_id(): c for c in self.cells})
 
     @cached_property
     def in_range(self) -> z3.BoolRef:
@@ -412,7 +421,7 @@ def cone(grounded: GroundSystem, terms: Sequence[z3.ExprRef]) -> GroundSystem:
 
     Dropping is exact for the terms: a dropped action changes nothing that a kept guard, a kept update or a term reads.
     """
-    reads = _Reads({grounded.variable(c).get_id(): c for c in grounded.cells})
+    reads = grounded.reads
     wanted: set[Cell] = set().union(*(reads(t) for t in (*terms, grounded.constraint)))
     for cell, value in grounded.init.items():
         if reads(value):
