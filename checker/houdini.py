@@ -7,7 +7,7 @@ them that is inductive is found, if time suffices, and only if the properties ar
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from ..core.system import Lemma, Property, TransitionSystem
@@ -42,6 +42,8 @@ def houdini(
     lemmas: Sequence[Lemma],
     *,
     known: Uses | None = None,
+    without: Collection[str] = (),
+    rounds: int | None = None,
     timeout: float | None = None,
     patience: float = 10.0,
     jobs: int = 1,
@@ -51,17 +53,19 @@ def houdini(
 
     Args:
         known: instances that may prove steps, from another run; only what they leave open is searched.
+        without: names of parts that are left out from the start.
+        rounds: after so many questions of everything, what is broken is told and nothing more left out; None for as many as it takes.
         timeout: seconds for everything; `patience`, seconds for a question that E-matching leaves open.
         jobs: how many processes ask.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     names = {prop.name for prop in properties}
-    theory = Theory(system, properties, lemmas)
+    theory = Theory(system, properties, lemmas, without)
     uses: Uses = dict(known or {})
     todo = left_open(theory, uses) if uses else None
     searched = len(theory.actions) + 1 if todo is None else len(todo)
     first: tuple[Broken, ...] | None = None
-    dropped: list[str] = []
+    dropped = list(without)
     seconds, asked, queries = 0.0, 0, 0
     while True:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -70,7 +74,8 @@ def houdini(
         seconds, asked, queries = seconds + checked.seconds, asked + checked.asked, queries + checked.queries
         first = tuple(checked.broken) if first is None else first
         lost = list(dict.fromkeys(part for broken in checked.broken for part in broken.parts))
-        if checked.stopped or not lost or any(broken.lemma in names for broken in checked.broken):
+        rounds = None if rounds is None else rounds - 1
+        if checked.stopped or not lost or rounds == 0 or any(broken.lemma in names for broken in checked.broken):
             checked.uses = fitting(theory, uses)
             checked.seconds, checked.asked, checked.queries = seconds, asked, queries
             return Weakened(theory, checked, first, tuple(dropped), searched)

@@ -85,10 +85,15 @@ def proved(grounded: GroundSystem, prop: Property, invariant: Sequence[z3.BoolRe
     return Proved(str(grounded.geometry) or "its only size", (), queries, engine, clock.spent, clauses)
 
 
-def essential(grounded: GroundSystem, prop: Property, clauses: Sequence[z3.BoolRef], clock: Clock) -> tuple[z3.BoolRef, ...]:
+def essential(
+    grounded: GroundSystem, prop: Property, clauses: Sequence[z3.BoolRef], clock: Clock, preferred: int = 0
+) -> tuple[z3.BoolRef, ...]:
     """Those of inductive `clauses` that exclude the bad states, those that keep these, and so on; all of them if they are not inductive.
 
     That each cell has a value that exists is among them where it is needed, said or not.
+
+    Args:
+        preferred: others than the first so many clauses are taken where these do not suffice.
     """
     offered = [*clauses, *existing(cone(grounded, [bad(grounded, prop), *clauses]))]
     made = circuit(grounded, prop, [*offered, *promised(grounded, prop)])
@@ -102,7 +107,9 @@ def essential(grounded: GroundSystem, prop: Property, clauses: Sequence[z3.BoolR
     while todo:
         goal = todo.pop()
         likely = [x for x, i in now.items() if i in chosen]
-        if sat.ask([goal, *likely, *(x for x, i in now.items() if i not in chosen)]):
+        if preferred and not sat.ask([goal, *likely, *(x for x, i in now.items() if i < preferred and i not in chosen)]):
+            pass
+        elif sat.ask([goal, *likely, *(x for x, i in now.items() if i not in chosen)]):
             return tuple(clauses)
         new = [now[x] for x in sat.core() if x in now and now[x] not in chosen]
         chosen |= dict.fromkeys(new)

@@ -34,6 +34,7 @@ def needed(
     uses: Uses,
     *,
     without: Collection[str] = (),
+    among: Collection[str] | None = None,
     patience: float = 2.0,
     progress: Callable[[str], None] | None = None,
 ) -> Needed:
@@ -42,13 +43,14 @@ def needed(
     Args:
         uses: the instances that prove the whole argument.
         without: names of parts that are left out of it.
+        among: the names of the lemmas that may be left out, all if None.
         patience: seconds for a question that E-matching leaves open. Time that is up counts as missing, so nothing is left out by chance.
     """
     kept, missed, uses = list(lemmas), dict[str, Broken](), dict(uses)
     smaller = True
     while smaller:  # what a lemma was missed by may have gone since
         smaller = False
-        for lemma in reversed(list(kept)):
+        for lemma in reversed([x for x in kept if among is None or x.name in among]):
             if progress is not None:
                 progress(f"without {lemma.name}")
             rest = [x for x in kept if x is not lemma]
@@ -58,7 +60,7 @@ def needed(
             else:
                 kept, uses, smaller = rest, found, True
     left = fitting(Theory(system, properties, kept, without), uses)
-    return Needed(tuple(kept), {x.name: missed[x.name] for x in kept}, left)
+    return Needed(tuple(kept), {x.name: missed[x.name] for x in kept if x.name in missed}, left)
 
 
 def _without(theory: Theory, uses: Uses, patience: float) -> Uses | Broken:

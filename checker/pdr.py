@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from ..core.errors import EngineError
 from ..core.ground import GroundSystem, ground
 from ..core.system import Lemma, Property
+from ..core.trace import Trace
 from ..core.verdict import HoldsUpTo, Unknown, Verdict, Violated
 from .bmc import INTERRUPTED, Progress, Subject
 from .circuit import Circuit, Latch, clause_term, replayed
@@ -86,6 +87,23 @@ def pdr(
     except (OutOfTime, KeyboardInterrupt) as stop:
         return Unknown(str(stop) or INTERRUPTED, ENGINE, search.refuted if search else -1, seconds=clock.spent)
     return HoldsUpTo(search.refuted, ENGINE, seconds=clock.spent)
+
+
+def blocked(made: Circuit, prop: Property, clock: Clock, solver: str = SOLVER) -> list[list[tuple[Latch, bool]]] | Trace:
+    """Cubes that no run from an initial state enters, so many that with `also` their complement is inductive; or a run to a bad state.
+
+    Args:
+        made: a circuit whose formulas `also` are inductive.
+
+    Raises:
+        OutOfTime: the time of `clock` is up.
+        EngineError: a run does not replay.
+    """
+    search = _Search(made, clock, solver, None)
+    cubes, failed = search.up_to(None)
+    if failed is not None:
+        return replayed(made, prop, *search.run(failed), ENGINE)
+    return [search.latches(cube) for cube in cubes or ()]
 
 
 def backwards(made: Circuit, clock: Clock, solver: str = SOLVER) -> list[list[tuple[Latch, bool]]]:

@@ -50,7 +50,7 @@ def prepare(grounded: GroundSystem, prop: Property, lemmas: Sequence[Lemma], clo
     known = [*offered, *existing(cone(grounded, [bad(grounded, prop), *offered]))]
     made, same = merged(circuit(grounded, prop, known), clock)
     kept = keep_inductive(made, clock)
-    made = needed(replace(made, also=tuple(made.also[i] for i in kept)))
+    made = relevant(replace(made, also=tuple(made.also[i] for i in kept)))
     return Reduced(made, (*same, *(known[i] for i in kept)), sum(i < len(offered) for i in kept))
 
 
@@ -69,7 +69,7 @@ def merged(made: Circuit, clock: Clock) -> tuple[Circuit, tuple[z3.BoolRef, ...]
     return _rebuilt(made, [latch for latch in made.latches if latch.node not in same], same), tuple(facts)
 
 
-def needed(made: Circuit) -> Circuit:
+def relevant(made: Circuit) -> Circuit:
     """The circuit without the latches on which neither what is bad nor what is known depends."""
     after = made.after
     wanted: set[int] = set()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from textwrap import fill
 
@@ -12,11 +13,13 @@ import msgspec
 from ..checker.houdini import Weakened, houdini
 from ..checker.instantiated import instantiated, instantiated_statement, recorded
 from ..checker.lemmas import Broken
+from ..checker.missing import FOUND, Missing, Race, mended, missing
 from ..checker.needed import needed
 from ..checker.recheck import Rechecked, recheck
+from ..checker.sat import OutOfTime
 from ..checker.theory import Theory
-from ..core.system import Property
-from ..model.parametric import Parametric, parametric
+from ..core.system import Lemma, Property
+from ..model.parametric import Parametric, parametric, sizes
 from ..properties import PROPERTIES
 from ..properties.argument.book import argument
 from . import output, printing, results
@@ -25,7 +28,11 @@ from .every_size import EVERY_ROLE, NOT_PROVED, WIDTH, any_number, files_with, s
 from .names import choose
 from .proofs import short_hash, why
 from .sources import code_for
+from .steps import TraceStep, trace_steps
 
+VIOLATED = 1
+SEARCH = 300.0
+"""So many seconds may be spent at small sizes."""
 CARD = ("no_stale_io_mapping", "atomic_hugepage_split", "reject_noncoherent_dma")
 
 
@@ -38,6 +45,14 @@ class Solver(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class RaceTold(msgspec.Struct, frozen=True):
+    """A run that violates a property, at a small size."""
+
+    property: str
+    size: str
+    steps: tuple[TraceStep, ...]
+
+
 class ProofTold(msgspec.Struct, frozen=True):
     """What `prove --json` prints.
 
@@ -45,6 +60,9 @@ class ProofTold(msgspec.Struct, frozen=True):
         searched: how many steps needed a search for instances; the others had recorded ones that suffice.
         broken: the pairs of step and lemma that did not go through while every lemma was supposed.
         dropped: the parts of lemmas that were left out therefore; proved is what the rest proves.
+        found: with the name of each lemma that a search found and the proof needs, what it says.
+        refuted: the lemmas that a run at a small size shows to be false.
+        race: a run that violates a property.
         missed: with `--minimal`, by lemma, a pair of step and lemma that does not go through without it.
     """
 
@@ -64,6 +82,9 @@ class ProofTold(msgspec.Struct, frozen=True):
     solvers: tuple[Solver, ...] = ()
     broken: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
+    found: dict[str, str] = {}
+    refuted: tuple[str, ...] = ()
+    race: RaceTold | None = None
     missed: dict[str, str] = {}
 
 
@@ -74,6 +95,9 @@ class ProofTold(msgspec.Struct, frozen=True):
 @click.option("--out", metavar="FILE", help="Write the certificate there, also an unfinished one.")
 @click.option("--from", "known", metavar="FILE", help="Use the instances that this certificate names, as far as they suffice.")
 @click.option("--minimal", is_flag=True, help="Leave out what nothing needs, and say of each lemma that is left what misses it.")
+@click.option(
+    "--repair/--no-repair", default=True, show_default=True, help="If a property is lost, search small sizes for a race or missing lemmas."
+)
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes that search.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), default=1800.0, show_default=True, help="Seconds for the search.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -86,6 +110,7 @@ def prove(
     out: str | None,
     known: str | None,
     minimal: bool,
+    repair: bool,
     jobs: int,
     timeout: float,
     as_json: bool,
@@ -97,7 +122,7 @@ def prove(
     certificate, and Z3 and cvc5 check it without any quantifier.
 
     \b
-    Exit code: 0 proved, and both solvers accept the certificate; 3 not proved; 2 bad input.
+    Exit code: 0 proved, and both solvers accept the certificate; 1 a race was found; 3 not proved; 2 bad input.
     """
     properties = [PROPERTIES[name] for name in choose(names or CARD, tuple(PROPERTIES), "property")]
     asked = scenario_for(scenario, properties[0])
@@ -108,10 +133,25 @@ def prove(
         progress.working(f"compiling {asked.name} for every size")
         model = parametric(asked, code_for(asked, None, files))
         lemmas = argument(model, *properties)
-        found = houdini(model.system, properties, lemmas, known=before, timeout=timeout, jobs=jobs, progress=progress.working)
+        found = houdini(
+            model.system,
+            properties,
+            lemmas,
+            known=before,
+            rounds=1 if repair else None,
+            timeout=timeout,
+            jobs=jobs,
+            progress=progress.working,
+        )
+        search, late = None, ""
+        if repair and found.checked.broken and not found.checked.stopped:
+            search, found = _repaired(model, properties, lemmas, found, timeout, jobs, progress.working)
+            if search is None:
+                late = f"; {SEARCH:.0f} s at small sizes found neither a race nor all lemmas that are missing"
         smallest = None
         if minimal and found.checked.holds:
-            left = [lemma for lemma in lemmas if any(part.lemma == lemma.name for part in found.theory.parts)]
+            own = {prop.name for prop in properties}
+            left = [x for x in found.theory.lemmas if x.name not in own and any(part.lemma == x.name for part in found.theory.parts)]
             smallest = needed(model.system, properties, left, found.checked.uses, without=found.dropped, progress=progress.working)
             found.checked.uses = smallest.uses
             found = replace(found, theory=Theory(model.system, properties, smallest.lemmas, found.dropped))
@@ -121,34 +161,65 @@ def prove(
         if found.checked.holds:
             progress.working("checking the certificate")
             answer = recheck(text, timeout=600, of=instantiated_statement(model.system, properties))
-    told = _told(properties, asked.name, change, found, answer, text)
+    told = _told(properties, asked.name, change, found, search, answer, text, late)
     if smallest is not None:
         told = msgspec.structs.replace(told, missed={name: f"{b.step}: {b.lemma}" for name, b in smallest.missed.items()})
     if as_json:
         click.echo(results.to_json(told), nl=False)
     else:
         click.echo(_text(told, model, found, out, {} if smallest is None else smallest.missed))
-    context.exit(0 if told.verdict == "Proved" else NOT_PROVED)
+    context.exit({"Proved": 0, "Violated": VIOLATED}.get(told.verdict, NOT_PROVED))
+
+
+def _repaired(
+    model: Parametric,
+    properties: Sequence[Property],
+    lemmas: Sequence[Lemma],
+    broken: Weakened,
+    timeout: float,
+    jobs: int,
+    progress: Callable[[str], None],
+) -> tuple[Missing | Race | None, Weakened]:
+    """What a search at small sizes found, None if its time was up; and, unless that is a race, the argument with it."""
+    small, tried = sizes(model.scenario)
+    search: Missing | Race | None = None
+    with suppress(OutOfTime):
+        search = missing(model.system, properties, lemmas, small, tried, timeout=min(timeout, SEARCH), progress=progress)
+    if isinstance(search, Race):
+        return search, broken
+    lacking, uses = search or Missing((), (), ()), broken.checked.uses
+    found = mended(model.system, properties, lemmas, lacking, uses, timeout=timeout, jobs=jobs, progress=progress)
+    return search, replace(found, broken=broken.broken, searched=max(broken.searched, found.searched))
 
 
 def _told(
-    properties: Iterable[Property], scenario: str, change: str | None, found: Weakened, answer: Rechecked | None, text: str
+    properties: Iterable[Property],
+    scenario: str,
+    change: str | None,
+    found: Weakened,
+    search: Missing | Race | None,
+    answer: Rechecked | None,
+    text: str,
+    late: str,
 ) -> ProofTold:
     checked = found.checked
     proved = checked.holds and answer is not None and answer.accepted
     reason = checked.stopped
     if not reason and checked.broken:
-        reason = f"{len(found.broken)} pairs of step and lemma did not go through"
+        reason = f"{len(found.broken)} pairs of step and lemma did not go through{late}"
     if not reason and answer is not None and not answer.accepted:
         reason = f"second solver: {why(answer)}"
     solvers = () if answer is None else tuple(Solver(a.solver, a.version, a.verdict, round(a.seconds, 2)) for a in answer.answers)
+    race = RaceTold(search.prop.name, str(search.geometry), trace_steps(search.trace)) if isinstance(search, Race) else None
+    if race is not None:
+        reason = f"a run of {len(race.steps)} steps violates {race.property}"
     return ProofTold(
         schema=1,
         properties=tuple(p.name for p in properties),
         scenario=scenario,
         change=change,
         sizes="every size",
-        verdict="Proved" if proved else "Unknown",
+        verdict="Violated" if race is not None else "Proved" if proved else "Unknown",
         reason=reason,
         certificate=short_hash(text) if proved else "",
         lemmas=len(found.theory.lemmas),
@@ -158,13 +229,17 @@ def _told(
         seconds=round(checked.seconds, 1),
         solvers=solvers,
         broken=tuple(f"{b.step}: {b.lemma}" for b in found.broken),
-        dropped=found.dropped,
+        dropped=tuple(name for name in found.dropped if not name.startswith(FOUND)),
+        found={x.name: x.sentence for x in found.theory.lemmas if proved and x.name.startswith(FOUND)},
+        refuted=search.refuted if isinstance(search, Missing) else (),
+        race=race,
     )
 
 
 def _text(told: ProofTold, model: Parametric, found: Weakened, out: str | None, missed: Mapping[str, Broken]) -> str:
     lines = [f"scenario {told.scenario}   change {told.change or 'none'}"]
-    lines += [f"  {name}: {told.verdict} ({told.sizes})" for name in told.properties]
+    race = told.race
+    lines += [f"  {name}: {_verdict(told, name)}" for name in told.properties]
     lines += ["", any_number(model)]
     if told.verdict == "Proved":
         lines.append(
@@ -172,17 +247,36 @@ def _text(told: ProofTold, model: Parametric, found: Weakened, out: str | None, 
         )
         said = " and ".join(f"{s.name} {s.version} ({s.seconds:.1f} s)" for s in told.solvers)
         lines.append(f"Certificate {told.certificate}{f' in {out}' if out else ''}: accepted by {said}.")
+        if told.found:
+            lines.append("Lemmas that the argument lacked were found at small sizes, and are part of what is proved:")
+            lines += [fill(f"{name}: {says}", WIDTH, initial_indent="  ", subsequent_indent="    ") for name, says in told.found.items()]
         if told.dropped:
             lines.append(fill(f"Left out, since some step does not keep it and nothing needs it: {', '.join(told.dropped)}.", WIDTH))
         lines += [f"  {name}: without it, {b.lemma} is not kept by {step_text(b, model)}" for name, b in missed.items()]
+    elif race is not None:
+        lines.append(fill(f"Not proved: {told.reason}, at {race.size}:", WIDTH))
+        where = [f"  ({step.source})" if step.source else "" for step in race.steps]
+        lines += [f"  {n:>2} {step.actor}: {step.text}{at}" for n, (step, at) in enumerate(zip(race.steps, where, strict=True), 1)]
+        lines.append("It was replayed. `tdpcheck verify` with the same scenario and change makes reports of such a run.")
     else:
         lines.append(f"Not proved: {told.reason}.")
         if out:
             lines.append(f"What was found until then is in {out}: no proof, but `--from {out}` need not search for it again.")
+    if told.refuted:
+        lines.append(fill(f"A run at a small size shows to be false: {', '.join(told.refuted)}.", WIDTH))
     lines += [f"  {b.lemma}: not kept by {step_text(b, model)}" for b in found.broken]
-    if told.verdict != "Proved":
+    if told.verdict == "Unknown":
         left = f" Without what is not kept ({len(told.dropped)} parts of lemmas), a property is lost." if told.dropped else ""
         lines.append(
             fill(f"That is no violation: the state before a step need not be reachable.{left} `tdpcheck verify` looks for a race.", WIDTH)
         )
     return "\n".join(lines)
+
+
+def _verdict(told: ProofTold, name: str) -> str:
+    """What is told of one property: a race is one of one property, and says nothing of the others."""
+    if told.race is None:
+        return f"{told.verdict} ({told.sizes})"
+    if told.race.property != name:
+        return f"Unknown ({told.sizes})"
+    return f"Violated in {len(told.race.steps)} steps"

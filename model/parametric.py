@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 import z3
 
-from ..core.sorts import BOOL, Rigid
+from ..core.sorts import BOOL, Geometry, Rigid
 from ..core.system import TransitionSystem, Update
 from ..kernelc.cfg import THREAD, THREADS
-from .machine import host, tables
+from .machine import host, sorts, tables
 from .machine.ghosts import promised
 from .machine.sorts import ROOT, VCPU, g, p, part, r, region_of, root, s, slot_of
 from .places import Places, Software
@@ -52,7 +52,7 @@ def parametric(scenario: Scenario, code: Code, *, merge: bool = True) -> Paramet
     Raises:
         Refusal, InputError: as `system.build`.
     """
-    roles = [t.role for t in scenario.thread for _ in range(2)]  # two of a role: as far as merging goes, any number
+    roles = [t.role for _ in range(2) for t in scenario.thread]  # two of a role: as far as merging goes, any number
     software = compile_software(scenario, code, roles, merge=merge, vcpu=lambda _: vcpu_of(THREAD))
     system = at_every_size(scenario, assemble(scenario, software, rigids(scenario)))
     return Parametric(scenario, system, software, Places(software))
@@ -62,6 +62,33 @@ def rigids(scenario: Scenario) -> tuple[Rigid, ...]:
     """The functions that are needed besides the machine's, with their meaning at the scenario's own size."""
     held = scenario.start.mapped_roots or scenario.geometry.roots
     return vcpu_of, replace(mapped_at_start, meaning=lambda geometry, at: at[0] < held)
+
+
+def sizes(scenario: Scenario) -> tuple[tuple[Geometry, ...], tuple[Geometry, ...]]:
+    """Two small sizes at which a search takes seconds, one with pages of one region and one with regions; and those at which to try more.
+
+    Two roles at most make the states few enough for two threads of each, and for a size that is nowhere smaller than these.
+    """
+
+    def of(regions: int, slots: int, each: int, least: int) -> Geometry:
+        own = scenario.geometry
+        return sorts.geometry(
+            thread=each * len(scenario.thread),
+            region=regions,
+            slot=slots,
+            block=2,
+            frame=2 * slots,
+            pt=2,
+            root=max(least, own.roots),
+            vcpu=1,
+            iommu=max(least, own.iommus),
+            device=max(least, own.devices),
+        )
+
+    few = len(scenario.thread) <= 2
+    each = 2 if few else 1
+    small = of(1, 2, each, 1), of(2, 1, 1, 2)
+    return small, (of(2, 2, each, 2),) if few else small
 
 
 def at_every_size(scenario: Scenario, sized: TransitionSystem) -> TransitionSystem:
