@@ -198,15 +198,26 @@ class _Houdini:
         self._then = [cnf.literal(x) for x in later]
         self._resets = made.resets
         self._sat = Sat(SOLVER, [*cnf.clauses, *made.waiting], clock)
+        self._top = cnf.most
 
     def run(self) -> list[int]:
-        kept = [i for i, now in enumerate(self._now) if not self._sat.ask([*self._resets, -now])]
+        first = self._supposed(self._resets)
+        kept = [i for i, now in enumerate(self._now) if not self._sat.ask([first, -now])]
         done = False
         while not done:
             done = True
+            now = self._supposed(self._now[j] for j in kept)
             for i in list(kept):
-                if i in kept and self._sat.ask([*(self._now[j] for j in kept), -self._then[i]]):
+                if i in kept and self._then[i] != self._now[i] and self._sat.ask([now, -self._then[i]]):
                     model = self._sat.model()
                     kept = [j for j in kept if (model[abs(self._then[j]) - 1] > 0) == (self._then[j] > 0)]
+                    now = self._supposed(self._now[j] for j in kept)
                     done = False
         return kept
+
+    def _supposed(self, literals: Iterable[int]) -> int:
+        """A literal that stands for all of these: thousands of assumptions in each of thousands of questions take their time."""
+        self._top += 1
+        for literal in literals:
+            self._sat.add([-self._top, literal])
+        return self._top

@@ -31,6 +31,8 @@ from .sat import Clock
 from .theory import Theory
 
 FOUND = "found"
+PATIENCE = 2.0
+"""Seconds for a question that E-matching leaves open: a candidate may well be wrong."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def missing(
         for n, sayings in enumerate(proposed.values(), 1)
     ]
     left = [*own, *true, *itertools.chain(*every)]
-    kept, likely = list[Lemma](), list[Lemma]()
+    kept, likely = list[Lemma](), set[str]()
     for geometry in tried:
         if progress is not None:
             progress(f"trying {len(proposed)} candidates at {geometry}")
@@ -113,8 +115,8 @@ def missing(
         kept = [x for lemmas in every for x in [y for y in lemmas if y.name in names][:1]]
         book = [lemma for lemma in (*own, *true) if lemma.name in names]
         wanted = {part.get_id() for part in _wanted(grounded, book, kept, clock)}
-        likely = [x for x in kept if any(part.get_id() in wanted for part in grounded_lemmas(grounded, [x]))]
-    return Missing(tuple(likely), tuple(kept), tuple(refuted))
+        likely |= {x.name for x in kept if any(part.get_id() in wanted for part in grounded_lemmas(grounded, [x]))}
+    return Missing(tuple(x for x in kept if x.name in likely), tuple(kept), tuple(refuted))
 
 
 def _closed(part: Part) -> z3.BoolRef:
@@ -142,8 +144,17 @@ def mended(
     offered = lacking.likely
 
     def asked(known: Uses) -> Weakened:
-        every, without = [*lemmas, *offered], lacking.refuted
-        return houdini(system, properties, every, known=known, without=without, timeout=clock.left, jobs=jobs, progress=progress)
+        return houdini(
+            system,
+            properties,
+            [*lemmas, *offered],
+            known=known,
+            without=lacking.refuted,
+            timeout=clock.left,
+            patience=PATIENCE,
+            jobs=jobs,
+            progress=progress,
+        )
 
     made = asked(known)
     if not made.checked.holds and not made.checked.stopped and len(lacking.lemmas) > len(offered):
