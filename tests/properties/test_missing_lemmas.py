@@ -1,0 +1,64 @@
+"""What an argument about kernel C lacks: a race of the system for every size, or lemmas that nobody wrote."""
+
+from __future__ import annotations
+
+import pytest
+
+from tdpcheck.checker.instantiated import instantiated
+from tdpcheck.checker.missing import Missing, Race, mended, missing
+from tdpcheck.checker.questions import check_certificate
+from tdpcheck.cli.every_size import files_with
+from tdpcheck.cli.sources import code_for
+from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.trace import replays
+from tdpcheck.model.parametric import Parametric, parametric, sizes
+from tdpcheck.model.scenario import shipped_scenarios
+from tdpcheck.museum.loader import FOLDER, read_item
+from tdpcheck.properties import PROPERTIES
+from tdpcheck.properties.argument.book import argument
+
+
+def changed(scenario: str, patch: str | None = None) -> Parametric:
+    asked = shipped_scenarios()[scenario]
+    return parametric(asked, code_for(asked, None, files_with(patch)))
+
+
+QUICK = ("attach-noncoherent-device", "export-check-outside-lock", "export-over-noncoherent")
+
+
+@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(x, marks=pytest.mark.slow) for x in ("export-invalid-root", "cpus-not-flushed"))])
+def test_a_mistake_is_a_race_of_the_system_for_every_size(name: str) -> None:
+    """Found at a small size, and replayed; it is as long as the shortest one of the scenario's own size, or a little longer."""
+    item = read_item(FOLDER / name)
+    model = changed(item.expect.scenario, str(FOLDER / name / "change.patch"))
+    prop = PROPERTIES[item.expect.property]
+    found = missing(model.system, [prop], argument(model, prop), *sizes(model.scenario))
+
+    assert isinstance(found, Race)
+    assert replays(found.trace, prop, Evaluator(model.system, found.geometry))
+    assert item.expect.depth is not None
+    assert item.expect.depth <= found.trace.depth <= item.expect.depth + 2
+
+
+def test_what_is_right_has_no_race_and_its_argument_comes_out_of_nothing() -> None:
+    """Why sharing and non-coherent DMA exclude each other: found without any lemma, and proved for any number of threads and devices."""
+    model, prop = changed("noncoherent-export"), PROPERTIES["reject_noncoherent_dma"]
+    lacking = missing(model.system, [prop], [], *sizes(model.scenario))
+    assert isinstance(lacking, Missing)
+    found = mended(model.system, [prop], [], lacking, {})
+
+    assert found.checked.holds
+    text = instantiated(found.theory, found.checked.uses)
+    assert all(check_certificate(text, solver).accepted for solver in ("z3", "cvc5"))
+
+
+@pytest.mark.slow
+def test_a_lemma_that_is_left_out_of_a_large_argument_is_made_good() -> None:
+    """Fifty lemmas lack one, and the rest does not go through."""
+    model, prop = changed("mm-exit"), PROPERTIES["no_stale_io_mapping"]
+    rest = [x for x in argument(model, prop) if x.name != "owes_io_on_the_way"]
+    lacking = missing(model.system, [prop], rest, *sizes(model.scenario))
+    assert isinstance(lacking, Missing)
+
+    assert not mended(model.system, [prop], rest, Missing((), (), ()), {}).checked.holds
+    assert mended(model.system, [prop], rest, lacking, {}).checked.holds
