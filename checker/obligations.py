@@ -111,6 +111,22 @@ def parse(text: str, what: str = "the certificate") -> Certificate:
     return reader.finish()
 
 
+def kind_of(text: str) -> str:
+    """The kind that the head of a certificate names, for whoever need not know more of it.
+
+    Raises:
+        InputError: there is no such head.
+    """
+    head, _, _ = text.partition("(set-logic")
+    for command in read(head, "the certificate"):
+        match command:
+            case ["set-info", ":kind", value] if unquoted(value) in KINDS:
+                return unquoted(value)
+            case _:
+                pass
+    return parse(text).kind  # complains, and says of what
+
+
 class _Reader:
     """Reads the commands in order; refuses what it does not know."""
 

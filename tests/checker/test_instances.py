@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from tdpcheck.checker.lemmas import check_lemmas
 from tdpcheck.checker.obligations import INITIALLY, Certificate, after_renaming, parse
 from tdpcheck.checker.questions import check_certificate, open_steps
 from tdpcheck.checker.recheck import recheck
+from tdpcheck.checker.sexpr import Sexpr, name_of, rename, symbol, write
+from tdpcheck.checker.solvers import open_session
 from tdpcheck.checker.theory import Theory
 from tdpcheck.core.errors import InputError
 from tdpcheck.core.sorts import Sort, StateVar
@@ -77,6 +80,30 @@ def test_a_step_without_its_instances_is_not_accepted(name: str) -> None:
         assert [step] == open_steps(text)
     assert len(needed) > 1
     assert [] == open_steps(certificate(name))
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 3])
+def test_the_shares_of_several_processes_are_the_whole(jobs: int) -> None:
+    """No question falls between two of them."""
+    text = certificate("leaf_thread")
+    answer = recheck(text, jobs=jobs)
+
+    assert answer.accepted
+    assert [check_certificate(text, solver).queries for solver in SOLVERS] == [a.queries for a in answer.answers]
+
+
+def test_a_step_without_its_instances_is_missed_in_each_share() -> None:
+    """By both solvers, whoever else accepts his part."""
+    steps = list(parse(certificate("leaf_thread")).steps)
+    needed = {step: text for step, text in without_one_instance(certificate("leaf_thread")) if [step] == open_steps(text)}
+    by_share = {steps.index(step) % 2: (step, text) for step, text in needed.items() if step in steps}
+
+    assert {0, 1} == by_share.keys()
+    for step, text in by_share.values():
+        answer = recheck(text, jobs=2)
+        assert not answer.accepted
+        assert [{step}, {step}] == [{f.step for f in a.failures} for a in answer.answers]
+        assert all(a.verdict == "undecided" and a.reason for a in answer.answers)
 
 
 def lemma_lines(text: str) -> list[str]:
@@ -236,6 +263,49 @@ def random_thread_system(seed: int) -> tuple[TransitionSystem, Property]:
     return system, Property("kept", "It is kept.", holds)
 
 
+def differently_asked(text: str) -> tuple[int, list[str]]:
+    """How many clauses a checker asks about in other words than "right before, wrong after", and where that says something else."""
+    found = parse(text)
+    instances = Instantiated(found)
+    different, wrong = 0, []
+    for step in found.steps.values():
+        _, _, goals = instances.step(step)
+        touched = [some for some in instances.named.values() if instances._reach[some.name] & step.following.keys()]
+        names: dict[str, Sexpr] = {**step.following, **{some.name: symbol(name_of(some.name) + "'") for some in touched}}
+        lines = [*instances.base(), *(found.made[name].text for name in (step.guard, *step.following.values()))]
+        lines += [line for some in touched for line in some.declarations("'").values()]
+        session = open_session("z3", "instantiated", 20.0, None)
+        session.send("\n".join(lines))
+        for name, clause in instances.lemmas.items():
+            before = f"({name} {' '.join(x for x, _ in clause.variables)})" if clause.variables else name
+            plain = f"(and {before} (not {write(rename(clause.body, names))}))"
+            asked = goals.get(name, "false")
+            different += asked not in (plain, "false")
+            if session.ask([f"(distinct {plain} {asked})"]).word != "unsat":
+                wrong.append(f"{step.name}: {asked}")
+    return different, wrong
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_checker_asks_of_an_example_no_less_than_it_must(name: str) -> None:
+    """What is folded away, or not asked at all, is so whatever the state is: a solver says so of each clause and step."""
+    different, wrong = differently_asked(certificate(name))
+
+    assert [] == wrong
+    assert different
+
+
+def test_a_checker_asks_no_less_than_it_must() -> None:
+    """Of many systems that somebody made up with dice."""
+    seen = 0
+    for seed in range(60):
+        system, prop = random_thread_system(seed)
+        different, wrong = differently_asked(instantiated(Theory(system, [prop], ()), {}))
+        seen += different
+        assert [] == wrong, seed
+    assert seen > 60
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_what_a_checker_does_not_ask_is_true(seed: int) -> None:
     """A clause that a step is not asked about is kept by it: what is seen by reading is so for a solver that reads nothing into it."""
@@ -256,6 +326,18 @@ def test_what_a_checker_does_not_ask_is_true(seed: int) -> None:
                 + f"(assert (not {after}))"
             )
             assert z3.unsat == solver.check(), (seed, step.name)
+
+
+def test_elements_of_an_enumeration_are_different_to_a_solver() -> None:
+    """Each pair of them; and no more is said of them than can be."""
+    found = parse(certificate("leaf_thread"))
+    session = open_session("cvc5", "instantiated", 20.0, None)
+    session.send("\n".join(Instantiated(found).base()))
+    places = [name for name in found.functions if name.startswith("Pc!")]
+
+    assert len(places) > 3
+    assert "sat" == session.ask([f"(distinct {' '.join(places)})"]).word
+    assert {"unsat"} == {session.ask([f"(= {x} {y})"]).word for x, y in itertools.combinations(places, 2)}
 
 
 def after_step(found: Certificate, step: str) -> str:
