@@ -22,6 +22,7 @@ from .questions import open_steps
 from .sexpr import OPERATORS, name_of, read, symbol, tokens, write
 from .smtlib import Writer, sort_text
 from .theory import Clause, Some, Theory
+from .witness import InitialState
 
 
 def recorded(text: str, what: str) -> Uses:
@@ -49,10 +50,11 @@ def left_open(theory: Theory, uses: Uses) -> list[str]:
     return open_steps(instantiated(theory, fitting(theory, uses)))
 
 
-def instantiated(theory: Theory, uses: Uses, *, digest: str = "", scenario: str = "") -> str:
+def instantiated(theory: Theory, uses: Uses, start: InitialState | None = None, *, digest: str = "", scenario: str = "") -> str:
     """The certificate that the lemmas and properties of `theory` are inductive, at every size, as `uses` shows step by step.
 
     Args:
+        start: an initial state, without which nobody accepts it.
         digest: a hash of the model, for the reader.
         scenario: its name, for the reader.
 
@@ -62,7 +64,7 @@ def instantiated(theory: Theory, uses: Uses, *, digest: str = "", scenario: str 
     head = Head(INSTANTIATED, theory.system.name, theory.properties, EVERY_SIZE, digest, scenario)
     writer = InstantiatedWriter(theory)
     lines = [*head.lines(len(theory.parts), len(theory.actions)), *writer.statement(theory.properties), *writer.invariant()]
-    return text_of([*lines, *writer.proofs(uses)])
+    return text_of([*lines, *writer.proofs(uses), *writer.start(start)])
 
 
 def instantiated_statement(system: TransitionSystem, properties: Sequence[Property]) -> str:
@@ -119,6 +121,13 @@ class InstantiatedWriter(ParametricWriter):
         for step, instances in uses.items():
             said = " ".join(f"({' '.join((symbol(clause), *arguments))})" for clause, arguments in instances)
             yield f"(set-info :uses ({symbol(step)} {said}))"
+
+    def start(self, start: InitialState | None) -> Iterator[str]:
+        """An initial state, if there is one."""
+        if start is not None:
+            yield ""
+            yield "; ---- an initial state: how many elements each sort has, and the values of each function for all its arguments in order"
+            yield from start.lines(self.system, self.elements)
 
     def known(self, uses: Uses) -> Uses:
         """See `fitting`."""

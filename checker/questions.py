@@ -27,6 +27,7 @@ from .obligations import (
 )
 from .sexpr import name_of, write
 from .solvers import Answer, Session, open_session
+from .witness import no_start
 
 EXISTS = "an initial state exists"
 TOGETHER = 8
@@ -303,6 +304,7 @@ class _Questions:
         first = [_Question(INITIALLY, *self.instances.initially())] if share.number == 0 else []
         asked = [*first, *(_Question(step.name, *self.instances.step(step)) for step in steps)]
         self.asked = [question for question in asked if question.goals]
+        self.no_start = no_start(found) if share.number == 0 else ""
 
 
 class _InstancesCheck(_Check):
@@ -317,6 +319,8 @@ class _InstancesCheck(_Check):
 
     def run(self) -> tuple[Failure, ...]:
         """Ask everything but `safety`; stop when enough has failed."""
+        if self._questions.no_start:
+            self._fail(EXISTS, None, Answer("unknown", self._questions.no_start))
         self._tell(self._questions.instances.base())
         for question in self._questions.asked:
             if len(self._failures) >= self._most:

@@ -15,8 +15,9 @@ from ..checker.lemmas import Broken
 from ..checker.needed import needed
 from ..checker.recheck import Rechecked, recheck
 from ..checker.theory import Theory
+from ..checker.witness import InitialState
 from ..core.system import Property
-from ..model.parametric import Parametric, parametric
+from ..model.parametric import Parametric, parametric, starts
 from ..properties import PROPERTIES
 from ..properties.argument.book import argument
 from . import output, printing, results
@@ -42,6 +43,7 @@ class ProofTold(msgspec.Struct, frozen=True):
     """What `prove --json` prints.
 
     Args:
+        start: the size of the initial state that the certificate names: that of the scenario.
         searched: how many steps needed a search for instances; the others had recorded ones that suffice.
         broken: the pairs of step and lemma that did not go through while every lemma was supposed.
         dropped: the parts of lemmas that were left out therefore; proved is what the rest proves.
@@ -61,6 +63,7 @@ class ProofTold(msgspec.Struct, frozen=True):
     searched: int
     instances: int
     seconds: float
+    start: str = ""
     solvers: tuple[Solver, ...] = ()
     broken: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
@@ -115,13 +118,14 @@ def prove(
             smallest = needed(model.system, properties, left, found.checked.uses, without=found.dropped, progress=progress.working)
             found.checked.uses = smallest.uses
             found = replace(found, theory=Theory(model.system, properties, smallest.lemmas, found.dropped))
-        text, answer = instantiated(found.theory, found.checked.uses, scenario=asked.name), None
+        start = next((InitialState(*first) for first in starts(model)), None)
+        text, answer = instantiated(found.theory, found.checked.uses, start, scenario=asked.name), None
         if target is not None:
             output.write(target, text.encode())
-        if found.checked.holds:
+        if found.checked.holds and start is not None:
             progress.working("checking the certificate")
             answer = recheck(text, timeout=600, of=instantiated_statement(model.system, properties))
-    told = _told(properties, asked.name, change, found, answer, text)
+    told = _told(properties, asked.name, change, found, answer, text, start)
     if smallest is not None:
         told = msgspec.structs.replace(told, missed={name: f"{b.step}: {b.lemma}" for name, b in smallest.missed.items()})
     if as_json:
@@ -132,13 +136,21 @@ def prove(
 
 
 def _told(
-    properties: Iterable[Property], scenario: str, change: str | None, found: Weakened, answer: Rechecked | None, text: str
+    properties: Iterable[Property],
+    scenario: str,
+    change: str | None,
+    found: Weakened,
+    answer: Rechecked | None,
+    text: str,
+    start: InitialState | None,
 ) -> ProofTold:
     checked = found.checked
     proved = checked.holds and answer is not None and answer.accepted
     reason = checked.stopped
     if not reason and checked.broken:
         reason = f"{len(found.broken)} pairs of step and lemma did not go through"
+    if not reason and start is None:
+        reason = f"no initial state of {scenario} at its own size is one of every size, so that nothing may be said of any run"
     if not reason and answer is not None and not answer.accepted:
         reason = f"second solver: {why(answer)}"
     solvers = () if answer is None else tuple(Solver(a.solver, a.version, a.verdict, round(a.seconds, 2)) for a in answer.answers)
@@ -151,6 +163,7 @@ def _told(
         verdict="Proved" if proved else "Unknown",
         reason=reason,
         certificate=short_hash(text) if proved else "",
+        start="" if start is None else str(start.geometry),
         lemmas=len(found.theory.lemmas),
         steps=len(found.theory.actions) + 1,
         searched=found.searched,
@@ -172,6 +185,7 @@ def _text(told: ProofTold, model: Parametric, found: Weakened, out: str | None, 
         )
         said = " and ".join(f"{s.name} {s.version} ({s.seconds:.1f} s)" for s in told.solvers)
         lines.append(f"Certificate {told.certificate}{f' in {out}' if out else ''}: accepted by {said}.")
+        lines.append(fill(f"It names an initial state: that of the scenario at its own size ({told.start}).", WIDTH))
         if told.dropped:
             lines.append(fill(f"Left out, since some step does not keep it and nothing needs it: {', '.join(told.dropped)}.", WIDTH))
         lines += [f"  {name}: without it, {b.lemma} is not kept by {step_text(b, model)}" for name, b in missed.items()]

@@ -6,6 +6,7 @@ import itertools
 import random
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -23,8 +24,10 @@ from tdpcheck.checker.recheck import recheck
 from tdpcheck.checker.sexpr import Sexpr, name_of, rename, symbol, write
 from tdpcheck.checker.solvers import open_session
 from tdpcheck.checker.theory import Theory
+from tdpcheck.checker.witness import InitialState, no_start
 from tdpcheck.core.errors import InputError
-from tdpcheck.core.sorts import Sort, StateVar
+from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.sorts import Geometry, Sort, StateVar
 from tdpcheck.core.system import Action, Lemma, Param, Property, TransitionSystem, Update, bool_var, set_at, truth
 from tdpcheck.examples import table_cache
 from tdpcheck.examples.leaf_thread import system as leaf
@@ -42,7 +45,13 @@ def certificate(name: str) -> str:
     system, prop, lemmas = EXAMPLES[name]
     checked = check_lemmas(system, [prop], lemmas, recording=True)
     assert checked.holds, checked.broken
-    return instantiated(Theory(system, [prop], lemmas), checked.uses)
+    return instantiated(Theory(system, [prop], lemmas), checked.uses, start_of(system))
+
+
+def start_of(system: TransitionSystem) -> InitialState:
+    """An initial state with two of everything."""
+    geometry = Geometry({sort.name: 2 for sort in system.sorts if not sort.elements})
+    return InitialState(geometry, next(Evaluator(system, geometry).initial()))
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -104,6 +113,54 @@ def test_a_step_without_its_instances_is_missed_in_each_share() -> None:
         assert not answer.accepted
         assert [{step}, {step}] == [{f.step for f in a.failures} for a in answer.answers]
         assert all(a.verdict == "undecided" and a.reason for a in answer.answers)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_certificate_names_an_initial_state(name: str) -> None:
+    """What is proved of every run says nothing if there is none: without one, or with another state, nobody accepts."""
+    text = certificate(name)
+    lines = [line for line in text.splitlines() if line.startswith("(set-info :start-")]
+    system, _, _ = EXAMPLES[name]
+    values = {v.name for v in system.state}
+
+    assert "" == no_start(parse(text))
+    for solver in SOLVERS:
+        answer = check_certificate("".join(f"{line}\n" for line in text.splitlines() if line not in lines), solver)
+        assert "undecided" == answer.verdict
+        assert "undecided whether there is an initial state: the file names none" == answer.reason
+    wrong = 0
+    for line in lines:
+        assert no_start(parse(text.replace(f"{line}\n", "")))
+        head, said = line.removesuffix("))").rsplit(" ", 1)
+        turned = {"true": "false", "false": "true", "0": "1", "1": "0"}.get(said)
+        if turned and line.split("(")[2].split()[0] in values:
+            reason = no_start(parse(text.replace(line, f"{head} {turned}))")))
+            wrong += "is not true of the one that the file names" in reason
+    assert wrong > 3
+    assert not recheck(text.replace(lines[0], "")).accepted
+
+
+def test_a_system_that_cannot_start_is_not_proved() -> None:
+    """Whatever is claimed of it: no state satisfies what is supposed of the first one."""
+    system, prop, lemmas = EXAMPLES["table_cache"]
+    nowhere = replace(system, constraint=z3.And(system.constraint, z3.BoolVal(False)))
+    checked = check_lemmas(nowhere, [prop], lemmas, recording=True)
+    text = instantiated(Theory(nowhere, [prop], lemmas), checked.uses, start_of(system))
+
+    assert checked.holds
+    assert not check_certificate(text, "z3").accepted
+    assert "is not true of" in no_start(parse(text))
+
+
+@pytest.mark.parametrize("said", ["99", "x", "-1", "1000000", "²"])
+def test_a_value_that_is_none_is_no_initial_state(said: str) -> None:
+    """Nor is a number of things that nobody could go through."""
+    text = certificate("table_cache")
+    size = next(line for line in text.splitlines() if line.startswith("(set-info :start-size (Page"))
+    value = next(line for line in text.splitlines() if line.startswith("(set-info :start-value (used"))
+
+    assert no_start(parse(text.replace(size, f"(set-info :start-size (Page {said}))")))
+    assert no_start(parse(text.replace(value, f"(set-info :start-value (used {said} {said}))")))
 
 
 def lemma_lines(text: str) -> list[str]:
@@ -220,7 +277,7 @@ def test_no_toy_that_is_broken_is_proved() -> None:
     for toy in {t.system.name: t for t in TOYS if t.proof != "not parametric"}.values():
         lemmas = toy.prop.lemmas
         checked = check_lemmas(toy.system, [toy.prop], lemmas, recording=True, patience=2)
-        text = instantiated(Theory(toy.system, [toy.prop], lemmas), checked.uses)
+        text = instantiated(Theory(toy.system, [toy.prop], lemmas), checked.uses, start_of(toy.system))
         seen.add(checked.holds)
 
         assert (toy.proof == "proved") == checked.holds, (toy.name, checked.broken)
@@ -349,11 +406,30 @@ def test_a_random_proof_is_one_for_the_solver_with_quantifiers(seed: int) -> Non
     """What is accepted by instances is accepted by the other checker, which knows nothing of instances."""
     system, prop = random_thread_system(seed)
     checked = check_lemmas(system, [prop], (), recording=True, patience=2)
-    by_instances = check_certificate(instantiated(Theory(system, [prop], ()), checked.uses), "z3")
+    by_instances = check_certificate(instantiated(Theory(system, [prop], ()), checked.uses, start_of(system)), "z3")
     by_quantifiers = check_certificate(parametric(system, prop, [Lemma(prop.name, prop.holds, "")]), "z3")
 
     assert checked.holds == by_instances.accepted, (checked.broken, by_instances.failures)
     assert by_instances.accepted == by_quantifiers.accepted, by_quantifiers.failures
+
+
+def test_what_a_text_says_of_a_state_is_what_the_model_says() -> None:
+    """Two evaluations that share no code, of states that somebody made up with dice, and where each thing may be one of many."""
+    seen = set()
+    for seed in range(40):
+        rng = random.Random(seed)
+        system, prop = random_thread_system(seed)
+        geometry = Geometry({"Thread": 1 + seed % 3})
+        system = replace(system, constraint=rng.choice((prop.holds, z3.Not(prop.holds))))
+        theory, evaluator = Theory(system, [prop], ()), Evaluator(system, geometry)
+        for _ in range(5):
+            first = evaluator.first({cell.name: rng.randrange(2) for cell in evaluator.layout.cells if cell.var.name == "pair"})
+            wild = tuple(rng.randrange(geometry.size(cell.var.kind)) for cell in evaluator.layout.cells)
+            for state in (first, wild):
+                said = no_start(parse(instantiated(theory, {}, InitialState(geometry, state))))
+                seen.add((bool(said), state == first))
+                assert evaluator.is_initial(state) == (not said), (seed, said)
+    assert {(False, True), (True, True), (True, False)} <= seen
 
 
 def test_named_quantifiers_mean_what_they_stand_for() -> None:
