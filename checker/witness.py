@@ -9,54 +9,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
-from ..core.evaluate import Layout, State
-from ..core.sorts import Geometry, Kind, Truth
-from ..core.system import TransitionSystem
 from .obligations import Certificate
-from .sexpr import Sexpr, read, symbol, write
+from .sexpr import Sexpr, read, write
 
 Value = int
 """The number of an element; of truth values, 0 and 1."""
 
 _DIGITS = 6
-
-
-@dataclass(frozen=True)
-class InitialState:
-    """An initial state of a system at some size."""
-
-    geometry: Geometry
-    state: State
-
-    def lines(self, system: TransitionSystem, elements: Mapping[str, int]) -> Iterator[str]:
-        """What a certificate says of it.
-
-        Args:
-            elements: the constants that name elements, by name, with the element's number.
-        """
-        layout = Layout(system, self.geometry)
-        size = self.geometry.size
-        for sort in system.sorts:
-            yield f"(set-info :start-size ({symbol(sort.name)} {size(sort)}))"
-        for var in system.state:
-            yield _line(var.name, [_shown(var.kind, layout.value(self.state, var, *at)) for at in self._places(var.params)])
-        for rigid in system.rigids:
-            yield _line(rigid.name, [_shown(rigid.kind, int(rigid.meaning(self.geometry, at))) for at in self._places(rigid.params)])
-        for name, number in elements.items():
-            yield _line(name, [str(number)])
-
-    def _places(self, params: tuple[Kind, ...]) -> Iterator[tuple[int, ...]]:
-        return itertools.product(*(range(self.geometry.size(kind)) for kind in params))
-
-
-def _line(name: str, values: list[str]) -> str:
-    return f"(set-info :start-value ({symbol(name)} {' '.join(values)}))"
-
-
-def _shown(kind: Kind, value: int) -> str:
-    return ("true" if value else "false") if isinstance(kind, Truth) else str(value)
 
 
 def no_start(found: Certificate) -> str:
@@ -153,4 +113,4 @@ class _Structure:
         return found
 
 
-__all__ = ["InitialState", "no_start"]
+__all__ = ["no_start"]

@@ -10,12 +10,11 @@ import click
 import msgspec
 
 from ..checker.houdini import Weakened, houdini
-from ..checker.instantiated import instantiated, instantiated_statement, recorded
+from ..checker.instantiated import InitialState, instantiated, instantiated_statement, recorded
 from ..checker.lemmas import Broken
 from ..checker.needed import needed
 from ..checker.recheck import Rechecked, recheck
 from ..checker.theory import Theory
-from ..checker.witness import InitialState
 from ..core.system import Property
 from ..model.parametric import Parametric, parametric, starts
 from ..properties import PROPERTIES

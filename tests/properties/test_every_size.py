@@ -8,12 +8,11 @@ from functools import cache
 import pytest
 
 from tdpcheck.checker.inductive import check_inductive, grounded_lemmas
-from tdpcheck.checker.instantiated import instantiated
+from tdpcheck.checker.instantiated import InitialState, instantiated
 from tdpcheck.checker.lemmas import Checked, check_lemmas
 from tdpcheck.checker.needed import needed
 from tdpcheck.checker.questions import check_certificate
 from tdpcheck.checker.theory import Theory
-from tdpcheck.checker.witness import InitialState
 from tdpcheck.core.ground import ground
 from tdpcheck.core.system import Lemma
 from tdpcheck.model.parametric import Parametric, parametric, starts
