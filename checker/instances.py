@@ -220,18 +220,18 @@ class Instantiated:
     def _asked(self, clause: Universal, changed: frozenset[str], after: _After) -> tuple[str, list[str], list[str] | None]:
         """Who acts; which variables of a clause cannot be that one if it is wrong afterwards; and which must be, None if none need be."""
         seen = self._occurrences[clause.name]
-        actors = {mine.actor for f in changed if (mine := after.own[f]) is not None}
-        if len(actors) != 1:
+        actor, at = after.actor(changed)
+        if not actor:
             return "", [], None
-        (actor,) = actors
         others = [x for x, asked in seen.guards.items() if self._elsewhere(asked, actor, after)]
+        if at is None:
+            return actor, others, None
         possible: set[str] = set()
-        for f in changed:
-            mine = after.own[f]
-            places = None if mine is None else seen.at(f, mine.place)
-            if places is None:
+        for f, place in at:
+            variables = seen.at(f, place)
+            if variables is None:
                 return actor, others, None
-            possible |= places
+            possible |= variables
         if not after.touched.keys().isdisjoint(self._mentions[clause.name]):
             return actor, others, None
         return actor, others, sorted(possible.difference(others))
@@ -240,7 +240,12 @@ class Instantiated:
         """Whether who acts stands, after the step, at none of the places that a clause asks of one of its variables."""
         for function, values in asked.items():
             mine = after.own.get(function)
-            if mine is not None and mine.value and mine.actor == actor and all(self._differ(mine.value, value) for value in values):
+            if mine is None or not mine.value or mine.actor != actor:
+                continue
+            for value in values:
+                if not self._differ(mine.value, value):
+                    break
+            else:
                 return True
         return False
 
@@ -397,10 +402,20 @@ class _After:
         self._made = found.made
         self.own = {f: _Own.of(found.made[x], nexts[x], f, step) for f, x in step.following.items()}
         self.changed = frozenset(self.own)
+        self._actors: dict[frozenset[str], tuple[str, list[tuple[str, int]] | None]] = {}
         self.touched = {some.name: some for some in touched}
         self.names: dict[str, str] = {**step.following, **{some.name: _marked(some.name, "'") for some in touched}}
         self._some_of = {clause: some for some in touched for clause in some.meaning_names(some.name, "'")}
         self.speaks: set[str] = set()
+
+    def actor(self, changed: frozenset[str]) -> tuple[str, list[tuple[str, int]] | None]:
+        """For whom alone some functions change, if that is one; and where that one stands in them, if all of them change so."""
+        if changed not in self._actors:
+            own = [(f, mine) for f in changed if (mine := self.own[f]) is not None]
+            actors = {mine.actor for _, mine in own}
+            places = [(f, mine.place) for f, mine in own] if len(own) == len(changed) else None
+            self._actors[changed] = (actors.pop(), places) if len(actors) == 1 else ("", None)
+        return self._actors[changed]
 
     @property
     def meanings(self) -> set[str]:
