@@ -202,6 +202,11 @@ class ParametricWriter:
                 node for node in subterms(term) if shape(node).operator == z3.Z3_OP_UNINTERPRETED and element_index(node) is not None
             )
 
+    @property
+    def elements(self) -> dict[str, int]:
+        """The constants that name elements, with the elements' numbers."""
+        return {name: number for name, element in self._elements.items() if (number := element_index(element)) is not None}
+
     def statement(self, properties: Sequence[Property]) -> Iterator[str]:
         """Everything but the invariant."""
         system = self.system

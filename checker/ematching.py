@@ -344,8 +344,9 @@ class _Heard:
 
 
 def enough(known: Sequence[z3.BoolRef], instances: Sequence[Instance]) -> list[Instance] | None:
-    """Instances that contradict `known` without any quantifier, as few as Z3 finds at once; None if all of them do not."""
+    """Instances that contradict `known` without any quantifier, none of them for nothing; None if all of them do not."""
     solver = z3.SimpleSolver()
+    solver.set("core.minimize", True)
     solver.add(*known)
     by_key = {instance.key: instance for instance in instances}
     literals = {f"use {n}": instance for n, instance in enumerate(by_key.values())}

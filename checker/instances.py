@@ -8,7 +8,7 @@ afterwards. Which instances the file names is a hint and no more: they are made 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
@@ -47,20 +47,28 @@ class Named:
     bound: tuple[tuple[str, str], ...]
     body: Sexpr
 
-    def declarations(self, mark: str = "") -> Iterator[str]:
+    def declarations(self, mark: str = "") -> dict[str, str]:
         """The atom and the functions that choose a witness, in the state before (no `mark`) or after a step."""
         sorts = " ".join(sort for _, sort in self.variables)
-        yield f"(declare-fun {_marked(self.name, mark)} ({sorts}) Bool)"
-        for number, (_, sort) in enumerate(self.bound):
-            yield f"(declare-fun {_marked(self.name, f'{mark}:{number}')} ({sorts}) {sort})"
+        results = {_marked(self.name, mark): "Bool"}
+        results |= {_marked(self.name, f"{mark}:{number}"): sort for number, (_, sort) in enumerate(self.bound)}
+        return {name: f"(declare-fun {name} ({sorts}) {sort})" for name, sort in results.items()}
+
+    @staticmethod
+    def meaning_names(name: str, mark: str = "") -> tuple[str, str]:
+        """What its two clauses are called."""
+        return _marked(name, f"{mark} +"), _marked(name, f"{mark} -")
 
     def meanings(self, body: Sexpr, mark: str = "") -> tuple[Universal, Universal]:
         """That it has a witness, and that whatever satisfies `body` is one."""
         names = [x for x, _ in self.variables]
         atom = _applied(_marked(self.name, mark), names)
         chosen: dict[str, Sexpr] = {x: _applied(_marked(self.name, f"{mark}:{number}"), names) for number, (x, _) in enumerate(self.bound)}
-        has = Universal(_marked(self.name, f"{mark} +"), self.variables, ["or", ["not", atom], rename(body, chosen)])
-        return has, Universal(_marked(self.name, f"{mark} -"), (*self.variables, *self.bound), ["or", ["not", body], atom])
+        has, is_one = self.meaning_names(self.name, mark)
+        return (
+            Universal(has, self.variables, ["or", ["not", atom], rename(body, chosen)]),
+            Universal(is_one, (*self.variables, *self.bound), ["or", ["not", body], atom]),
+        )
 
 
 def _marked(name: str, mark: str) -> str:
@@ -108,8 +116,13 @@ class Instantiated:
             self._reach[name] = self._reached(some.body)
         self._mentions = {name: self._reached(clause.body) for name, clause in self.lemmas.items()}
         self._occurrences = {name: _Occurrences(clause) for name, clause in self.lemmas.items()}
+        self._terms = {
+            name: _Term.of(clause.body, self._found.functions.keys() | self.named.keys()) for name, clause in self.lemmas.items()
+        }
         self._meanings = [m for some in self.named.values() for m in some.meanings(some.body)]
-        self._elements = _distinct(self.axioms)
+        self._known = {clause.name for clause in (*self.axioms, *self._meanings, *self.lemmas.values())}
+        self._enumerations = {clause.name: elements for clause in self.axioms if (elements := self._distinct(clause))}
+        self._elements = {x: name for name, elements in self._enumerations.items() for x in elements}
 
     def _reached(self, body: Sexpr) -> frozenset[str]:
         """The functions and named quantifiers of which a term speaks, these looked into."""
@@ -126,18 +139,43 @@ class Instantiated:
         found = self._found
         yield from (command for command, name in zip(found.commands, found.names, strict=True) if name not in found.made)
         for some in self.named.values():
-            yield from some.declarations()
+            yield from some.declarations().values()
 
     def base(self) -> Iterator[str]:
-        """What every question needs: declarations, next values, clauses as predicates, and a constant for each variable of a clause."""
-        found = self._found
+        """What every question needs: declarations, clauses as predicates, and a constant for each variable of a clause."""
         yield from self.declarations()
-        steps = found.steps.values()
-        wanted = {name for step in steps for name in (step.guard, *step.following.values())}
-        yield from (made.text for name, made in found.made.items() if name in wanted)
         yield from (f"(declare-fun {x} () {sort})" for x, sort in self._constants.items())
         yield from (clause.macro for clause in (*self.axioms, *self.init, *self._meanings, *self.lemmas.values()))
-        yield from (f"(assert {clause.name})" for clause in self.axioms if not clause.variables)
+        yield from (f"(assert {name})" for name in self._closed if name not in self._enumerations)
+        for name, elements in self._enumerations.items():
+            yield from self._apart(name, elements)
+
+    @cached_property
+    def _closed(self) -> list[str]:
+        """The axioms that are no clause about everything, but a fact."""
+        return [clause.name for clause in self.axioms if not clause.variables]
+
+    def _distinct(self, clause: Universal) -> list[str]:
+        """The elements of a sort that an axiom says are different, if that is what it says."""
+        match clause.body:
+            case ["distinct", *elements] if not clause.variables:
+                constants = [x for x in elements if isinstance(x, str) and self._found.functions.get(x, ("",))[0] == "()"]
+                return constants if len(constants) == len(elements) else []
+            case _:
+                return []
+
+    def _apart(self, axiom: str, elements: Sequence[str]) -> Iterator[str]:
+        """That elements are different, said by numbering them in binary: cvc5 is slow where many are said to be `distinct`.
+
+        The bits are new functions, which can have these values wherever the elements are different, and nowhere else.
+        """
+        sort = self._found.functions[elements[0]][1]
+        for place in range((len(elements) - 1).bit_length()):
+            bit = symbol(f"bit {place} of {name_of(axiom)}")
+            yield f"(declare-fun {bit} ({sort}) Bool)"
+            yield from (
+                f"(assert ({bit} {x}))" if number >> place & 1 else f"(assert (not ({bit} {x})))" for number, x in enumerate(elements)
+            )
 
     def initially(self) -> tuple[list[str], list[str], dict[str, str]]:
         """No declarations; what is to be asserted of an initial state; and by clause, what says that it is wrong there."""
@@ -148,67 +186,94 @@ class Instantiated:
 
     def step(self, step: Step) -> tuple[list[str], list[str], dict[str, str]]:
         """Declarations for a step; what is to be asserted of it; and by clause, what says that the clause is wrong afterwards."""
-        changed = step.following.keys()
-        touched = [some for name, some in self.named.items() if self._reach[name] & changed]
-        names: dict[str, Sexpr] = {**step.following, **{some.name: _marked(some.name, "'") for some in touched}}
-        after = [meaning for some in touched for meaning in some.meanings(rename(some.body, names), "'")]
-        declarations = [line for some in touched for line in some.declarations("'")]
-        declarations += [meaning.macro for meaning in after]
-        known = {clause.name for clause in (*self.axioms, *self._meanings, *self.lemmas.values(), *after)}
-        own = {f: _Own.of(self._found.made[x], self._nexts[x], f, step) for f, x in step.following.items()}
+        touched = [some for some in self.named.values() if self._reach[some.name] & step.following.keys()]
+        after = _After(self._found, self._nexts, step, touched)
+        known = [step.guard, *self._used(step.name, self._known | after.meanings)]
         goals = {}
         for name, clause in self.lemmas.items():
-            reached = self._mentions[name] & changed
-            goal = self._goal(clause, reached, own, names) if reached else ""
-            if goal:
-                goals[name] = goal
-        return declarations, [step.guard, *self._used(step.name, known)], goals
+            changed = self._mentions[name] & after.changed
+            if changed:
+                goal = self._goal(clause, changed, after)
+                if goal:
+                    goals[name] = goal
+        after.speaks.update(token for use in self._found.uses.get(step.name, ()) for token in tokens(use))
+        return list(after.declarations()), known, goals
 
-    def _goal(self, clause: Universal, changed: frozenset[str], own: Mapping[str, _Own | None], names: dict[str, Sexpr]) -> str:
+    def _goal(self, clause: Universal, changed: frozenset[str], after: _After) -> str:
         """That a clause is right before a step and wrong after it; empty if that is seen not to be so.
 
         Where a step changes functions only for whoever acts, and a clause speaks of them only for its own variables, the clause is
         afterwards what it was unless one of these variables is the one who acts; nor is it wrong for who then stands where the clause
-        says nothing.
+        says nothing. Who is known to act, or not to, is written so: what the step does for the others need not be asked.
         """
-        actor, possible = self._asked(clause, changed, own, names)
-        if actor and not possible:
+        actor, others, possible = self._asked(clause, changed, after)
+        if possible is not None and not possible:
             return ""
-        before = write(_applied(clause.name, [x for x, _ in clause.variables]))
-        wrong = f"{before} (not {write(rename(clause.body, names))})"
-        return f"(and (or {' '.join(f'(= {x} {actor})' for x in possible)}) {wrong})" if actor else f"(and {wrong})"
+        mine = possible[0] if possible is not None and len(possible) == 1 else ""
+        wrong = self._afterwards(self._terms[clause.name], after, mine, others)
+        if wrong == "true":
+            return ""
+        said = [] if possible is None else [either([f"(= {x} {actor})" for x in possible])]
+        said += [f"(not (= {x} {actor}))" for x in others]
+        return f"(and {' '.join(said)} {write(_applied(clause.name, [x for x, _ in clause.variables]))} (not {wrong}))"
 
-    def _asked(
-        self, clause: Universal, changed: frozenset[str], own: Mapping[str, _Own | None], names: dict[str, Sexpr]
-    ) -> tuple[str, list[str]]:
-        """Who acts, and which variables of a clause must be that one for it to be wrong afterwards; no actor if any may be anybody."""
+    def _asked(self, clause: Universal, changed: frozenset[str], after: _After) -> tuple[str, list[str], list[str] | None]:
+        """Who acts; which variables of a clause cannot be that one if it is wrong afterwards; and which must be, None if none need be."""
         seen = self._occurrences[clause.name]
-        if any(name in names for name in self._mentions[clause.name] if name in self.named):
-            return "", []
-        indices: set[str] = set()
-        actors = set()
-        for f in changed:
-            mine = own.get(f)
-            places = seen.at(f, mine.place) if mine is not None else None
-            if mine is None or places is None:
-                return "", []
-            indices |= places
-            actors.add(mine.actor)
-        if len(actors) != 1:
-            return "", []
-        (actor,) = actors
-        return actor, [x for x in sorted(indices) if not self._elsewhere(seen, x, actor, own)]
+        actor, at = after.actor(changed)
+        if not actor:
+            return "", [], None
+        others = [x for x, asked in seen.guards.items() if self._elsewhere(asked, actor, after)]
+        if at is None:
+            return actor, others, None
+        possible: set[str] = set()
+        for f, place in at:
+            variables = seen.at(f, place)
+            if variables is None:
+                return actor, others, None
+            possible |= variables
+        if not after.touched.keys().isdisjoint(self._mentions[clause.name]):
+            return actor, others, None
+        return actor, others, sorted(possible.difference(others))
 
-    def _elsewhere(self, seen: _Occurrences, variable: str, actor: str, own: Mapping[str, _Own | None]) -> bool:
-        """Whether a clause says nothing of who acts: after the step, `actor` stands at none of the places that it asks of `variable`."""
-        for function, values in seen.guards.get(variable, {}).items():
-            mine = own.get(function)
-            if mine is not None and mine.actor == actor and mine.value and all(self._differ(mine.value, value) for value in values):
+    def _elsewhere(self, asked: Mapping[str, Sequence[str]], actor: str, after: _After) -> bool:
+        """Whether who acts stands, after the step, at none of the places that a clause asks of one of its variables."""
+        for function, values in asked.items():
+            mine = after.own.get(function)
+            if mine is None or not mine.value or mine.actor != actor:
+                continue
+            for value in values:
+                if not self._differ(mine.value, value):
+                    break
+            else:
                 return True
         return False
 
+    def _afterwards(self, term: _Term, after: _After, mine: str, others: Sequence[str]) -> str:
+        """A term as it reads after a step, folded where it is known that `mine` is the one who acts, and `others` are not."""
+        if term.speaks.isdisjoint(after.names):
+            return term.text
+        if not term.parts:
+            return after.name(term.text)
+        head, *rest = term.parts
+        own = after.own.get(head.text)
+        place = rest[own.place].text if own is not None and own.place < len(rest) else ""
+        if own is not None and own.value and place and place == mine:
+            return own.value
+        word = head.text if place in others else self._afterwards(head, after, mine, others)
+        return self._folded(word, [self._afterwards(part, after, mine, others) for part in rest])
+
+    def _folded(self, word: str, parts: Sequence[str]) -> str:
+        match word, parts:
+            case "=", [one, other] if self._differ(one, other):
+                return "false"
+            case "=", [one, other] if one == other:
+                return "true"
+        folded = _simplified([word, *parts])
+        return folded if isinstance(folded, str) else f"({' '.join(map(str, folded))})"
+
     def _differ(self, one: str, other: str) -> bool:
-        return one != other and any(one in elements and other in elements for elements in self._elements)
+        return one != other and one in self._elements and self._elements[one] == self._elements.get(other)
 
     def _used(self, step: str, known: set[str]) -> list[str]:
         """The instances that the file names for a step, as far as they are instances of what is known there.
@@ -222,7 +287,8 @@ class Instantiated:
             if head not in known:
                 raise InputError(f"the certificate: the proof of {step} uses {write(use)[:60]}, which is no clause that is known there")
             assert isinstance(use, list)
-            result.append(write(use) if len(use) > 1 else head)
+            if head not in self._closed:  # it is asserted of every state
+                result.append(write(use) if len(use) > 1 else head)
         return result
 
     def safety(self, prop: Definition) -> list[str]:
@@ -299,13 +365,87 @@ def _without_let(term: Sexpr, values: Mapping[str, Sexpr]) -> Sexpr:
             return [_without_let(child, values) for child in term]
 
 
-def _distinct(axioms: Iterable[Universal]) -> list[frozenset[str]]:
-    """The sets of elements that an axiom says are different."""
-    return [
-        frozenset(x for x in clause.body[1:] if isinstance(x, str))
-        for clause in axioms
-        if not clause.variables and isinstance(clause.body, list) and clause.body and clause.body[0] == "distinct"
-    ]
+@dataclass(frozen=True)
+class _Term:
+    """A term that is written again and again, in parts.
+
+    Args:
+        speaks: what of the state is in it.
+    """
+
+    text: str
+    speaks: frozenset[str]
+    parts: tuple[_Term, ...] = ()
+
+    @staticmethod
+    def of(term: Sexpr, state: Collection[str]) -> _Term:
+        if isinstance(term, str):
+            return _Term(term, frozenset((term,)) if term in state else frozenset())
+        parts = tuple(_Term.of(part, state) for part in term)
+        return _Term(f"({' '.join(part.text for part in parts)})", frozenset().union(*(part.speaks for part in parts)), parts)
+
+
+class _After:
+    """The state after a step.
+
+    Args:
+        touched: the named quantifiers that may change.
+
+    Attributes:
+        own: what the step changes, and if that is so for whoever acts alone, how.
+        names: what stands for what may be different afterwards.
+        speaks: what was spoken of until now; the rest need not be declared.
+    """
+
+    def __init__(self, found: Certificate, nexts: Mapping[str, Sexpr], step: Step, touched: Sequence[Named]) -> None:
+        self._step = step
+        self._made = found.made
+        self.own = {f: _Own.of(found.made[x], nexts[x], f, step) for f, x in step.following.items()}
+        self.changed = frozenset(self.own)
+        self._actors: dict[frozenset[str], tuple[str, list[tuple[str, int]] | None]] = {}
+        self.touched = {some.name: some for some in touched}
+        self.names: dict[str, str] = {**step.following, **{some.name: _marked(some.name, "'") for some in touched}}
+        self._some_of = {clause: some for some in touched for clause in some.meaning_names(some.name, "'")}
+        self.speaks: set[str] = set()
+
+    def actor(self, changed: frozenset[str]) -> tuple[str, list[tuple[str, int]] | None]:
+        """For whom alone some functions change, if that is one; and where that one stands in them, if all of them change so."""
+        if changed not in self._actors:
+            own = [(f, mine) for f in changed if (mine := self.own[f]) is not None]
+            actors = {mine.actor for _, mine in own}
+            places = [(f, mine.place) for f, mine in own] if len(own) == len(changed) else None
+            self._actors[changed] = (actors.pop(), places) if len(actors) == 1 else ("", None)
+        return self._actors[changed]
+
+    @property
+    def meanings(self) -> set[str]:
+        """What the clauses are called that say what the touched quantifiers mean afterwards."""
+        return set(self._some_of)
+
+    def name(self, symbol: str) -> str:
+        """What a function or named quantifier is called afterwards."""
+        name = self.names.get(symbol, symbol)
+        self.speaks.add(name)
+        return name
+
+    def declarations(self) -> Iterator[str]:
+        """The guard, and of the state afterwards what was spoken of."""
+        names: dict[str, Sexpr] = {**self.names}
+        clauses = {}
+        for word in self.speaks & self._some_of.keys():
+            some = self._some_of[word]
+            clauses[word] = next(c for c in some.meanings(rename(some.body, names), "'") if c.name == word)
+        spoken = self.speaks.union(*(tokens(clause.body) for clause in clauses.values()))
+        yield self._made[self._step.guard].text
+        yield from (self._made[name].text for name in self._step.following.values() if name in spoken)
+        for some in self.touched.values():
+            yield from (text for name, text in some.declarations("'").items() if name in spoken)
+        yield from (clause.macro for clause in clauses.values())
+
+
+def either(terms: Sequence[str]) -> str:
+    """One of some terms."""
+    return f"(or {' '.join(terms)})" if len(terms) > 1 else terms[0]
 
 
 @dataclass(frozen=True)
@@ -339,8 +479,12 @@ def _folded(term: Sexpr, x: str, actor: str, same: str) -> Sexpr:
         return term
     if term in (["=", x, actor], ["=", actor, x]):
         return same
-    parts = [_folded(child, x, actor, same) for child in term]
-    match parts:
+    return _simplified([_folded(child, x, actor, same) for child in term])
+
+
+def _simplified(term: list[Sexpr]) -> Sexpr:
+    """A term without those of its parts that are known to be true or false."""
+    match term:
         case ["not", "true"]:
             return "false"
         case ["not", "false"]:
@@ -354,7 +498,7 @@ def _folded(term: Sexpr, x: str, actor: str, same: str) -> Sexpr:
                 return ending
             return neutral if not left else left[0] if len(left) == 1 else [word, *left]
         case _:
-            return parts
+            return term
 
 
 @dataclass
@@ -368,6 +512,7 @@ class _Occurrences:
     clause: Universal
     guards: dict[str, dict[str, tuple[str, ...]]] = field(init=False)
     _at: dict[str, list[list[Sexpr]]] = field(init=False, default_factory=dict)
+    _standing: dict[tuple[str, int], set[str] | None] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._bound = {x for x, _ in self.clause.variables}
@@ -407,6 +552,11 @@ class _Occurrences:
 
     def at(self, function: str, place: int) -> set[str] | None:
         """The variables of the clause that stand at a place of a function's arguments; None if anything else stands there."""
+        if (function, place) not in self._standing:
+            self._standing[function, place] = self._variables_at(function, place)
+        return self._standing[function, place]
+
+    def _variables_at(self, function: str, place: int) -> set[str] | None:
         found = set()
         for arguments in self._at.get(function, ()):
             x = arguments[place] if place < len(arguments) else None
@@ -422,4 +572,4 @@ def _parts(term: Sexpr, word: str) -> list[Sexpr]:
     return [term]
 
 
-__all__ = ["Instantiated", "Use", "Uses"]
+__all__ = ["Instantiated", "Use", "Uses", "either"]

@@ -7,11 +7,15 @@ step go through, whatever instances it names.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import z3
 
 from ..core.errors import InputError
+from ..core.evaluate import Layout, State
+from ..core.sorts import Geometry, Kind, Truth
 from ..core.system import Lemma, Property, TransitionSystem
 from .certificate import INSTANTIATED, Head, ParametricWriter, definition, parameters, part_name, property_lines, says, text_of
 from .ematching import Instance
@@ -22,6 +26,42 @@ from .questions import open_steps
 from .sexpr import OPERATORS, name_of, read, symbol, tokens, write
 from .smtlib import Writer, sort_text
 from .theory import Clause, Some, Theory
+
+
+@dataclass(frozen=True)
+class InitialState:
+    """An initial state of a system at some size."""
+
+    geometry: Geometry
+    state: State
+
+    def lines(self, system: TransitionSystem, elements: Mapping[str, int]) -> Iterator[str]:
+        """What a certificate says of it.
+
+        Args:
+            elements: the constants that name elements, by name, with the element's number.
+        """
+        layout = Layout(system, self.geometry)
+        size = self.geometry.size
+        for sort in system.sorts:
+            yield f"(set-info :start-size ({symbol(sort.name)} {size(sort)}))"
+        for var in system.state:
+            yield _line(var.name, [_shown(var.kind, layout.value(self.state, var, *at)) for at in self._places(var.params)])
+        for rigid in system.rigids:
+            yield _line(rigid.name, [_shown(rigid.kind, int(rigid.meaning(self.geometry, at))) for at in self._places(rigid.params)])
+        for name, number in elements.items():
+            yield _line(name, [str(number)])
+
+    def _places(self, params: tuple[Kind, ...]) -> Iterator[tuple[int, ...]]:
+        return itertools.product(*(range(self.geometry.size(kind)) for kind in params))
+
+
+def _line(name: str, values: list[str]) -> str:
+    return f"(set-info :start-value ({symbol(name)} {' '.join(values)}))"
+
+
+def _shown(kind: Kind, value: int) -> str:
+    return ("true" if value else "false") if isinstance(kind, Truth) else str(value)
 
 
 def recorded(text: str, what: str) -> Uses:
@@ -49,10 +89,11 @@ def left_open(theory: Theory, uses: Uses) -> list[str]:
     return open_steps(instantiated(theory, fitting(theory, uses)))
 
 
-def instantiated(theory: Theory, uses: Uses, *, digest: str = "", scenario: str = "") -> str:
+def instantiated(theory: Theory, uses: Uses, start: InitialState | None = None, *, digest: str = "", scenario: str = "") -> str:
     """The certificate that the lemmas and properties of `theory` are inductive, at every size, as `uses` shows step by step.
 
     Args:
+        start: an initial state, without which nobody accepts it.
         digest: a hash of the model, for the reader.
         scenario: its name, for the reader.
 
@@ -62,7 +103,7 @@ def instantiated(theory: Theory, uses: Uses, *, digest: str = "", scenario: str 
     head = Head(INSTANTIATED, theory.system.name, theory.properties, EVERY_SIZE, digest, scenario)
     writer = InstantiatedWriter(theory)
     lines = [*head.lines(len(theory.parts), len(theory.actions)), *writer.statement(theory.properties), *writer.invariant()]
-    return text_of([*lines, *writer.proofs(uses)])
+    return text_of([*lines, *writer.proofs(uses), *writer.start(start)])
 
 
 def instantiated_statement(system: TransitionSystem, properties: Sequence[Property]) -> str:
@@ -119,6 +160,13 @@ class InstantiatedWriter(ParametricWriter):
         for step, instances in uses.items():
             said = " ".join(f"({' '.join((symbol(clause), *arguments))})" for clause, arguments in instances)
             yield f"(set-info :uses ({symbol(step)} {said}))"
+
+    def start(self, start: InitialState | None) -> Iterator[str]:
+        """An initial state, if there is one."""
+        if start is not None:
+            yield ""
+            yield "; ---- an initial state: how many elements each sort has, and the values of each function for all its arguments in order"
+            yield from start.lines(self.system, self.elements)
 
     def known(self, uses: Uses) -> Uses:
         """See `fitting`."""

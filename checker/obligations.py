@@ -7,7 +7,7 @@ each cell has a second name for its value afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..core.errors import InputError
@@ -61,6 +61,8 @@ class Certificate:
         made: all definitions, by what they define.
         some: definitions of quantifiers that have a name.
         uses: by step, the instances that prove it, if the file names any.
+        start_sizes: of an initial state, how many elements each sort has, if the file names one.
+        start_values: the values of each function there, for all its arguments in order.
     """
 
     header: dict[str, str] = field(default_factory=dict)
@@ -69,6 +71,9 @@ class Certificate:
     made: dict[str, Definition] = field(default_factory=dict)
     some: dict[str, Definition] = field(default_factory=dict)
     uses: dict[str, list[Sexpr]] = field(default_factory=dict)
+    start_sizes: dict[str, str] = field(default_factory=dict)
+    start_values: dict[str, list[str]] = field(default_factory=dict)
+    sorts: list[str] = field(default_factory=list)
     functions: dict[str, tuple[str, str]] = field(default_factory=dict)
     shared: dict[str, Definition] = field(default_factory=dict)
     axioms: list[str] = field(default_factory=list)
@@ -111,6 +116,22 @@ def parse(text: str, what: str = "the certificate") -> Certificate:
     return reader.finish()
 
 
+def kind_of(text: str) -> str:
+    """The kind that the head of a certificate names, for whoever need not know more of it.
+
+    Raises:
+        InputError: there is no such head.
+    """
+    head, _, _ = text.partition("(set-logic")
+    for command in read(head, "the certificate"):
+        match command:
+            case ["set-info", ":kind", value] if unquoted(value) in KINDS:
+                return unquoted(value)
+            case _:
+                pass
+    return parse(text).kind  # complains, and says of what
+
+
 class _Reader:
     """Reads the commands in order; refuses what it does not know."""
 
@@ -131,6 +152,12 @@ class _Reader:
                 self._schema = schema
             case ["set-info", ":uses", [str(step), *instances]]:
                 self._uses(name_of(step), instances)
+            case ["set-info", ":start-size", [str(sort), str(size)]]:
+                self._behind_the_invariant(sort, self._found.start_sizes)
+                self._found.start_sizes[sort] = size
+            case ["set-info", ":start-value", [str(function), *values]]:
+                self._behind_the_invariant(function, self._found.start_values)
+                self._found.start_values[function] = [write(value) for value in values]
             case ["set-info", str(key), value] if key.startswith(":"):
                 self._note(key[1:], unquoted(value))
             case _ if not self._schema:
@@ -139,6 +166,7 @@ class _Reader:
                 self._check_header()
             case ["declare-sort", str(name), "0"]:
                 self._declare(name, "sort")
+                self._found.sorts.append(name)
                 self._command(name, f"(declare-sort {name} 0)")
             case ["declare-fun", str(name), list(arguments), sort]:
                 self._function(name, arguments, sort)
@@ -150,12 +178,14 @@ class _Reader:
                 raise self._refuse(f"a certificate holds no {write(command)[:60]!r}; it declares and defines, and asks nothing")
 
     def _uses(self, step: str, instances: list[Sexpr]) -> None:
-        found = self._found
-        if found.header.get("kind") != "instantiated" or not found.lemmas:
-            raise self._refuse("instances stand behind the invariant of an instantiated certificate, and nowhere else")
-        if step in found.uses:
-            raise self._refuse(f"the instances for {step[:60]} are named twice")
-        found.uses[step] = instances
+        self._behind_the_invariant(step, self._found.uses)
+        self._found.uses[step] = instances
+
+    def _behind_the_invariant(self, name: str, named: Container[str]) -> None:
+        if self._found.header.get("kind") != "instantiated" or not self._found.lemmas:
+            raise self._refuse("instances and an initial state stand behind the invariant of an instantiated certificate, and nowhere else")
+        if name in named:
+            raise self._refuse(f"what is said of {name[:60]} is said twice")
 
     def _note(self, key: str, value: str) -> None:
         if key in ("says", "because"):

@@ -6,12 +6,12 @@ They are derived from its text (`obligations.py`, `instances.py`). Only an expli
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ..core.errors import InputError
-from .instances import Instantiated
+from .instances import Instantiated, either
 from .obligations import (
     INITIALLY,
     SAFETY,
@@ -27,12 +27,14 @@ from .obligations import (
 )
 from .sexpr import name_of, write
 from .solvers import Answer, Session, open_session
+from .witness import no_start
 
 EXISTS = "an initial state exists"
 TOGETHER = 8
 """How many quantified clauses are asked about at once: each question has its price, and a large one is hard to decide."""
 
 Word = Literal["broken", "unknown"]
+Verdict = Literal["accepted", "refused", "undecided"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Checked:
 
     solver: str
     version: str
-    verdict: Literal["accepted", "refused", "undecided"]
+    verdict: Verdict
     failures: tuple[Failure, ...] = ()
     queries: int = 0
     seconds: float = 0.0
@@ -86,6 +88,21 @@ class Checked:
     @property
     def accepted(self) -> bool:
         return self.verdict == "accepted"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One of several parts into which the steps of a certificate are dealt out like cards: the large ones stand side by side."""
+
+    number: int
+    of: int
+
+    @property
+    def is_last(self) -> bool:
+        return self.number == self.of - 1
+
+
+WHOLE = Share(0, 1)
 
 
 def check_certificate(
@@ -102,21 +119,49 @@ def check_certificate(
     Raises:
         InputError: the text is no certificate, or is about another system.
     """
+    (answer,) = check_with(text, (solver,), of=of, timeout=timeout, per_query=per_query, most=most)
+    return answer
+
+
+def check_with(
+    text: str,
+    solvers: Sequence[str],
+    *,
+    of: str | None = None,
+    share: Share = WHOLE,
+    timeout: float | None = None,
+    per_query: float = 20.0,
+    most: int = 20,
+) -> Iterator[Checked]:
+    """Check a certificate with one solver after the other, in this process; the questions are derived once.
+
+    Args:
+        share: which part of the questions of an instantiated certificate; every other one is asked as a whole.
+        timeout: seconds for each solver.
+
+    Raises:
+        InputError: the text is no certificate, or is about another system.
+    """
     started = time.monotonic()
     found = parse(text)
     if of is not None:
         require_same(found, of)
-    session = open_session(solver, found.kind, per_query, None if timeout is None else started + timeout)
-    check = _Check(found, session, most)
-    if found.kind == "instantiated":
-        check = _InstancesCheck(found, session, most)
-        check.safety(open_session(solver, "parametric", per_query, session.deadline))
-    failures = check.run()
-    verdict: Literal["accepted", "refused", "undecided"] = "accepted"
-    if failures:
-        verdict = "refused" if any(f.answer == "broken" for f in failures) else "undecided"
-    reason = "" if verdict != "undecided" else str(failures[0])
-    return Checked(solver, session.version, verdict, failures, session.queries, time.monotonic() - started, reason)
+    questions = _Questions(found, share) if found.kind == "instantiated" else None
+    for solver in solvers:
+        session = open_session(solver, found.kind, per_query, None if timeout is None else started + timeout)
+        if questions is None:
+            failures = _Check(found, session, most).run()
+        else:
+            check = _InstancesCheck(found, session, most, questions)
+            if share.is_last:
+                check.safety(open_session(solver, "parametric", per_query, session.deadline))
+            failures = check.run()
+        verdict: Verdict = "accepted"
+        if failures:
+            verdict = "refused" if any(f.answer == "broken" for f in failures) else "undecided"
+        reason = "" if verdict != "undecided" else str(failures[0])
+        yield Checked(solver, session.version, verdict, failures, session.queries, time.monotonic() - started, reason)
+        started = time.monotonic()
 
 
 def require_same(found: Certificate, of: str) -> None:
@@ -142,7 +187,7 @@ def open_steps(text: str) -> list[str]:
         InputError: the text is no certificate.
     """
     found = parse(text)
-    return _InstancesCheck(found, open_session("z3", found.kind, 20.0, None), 0).open_steps()
+    return _InstancesCheck(found, open_session("z3", found.kind, 20.0, None), 0, _Questions(found, WHOLE)).open_steps()
 
 
 class _Check:
@@ -236,67 +281,85 @@ class _Check:
         self._failures.append(Failure(step, name, says, word, answer.reason))
 
 
+@dataclass(frozen=True)
+class _Question:
+    """Whether what is known of a step contradicts that one of the clauses is wrong after it.
+
+    Args:
+        goals: by clause, that it is wrong.
+    """
+
+    step: str
+    declarations: Sequence[str]
+    known: Sequence[str]
+    goals: dict[str, str]
+
+
+class _Questions:
+    """The questions about a share of an instantiated certificate, for every solver the same."""
+
+    def __init__(self, found: Certificate, share: Share) -> None:
+        self.instances = Instantiated(found)
+        steps = list(found.steps.values())[share.number :: share.of]
+        first = [_Question(INITIALLY, *self.instances.initially())] if share.number == 0 else []
+        asked = [*first, *(_Question(step.name, *self.instances.step(step)) for step in steps)]
+        self.asked = [question for question in asked if question.goals]
+        self.no_start = no_start(found) if share.number == 0 else ""
+
+
 class _InstancesCheck(_Check):
     """The questions about an instantiated certificate: all but the last are without quantifiers.
 
     Where the instances do not suffice, that is no counterexample: others might.
     """
 
-    def __init__(self, found: Certificate, session: Session, most: int) -> None:
+    def __init__(self, found: Certificate, session: Session, most: int, questions: _Questions) -> None:
         super().__init__(found, session, most)
-        self._instances = Instantiated(found)
+        self._questions = questions
 
     def run(self) -> tuple[Failure, ...]:
         """Ask everything but `safety`; stop when enough has failed."""
-        self._tell(self._instances.base())
-        self._asked(INITIALLY, *self._instances.initially())
-        for step in self._found.steps.values():
+        if self._questions.no_start:
+            self._fail(EXISTS, None, Answer("unknown", self._questions.no_start))
+        self._tell(self._questions.instances.base())
+        for question in self._questions.asked:
             if len(self._failures) >= self._most:
                 break
-            self._asked(step.name, *self._instances.step(step))
+            self._asked(question)
         return tuple(self._failures)
 
     def open_steps(self) -> list[str]:
         """The steps of which the instances leave something open."""
-        self._tell(self._instances.base())
-        open_ones = [] if self._holds(*self._instances.initially()) else [INITIALLY]
-        return open_ones + [s.name for s in self._found.steps.values() if not self._holds(*self._instances.step(s))]
+        self._tell(self._questions.instances.base())
+        return [question.step for question in self._questions.asked if not self._holds(question)]
 
-    def _holds(self, declarations: Sequence[str], known: Sequence[str], goals: dict[str, str]) -> bool:
-        if not goals:
-            return True
+    def _holds(self, question: _Question) -> bool:
         with self._session.scope([]):
             try:
-                self._tell((*declarations, *(f"(assert {term})" for term in known)))
+                self._tell((*question.declarations, *(f"(assert {term})" for term in question.known)))
             except InputError:
                 return False  # an instance from elsewhere, of a clause that has other variables here
-            return self._session.ask([_any(list(goals.values()))]).word == "unsat"
+            return self._session.ask([either(list(question.goals.values()))]).word == "unsat"
 
     def safety(self, session: Session) -> None:
         """Whether the clauses imply the properties, asked of a solver that knows quantifiers."""
-        instances = self._instances
+        instances = self._questions.instances
         session.send("".join(f"{line}\n" for line in instances.declarations()))
         for prop in self._found.properties.values():
             with session.scope(instances.safety(prop)):
                 self._fail(SAFETY, prop, session.ask([f"(not {write(prop.body)})"]))
 
-    def _asked(self, step: str, declarations: Sequence[str], known: Sequence[str], goals: dict[str, str]) -> None:
-        """Whether what is known contradicts that one of the clauses is wrong: of all at once, and one by one where that is not so."""
-        if not goals:
-            return
+    def _asked(self, question: _Question) -> None:
+        """Of all clauses at once, and one by one where the answer is not `unsat`."""
         session, lemmas = self._session, self._found.lemmas
         with session.scope([]):
-            self._tell((*declarations, *(f"(assert {term})" for term in known)))
-            if session.ask([_any(list(goals.values()))]).word == "unsat":
+            self._tell((*question.declarations, *(f"(assert {term})" for term in question.known)))
+            if session.ask([either(list(question.goals.values()))]).word == "unsat":
                 return
-            for name, goal in goals.items():
+            for name, goal in question.goals.items():
                 answer = session.ask([goal])
                 if answer.word == "sat":
                     answer = Answer("unknown", "the instances that are named do not prove it")
-                self._fail(step, lemmas[name], answer)
+                self._fail(question.step, lemmas[name], answer)
                 if len(self._failures) >= self._most:
                     return
-
-
-def _any(terms: Sequence[str]) -> str:
-    return f"(or {' '.join(terms)})" if len(terms) > 1 else terms[0]

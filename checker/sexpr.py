@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TypeAlias
 
 from ..core.errors import InputError
@@ -12,7 +13,7 @@ Sexpr: TypeAlias = "str | list[Sexpr]"
 """A token, or a list of expressions. Strings keep their quotes; a symbol that needs no bars has lost them."""
 
 MOST_CHARACTERS = 16_000_000
-_TOKEN = re.compile(r'[ \t\r\n]+|;[^\n]*|(\(|\)|"(?:[^"]|"")*"|\|[^|\\]*\||[^\s()"|;]+)')
+_TOKEN = re.compile(r'[()]|[^\s()"|;]+|\|[^|\\]*\||"(?:[^"]|"")*"|;[^\n]*|[^ \t\r\n]')
 _PLAIN = re.compile(r"[A-Za-z~!@$%^&*_+=<>.?/-][A-Za-z0-9~!@$%^&*_+=<>.?/-]*")
 OPERATORS = frozenset(
     (
@@ -37,29 +38,32 @@ def read(text: str, what: str = "the text") -> list[Sexpr]:
         raise InputError(f"{what}: {len(text):,} characters are too many; {MOST_CHARACTERS:,} are read at most")
     top: list[Sexpr] = []
     stack = [top]
-    place = 0
-    for match in _TOKEN.finditer(text):
-        if match.start() != place:
-            break
-        place = match.end()
-        token = match.group(1)
-        if token is None:
-            continue
+    known: dict[str, str] = {}
+    for number, token in enumerate(_TOKEN.findall(text)):
         if token == "(":
             inner: list[Sexpr] = []
             stack[-1].append(inner)
             stack.append(inner)
         elif token == ")":
             if len(stack) == 1:
-                raise InputError(f"{what}: line {_line(text, place)}: a parenthesis closes that was never opened")
+                raise InputError(f"{what}: line {_line(text, _place(text, number))}: a parenthesis closes that was never opened")
             stack.pop()
-        else:
-            stack[-1].append(_plain(token))
-    if place != len(text):
-        raise InputError(f"{what}: line {_line(text, place)}: cannot read {text[place : place + 20]!r}; it is no SMT-LIB, or was cut off")
+        elif token[0] != ";":
+            if token not in known:
+                if token in ("|", '"') or token.isspace():
+                    place = _place(text, number)
+                    found = text[place : place + 20]
+                    raise InputError(f"{what}: line {_line(text, place)}: cannot read {found!r}; it is no SMT-LIB, or was cut off")
+                known[token] = _plain(token)
+            stack[-1].append(known[token])
     if len(stack) > 1:
         raise InputError(f"{what}: it ends before {len(stack) - 1} open parentheses are closed; it was cut off")
     return top
+
+
+def _place(text: str, number: int) -> int:
+    """Where a token begins."""
+    return next(match.start() for match in islice(_TOKEN.finditer(text), number, None))
 
 
 def _plain(token: str) -> str:

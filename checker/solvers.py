@@ -24,7 +24,7 @@ class Answer:
 
 def _refusal(solver: str, said: str) -> Exception:
     """What to raise when a solver does not take a text."""
-    if "bad_alloc" in said or "out of memory" in said.lower():
+    if "bad_alloc" in said or "out of memory" in said.lower() or said == "Unknown exception":  # cvc5 has no other words for it
         return MemoryError(said)
     return InputError(f"{solver} does not accept the certificate: {' '.join(said.split())[:300]}")
 

@@ -362,7 +362,9 @@ class Theory:
 
 
 def _named(action: Action, naming: _Naming) -> Action:
-    updates = tuple(Update(u.var, u.variables, naming(u.value)) for u in action.updates)
+    """An action without quantifiers inside, and without updates that change nothing, since each clause would be asked about them."""
+    changing = (u for u in action.updates if not u.value.eq(u.var(*u.variables)))
+    updates = tuple(Update(u.var, u.variables, naming(u.value)) for u in changing)
     return replace(action, guard=naming(action.guard), updates=updates)
 
 

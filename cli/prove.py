@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from ..checker.houdini import Weakened, houdini
-from ..checker.instantiated import instantiated, instantiated_statement, recorded
+from ..checker.instantiated import InitialState, instantiated, instantiated_statement, recorded
 from ..checker.lemmas import Broken
 from ..checker.missing import FOUND, Missing, Race, mended, missing
 from ..checker.needed import needed
@@ -19,7 +19,7 @@ from ..checker.recheck import Rechecked, recheck
 from ..checker.sat import OutOfTime
 from ..checker.theory import Theory
 from ..core.system import Lemma, Property
-from ..model.parametric import Parametric, parametric, sizes
+from ..model.parametric import Parametric, parametric, sizes, starts
 from ..properties import PROPERTIES
 from ..properties.argument.book import argument
 from . import output, printing, results
@@ -57,6 +57,7 @@ class ProofTold(msgspec.Struct, frozen=True):
     """What `prove --json` prints.
 
     Args:
+        start: the size of the initial state that the certificate names: that of the scenario.
         searched: how many steps needed a search for instances; the others had recorded ones that suffice.
         broken: the pairs of step and lemma that did not go through while every lemma was supposed.
         dropped: the parts of lemmas that were left out therefore; proved is what the rest proves.
@@ -79,6 +80,7 @@ class ProofTold(msgspec.Struct, frozen=True):
     searched: int
     instances: int
     seconds: float
+    start: str = ""
     solvers: tuple[Solver, ...] = ()
     broken: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
@@ -155,13 +157,14 @@ def prove(
             smallest = needed(model.system, properties, left, found.checked.uses, without=found.dropped, progress=progress.working)
             found.checked.uses = smallest.uses
             found = replace(found, theory=Theory(model.system, properties, smallest.lemmas, found.dropped))
-        text, answer = instantiated(found.theory, found.checked.uses, scenario=asked.name), None
+        start = next((InitialState(*first) for first in starts(model)), None)
+        text, answer = instantiated(found.theory, found.checked.uses, start, scenario=asked.name), None
         if target is not None:
             output.write(target, text.encode())
-        if found.checked.holds:
+        if found.checked.holds and start is not None:
             progress.working("checking the certificate")
             answer = recheck(text, timeout=600, of=instantiated_statement(model.system, properties))
-    told = _told(properties, asked.name, change, found, search, answer, text, late)
+    told = _told(properties, asked.name, change, found, search, answer, text, start, late)
     if smallest is not None:
         told = msgspec.structs.replace(told, missed={name: f"{b.step}: {b.lemma}" for name, b in smallest.missed.items()})
     if as_json:
@@ -200,6 +203,7 @@ def _told(
     search: Missing | Race | None,
     answer: Rechecked | None,
     text: str,
+    start: InitialState | None,
     late: str,
 ) -> ProofTold:
     checked = found.checked
@@ -207,6 +211,8 @@ def _told(
     reason = checked.stopped
     if not reason and checked.broken:
         reason = f"{len(found.broken)} pairs of step and lemma did not go through{late}"
+    if not reason and start is None:
+        reason = f"no initial state of {scenario} at its own size is one of every size, so that nothing may be said of any run"
     if not reason and answer is not None and not answer.accepted:
         reason = f"second solver: {why(answer)}"
     solvers = () if answer is None else tuple(Solver(a.solver, a.version, a.verdict, round(a.seconds, 2)) for a in answer.answers)
@@ -222,6 +228,7 @@ def _told(
         verdict="Violated" if race is not None else "Proved" if proved else "Unknown",
         reason=reason,
         certificate=short_hash(text) if proved else "",
+        start="" if start is None else str(start.geometry),
         lemmas=len(found.theory.lemmas),
         steps=len(found.theory.actions) + 1,
         searched=found.searched,
@@ -247,6 +254,7 @@ def _text(told: ProofTold, model: Parametric, found: Weakened, out: str | None, 
         )
         said = " and ".join(f"{s.name} {s.version} ({s.seconds:.1f} s)" for s in told.solvers)
         lines.append(f"Certificate {told.certificate}{f' in {out}' if out else ''}: accepted by {said}.")
+        lines.append(fill(f"It names an initial state: that of the scenario at its own size ({told.start}).", WIDTH))
         if told.found:
             lines.append("Lemmas that the argument lacked were found at small sizes, and are part of what is proved:")
             lines += [fill(f"{name}: {says}", WIDTH, initial_indent="  ", subsequent_indent="    ") for name, says in told.found.items()]

@@ -6,10 +6,12 @@ nothing is merged that a second thread of the role could see), and the initial s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import z3
 
+from ..core.evaluate import Evaluator, State
 from ..core.sorts import BOOL, Geometry, Rigid
 from ..core.system import TransitionSystem, Update
 from ..kernelc.cfg import THREAD, THREADS
@@ -18,7 +20,7 @@ from .machine.ghosts import promised
 from .machine.sorts import ROOT, VCPU, g, p, part, r, region_of, root, s, slot_of
 from .places import Places, Software
 from .scenario import Scenario
-from .system import Code, assemble, compile_software
+from .system import Code, assemble, compile_software, own_size
 
 vcpu_of = Rigid("vcpu_of", (THREADS,), VCPU, lambda geometry, at: 0, doc="the vCPU whose fault a thread handles")
 mapped_at_start = Rigid(
@@ -56,6 +58,14 @@ def parametric(scenario: Scenario, code: Code, *, merge: bool = True) -> Paramet
     software = compile_software(scenario, code, roles, merge=merge, vcpu=lambda _: vcpu_of(THREAD))
     system = at_every_size(scenario, assemble(scenario, software, rigids(scenario)))
     return Parametric(scenario, system, software, Places(software))
+
+
+def starts(made: Parametric) -> Iterator[tuple[Geometry, State]]:
+    """The initial states of a scenario's own size, with two threads of each role, that are initial states of the system for every size."""
+    geometry = own_size(made.scenario, 2 * len(made.scenario.thread))
+    sized = assemble(made.scenario, made.software, rigids(made.scenario))
+    every_size = Evaluator(made.system, geometry)
+    yield from ((geometry, state) for state in Evaluator(sized, geometry).initial() if every_size.is_initial(state))
 
 
 def rigids(scenario: Scenario) -> tuple[Rigid, ...]:

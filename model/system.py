@@ -146,6 +146,23 @@ def parse_source(source: KernelSource) -> Code:
     return Code(functions, structs, broken, digest=source.digest)
 
 
+def own_size(scenario: Scenario, threads: int) -> Geometry:
+    """The size that a scenario names, for so many threads."""
+    sizes = scenario.geometry
+    return sorts.geometry(
+        thread=threads,
+        region=sizes.regions,
+        slot=sizes.slots,
+        block=sizes.blocks,
+        frame=scenario.frames,
+        pt=sizes.pts,
+        root=sizes.roots,
+        vcpu=sizes.vcpus,
+        iommu=sizes.iommus,
+        device=sizes.devices,
+    )
+
+
 def build(scenario: Scenario, code: Code, *, merge: bool = True) -> Model:
     """The transition system of a scenario.
 
@@ -157,20 +174,9 @@ def build(scenario: Scenario, code: Code, *, merge: bool = True) -> Model:
     roles = [t.role for t in scenario.thread for _ in range(t.count)]
     software = compile_software(scenario, code, roles, merge=merge)
     system = assemble(scenario, software, code.rigids(scenario))
-    sizes = scenario.geometry
-    geometry = sorts.geometry(
-        thread=len(roles),
-        region=sizes.regions,
-        slot=sizes.slots,
-        block=sizes.blocks,
-        frame=scenario.frames,
-        pt=sizes.pts,
-        root=sizes.roots,
-        vcpu=sizes.vcpus,
-        iommu=sizes.iommus,
-        device=sizes.devices,
+    return Model(
+        scenario, system, own_size(scenario, len(roles)), software, digest_of(scenario, code, merge=merge), code.kernel, code.lifted
     )
-    return Model(scenario, system, geometry, software, digest_of(scenario, code, merge=merge), code.kernel, code.lifted)
 
 
 def digest_of(scenario: Scenario, code: Code, *, merge: bool = True) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -14,14 +16,18 @@ from tdpcheck.checker.certificate import parametric
 from tdpcheck.checker.ematching import Matcher
 from tdpcheck.checker.induction import symbols
 from tdpcheck.checker.instances import Instantiated, Uses
-from tdpcheck.checker.instantiated import fitting, instantiated, instantiated_statement, recorded
+from tdpcheck.checker.instantiated import InitialState, fitting, instantiated, instantiated_statement, recorded
 from tdpcheck.checker.lemmas import check_lemmas
 from tdpcheck.checker.obligations import INITIALLY, Certificate, after_renaming, parse
 from tdpcheck.checker.questions import check_certificate, open_steps
 from tdpcheck.checker.recheck import recheck
+from tdpcheck.checker.sexpr import Sexpr, name_of, rename, symbol, write
+from tdpcheck.checker.solvers import open_session
 from tdpcheck.checker.theory import Theory
+from tdpcheck.checker.witness import no_start
 from tdpcheck.core.errors import InputError
-from tdpcheck.core.sorts import Sort, StateVar
+from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.sorts import Geometry, Sort, StateVar
 from tdpcheck.core.system import Action, Lemma, Param, Property, TransitionSystem, Update, bool_var, set_at, truth
 from tdpcheck.examples import table_cache
 from tdpcheck.examples.leaf_thread import system as leaf
@@ -39,7 +45,13 @@ def certificate(name: str) -> str:
     system, prop, lemmas = EXAMPLES[name]
     checked = check_lemmas(system, [prop], lemmas, recording=True)
     assert checked.holds, checked.broken
-    return instantiated(Theory(system, [prop], lemmas), checked.uses)
+    return instantiated(Theory(system, [prop], lemmas), checked.uses, start_of(system))
+
+
+def start_of(system: TransitionSystem) -> InitialState:
+    """An initial state with two of everything."""
+    geometry = Geometry({sort.name: 2 for sort in system.sorts if not sort.elements})
+    return InitialState(geometry, next(Evaluator(system, geometry).initial()))
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -77,6 +89,78 @@ def test_a_step_without_its_instances_is_not_accepted(name: str) -> None:
         assert [step] == open_steps(text)
     assert len(needed) > 1
     assert [] == open_steps(certificate(name))
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 3])
+def test_the_shares_of_several_processes_are_the_whole(jobs: int) -> None:
+    """No question falls between two of them."""
+    text = certificate("leaf_thread")
+    answer = recheck(text, jobs=jobs)
+
+    assert answer.accepted
+    assert [check_certificate(text, solver).queries for solver in SOLVERS] == [a.queries for a in answer.answers]
+
+
+def test_a_step_without_its_instances_is_missed_in_each_share() -> None:
+    """By both solvers, whoever else accepts his part."""
+    steps = list(parse(certificate("leaf_thread")).steps)
+    needed = {step: text for step, text in without_one_instance(certificate("leaf_thread")) if [step] == open_steps(text)}
+    by_share = {steps.index(step) % 2: (step, text) for step, text in needed.items() if step in steps}
+
+    assert {0, 1} == by_share.keys()
+    for step, text in by_share.values():
+        answer = recheck(text, jobs=2)
+        assert not answer.accepted
+        assert [{step}, {step}] == [{f.step for f in a.failures} for a in answer.answers]
+        assert all(a.verdict == "undecided" and a.reason for a in answer.answers)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_certificate_names_an_initial_state(name: str) -> None:
+    """What is proved of every run says nothing if there is none: without one, or with another state, nobody accepts."""
+    text = certificate(name)
+    lines = [line for line in text.splitlines() if line.startswith("(set-info :start-")]
+    system, _, _ = EXAMPLES[name]
+    values = {v.name for v in system.state}
+
+    assert "" == no_start(parse(text))
+    for solver in SOLVERS:
+        answer = check_certificate("".join(f"{line}\n" for line in text.splitlines() if line not in lines), solver)
+        assert "undecided" == answer.verdict
+        assert "undecided whether there is an initial state: the file names none" == answer.reason
+    wrong = 0
+    for line in lines:
+        assert no_start(parse(text.replace(f"{line}\n", "")))
+        head, said = line.removesuffix("))").rsplit(" ", 1)
+        turned = {"true": "false", "false": "true", "0": "1", "1": "0"}.get(said)
+        if turned and line.split("(")[2].split()[0] in values:
+            reason = no_start(parse(text.replace(line, f"{head} {turned}))")))
+            wrong += "is not true of the one that the file names" in reason
+    assert wrong > 3
+    assert not recheck(text.replace(lines[0], "")).accepted
+
+
+def test_a_system_that_cannot_start_is_not_proved() -> None:
+    """Whatever is claimed of it: no state satisfies what is supposed of the first one."""
+    system, prop, lemmas = EXAMPLES["table_cache"]
+    nowhere = replace(system, constraint=z3.And(system.constraint, z3.BoolVal(False)))
+    checked = check_lemmas(nowhere, [prop], lemmas, recording=True)
+    text = instantiated(Theory(nowhere, [prop], lemmas), checked.uses, start_of(system))
+
+    assert checked.holds
+    assert ["an initial state exists"] == [f.step for f in check_certificate(text, "z3").failures]
+    assert "is not true of" in no_start(parse(text))
+
+
+@pytest.mark.parametrize("said", ["99", "x", "-1", "1000000", "²"])
+def test_a_value_that_is_none_is_no_initial_state(said: str) -> None:
+    """Nor is a number of things that nobody could go through."""
+    text = certificate("table_cache")
+    size = next(line for line in text.splitlines() if line.startswith("(set-info :start-size (Page"))
+    value = next(line for line in text.splitlines() if line.startswith("(set-info :start-value (used"))
+
+    assert no_start(parse(text.replace(size, f"(set-info :start-size (Page {said}))")))
+    assert no_start(parse(text.replace(value, f"(set-info :start-value (used {said} {said}))")))
 
 
 def lemma_lines(text: str) -> list[str]:
@@ -193,7 +277,7 @@ def test_no_toy_that_is_broken_is_proved() -> None:
     for toy in {t.system.name: t for t in TOYS if t.proof != "not parametric"}.values():
         lemmas = toy.prop.lemmas
         checked = check_lemmas(toy.system, [toy.prop], lemmas, recording=True, patience=2)
-        text = instantiated(Theory(toy.system, [toy.prop], lemmas), checked.uses)
+        text = instantiated(Theory(toy.system, [toy.prop], lemmas), checked.uses, start_of(toy.system))
         seen.add(checked.holds)
 
         assert (toy.proof == "proved") == checked.holds, (toy.name, checked.broken)
@@ -236,6 +320,49 @@ def random_thread_system(seed: int) -> tuple[TransitionSystem, Property]:
     return system, Property("kept", "It is kept.", holds)
 
 
+def differently_asked(text: str) -> tuple[int, list[str]]:
+    """How many clauses a checker asks about in other words than "right before, wrong after", and where that says something else."""
+    found = parse(text)
+    instances = Instantiated(found)
+    different, wrong = 0, []
+    for step in found.steps.values():
+        _, _, goals = instances.step(step)
+        touched = [some for some in instances.named.values() if instances._reach[some.name] & step.following.keys()]
+        names: dict[str, Sexpr] = {**step.following, **{some.name: symbol(name_of(some.name) + "'") for some in touched}}
+        lines = [*instances.base(), *(found.made[name].text for name in (step.guard, *step.following.values()))]
+        lines += [line for some in touched for line in some.declarations("'").values()]
+        session = open_session("z3", "instantiated", 20.0, None)
+        session.send("\n".join(lines))
+        for name, clause in instances.lemmas.items():
+            before = f"({name} {' '.join(x for x, _ in clause.variables)})" if clause.variables else name
+            plain = f"(and {before} (not {write(rename(clause.body, names))}))"
+            asked = goals.get(name, "false")
+            different += asked not in (plain, "false")
+            if session.ask([f"(distinct {plain} {asked})"]).word != "unsat":
+                wrong.append(f"{step.name}: {asked}")
+    return different, wrong
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_checker_asks_of_an_example_no_less_than_it_must(name: str) -> None:
+    """What is folded away, or not asked at all, is so whatever the state is: a solver says so of each clause and step."""
+    different, wrong = differently_asked(certificate(name))
+
+    assert [] == wrong
+    assert different
+
+
+def test_a_checker_asks_no_less_than_it_must() -> None:
+    """Of many systems that somebody made up with dice."""
+    seen = 0
+    for seed in range(60):
+        system, prop = random_thread_system(seed)
+        different, wrong = differently_asked(instantiated(Theory(system, [prop], ()), {}))
+        seen += different
+        assert [] == wrong, seed
+    assert seen > 60
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_what_a_checker_does_not_ask_is_true(seed: int) -> None:
     """A clause that a step is not asked about is kept by it: what is seen by reading is so for a solver that reads nothing into it."""
@@ -258,6 +385,18 @@ def test_what_a_checker_does_not_ask_is_true(seed: int) -> None:
             assert z3.unsat == solver.check(), (seed, step.name)
 
 
+def test_elements_of_an_enumeration_are_different_to_a_solver() -> None:
+    """Each pair of them; and no more is said of them than can be."""
+    found = parse(certificate("leaf_thread"))
+    session = open_session("cvc5", "instantiated", 20.0, None)
+    session.send("\n".join(Instantiated(found).base()))
+    places = [name for name in found.functions if name.startswith("Pc!")]
+
+    assert len(places) > 3
+    assert "sat" == session.ask([f"(distinct {' '.join(places)})"]).word
+    assert {"unsat"} == {session.ask([f"(= {x} {y})"]).word for x, y in itertools.combinations(places, 2)}
+
+
 def after_step(found: Certificate, step: str) -> str:
     return after_renaming(found, found.steps[step], found.lemmas["|lemma kept|"])
 
@@ -267,11 +406,30 @@ def test_a_random_proof_is_one_for_the_solver_with_quantifiers(seed: int) -> Non
     """What is accepted by instances is accepted by the other checker, which knows nothing of instances."""
     system, prop = random_thread_system(seed)
     checked = check_lemmas(system, [prop], (), recording=True, patience=2)
-    by_instances = check_certificate(instantiated(Theory(system, [prop], ()), checked.uses), "z3")
+    by_instances = check_certificate(instantiated(Theory(system, [prop], ()), checked.uses, start_of(system)), "z3")
     by_quantifiers = check_certificate(parametric(system, prop, [Lemma(prop.name, prop.holds, "")]), "z3")
 
     assert checked.holds == by_instances.accepted, (checked.broken, by_instances.failures)
     assert by_instances.accepted == by_quantifiers.accepted, by_quantifiers.failures
+
+
+def test_what_a_text_says_of_a_state_is_what_the_model_says() -> None:
+    """Two evaluations that share no code, of states that somebody made up with dice, and where each thing may be one of many."""
+    seen = set()
+    for seed in range(40):
+        rng = random.Random(seed)
+        system, prop = random_thread_system(seed)
+        geometry = Geometry({"Thread": 1 + seed % 3})
+        system = replace(system, constraint=rng.choice((prop.holds, z3.Not(prop.holds))))
+        theory, evaluator = Theory(system, [prop], ()), Evaluator(system, geometry)
+        for _ in range(5):
+            first = evaluator.first({cell.name: rng.randrange(2) for cell in evaluator.layout.cells if cell.var.name == "pair"})
+            wild = tuple(rng.randrange(geometry.size(cell.var.kind)) for cell in evaluator.layout.cells)
+            for state in (first, wild):
+                said = no_start(parse(instantiated(theory, {}, InitialState(geometry, state))))
+                seen.add((bool(said), state == first))
+                assert evaluator.is_initial(state) == (not said), (seed, said)
+    assert {(False, True), (True, True), (True, False)} <= seen
 
 
 def test_named_quantifiers_mean_what_they_stand_for() -> None:

@@ -8,7 +8,7 @@ import z3
 from tdpcheck.checker.circuit import circuit
 from tdpcheck.checker.explore import explore
 from tdpcheck.checker.generalise import Generaliser, patterns
-from tdpcheck.checker.instantiated import instantiated
+from tdpcheck.checker.instantiated import InitialState, instantiated
 from tdpcheck.checker.missing import Missing, Race, mended, missing
 from tdpcheck.checker.pdr import blocked
 from tdpcheck.checker.questions import check_certificate
@@ -35,7 +35,8 @@ def test_an_argument_is_found_from_nothing_and_proved_for_every_size() -> None:
 
     assert found.checked.holds
     assert any(part.lemma.startswith("found_") for part in found.theory.parts)
-    text = instantiated(found.theory, found.checked.uses)
+    start = InitialState(PAGES[0], next(Evaluator(table_cache.system, PAGES[0]).initial()))
+    text = instantiated(found.theory, found.checked.uses, start)
     for solver in ("z3", "cvc5"):
         assert check_certificate(text, solver).accepted
 

@@ -24,6 +24,7 @@ def test_a_property_is_proved_for_every_size_and_its_certificate_is_kept(call: C
     assert "reject_noncoherent_dma: Proved (every size)" in result.stdout
     assert "accepted by z3 " in result.stdout
     assert " and cvc5 " in result.stdout
+    assert "It names an initial state: that of the scenario at its own size (Block=1, " in result.stdout
     assert 0 == call("check-certificate", file).exit_code
 
     again = call(*QUICK, "--from", file, "--json")
@@ -32,6 +33,20 @@ def test_a_property_is_proved_for_every_size_and_its_certificate_is_kept(call: C
     assert ("Proved", 0) == (told["verdict"], told["searched"])
     assert ["z3", "cvc5"] == [s["name"] for s in told["solvers"]]
     assert told["instances"] > 50
+
+
+def test_without_an_initial_state_nothing_is_proved(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What holds in every run of a system that cannot start is no news."""
+    file = str(tmp_path / "proof.smt2")
+    monkeypatch.setattr("tdpcheck.cli.prove.starts", lambda model: iter(()))
+    result = call(*QUICK, "--out", file)
+
+    assert 3 == result.exit_code
+    assert "reject_noncoherent_dma: Unknown (every size)" in result.stdout
+    assert "Not proved: no initial state of noncoherent-export at its own size" in result.stdout
+    told = call("check-certificate", file)
+    assert 3 == told.exit_code
+    assert "undecided whether there is an initial state: the file names none" in told.stdout
 
 
 def test_a_change_that_breaks_a_lemma_is_told_with_the_step_and_its_line(call: Call, tmp_path: Path) -> None:

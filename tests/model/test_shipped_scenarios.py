@@ -32,6 +32,7 @@ SIZES = {
     "mm-exit": (64, 13),
     "noncoherent-attach": (178, 7),
     "noncoherent-export": (19, 5),
+    "notifier-iofault-split": (61600, 29),
     "notifier-two-roots": (1918, 21),
     "notifier-vs-fault": (4818, 21),
     "notifier-vs-iofault": (2180, 17),

@@ -8,14 +8,14 @@ from functools import cache
 import pytest
 
 from tdpcheck.checker.inductive import check_inductive, grounded_lemmas
-from tdpcheck.checker.instantiated import instantiated
+from tdpcheck.checker.instantiated import InitialState, instantiated
 from tdpcheck.checker.lemmas import Checked, check_lemmas
 from tdpcheck.checker.needed import needed
 from tdpcheck.checker.questions import check_certificate
 from tdpcheck.checker.theory import Theory
 from tdpcheck.core.ground import ground
 from tdpcheck.core.system import Lemma
-from tdpcheck.model.parametric import Parametric, parametric
+from tdpcheck.model.parametric import Parametric, parametric, starts
 from tdpcheck.model.places import Places
 from tdpcheck.model.scenario import Expected, Scenario, Sizes, Start, Thread, shipped_scenarios
 from tdpcheck.model.system import KernelSource, build, parse_source, shipped_source
@@ -75,7 +75,7 @@ def test_the_argument_goes_through_for_every_size(scenario: str, prop: str) -> N
     model = of(scenario)
     lemmas = argument(model, PROPERTIES[prop])
     checked = check_lemmas(model.system, [PROPERTIES[prop]], lemmas, recording=True)
-    text = instantiated(Theory(model.system, [PROPERTIES[prop]], lemmas), checked.uses)
+    text = instantiated(Theory(model.system, [PROPERTIES[prop]], lemmas), checked.uses, InitialState(*next(starts(model))))
 
     assert checked.holds, checked.broken
     for solver in ("z3", "cvc5"):
@@ -94,7 +94,8 @@ def test_of_an_argument_what_is_needed_is_left_and_each_of_it_is_missed_by_somet
     assert ["writer_where", "exporting", "joining_is_coherent"] == [x.name for x in left.lemmas]
     assert all(broken.refuted for broken in left.missed.values())
     assert all(model.system.action(broken.step).source for broken in left.missed.values())
-    assert check_certificate(instantiated(Theory(model.system, [prop], left.lemmas), left.uses), "cvc5").accepted
+    text = instantiated(Theory(model.system, [prop], left.lemmas), left.uses, InitialState(*next(starts(model))))
+    assert check_certificate(text, "cvc5").accepted
 
 
 FAULTS = {

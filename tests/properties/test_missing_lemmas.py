@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tdpcheck.checker.instantiated import instantiated
+from tdpcheck.checker.instantiated import InitialState, instantiated
 from tdpcheck.checker.missing import Missing, Race, mended, missing
 from tdpcheck.checker.questions import check_certificate
 from tdpcheck.cli.every_size import files_with
 from tdpcheck.cli.sources import code_for
 from tdpcheck.core.evaluate import Evaluator
 from tdpcheck.core.trace import replays
-from tdpcheck.model.parametric import Parametric, parametric, sizes
+from tdpcheck.model.parametric import Parametric, parametric, sizes, starts
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.museum.loader import FOLDER, read_item
 from tdpcheck.properties import PROPERTIES
@@ -48,7 +48,7 @@ def test_what_is_right_has_no_race_and_its_argument_comes_out_of_nothing() -> No
     found = mended(model.system, [prop], [], lacking, {})
 
     assert found.checked.holds
-    text = instantiated(found.theory, found.checked.uses)
+    text = instantiated(found.theory, found.checked.uses, InitialState(*next(starts(model))))
     assert all(check_certificate(text, solver).accepted for solver in ("z3", "cvc5"))
 
 
