@@ -126,14 +126,17 @@ class Places:
         until nothing changes.
         """
         graph = self.software.graphs[role]
-        numbers = sorted(graph.reachable(), reverse=True)
+        numbers = _backwards(graph)
         known: dict[int, z3.BoolRef] = dict.fromkeys(numbers, TRUE)
         known[graph.exit] = FALSE
+        asked: dict[int, list[z3.BoolRef]] = {}  # what was known of the nodes behind one when it was asked last
         for _ in range(_ROUNDS):
             changed = False
             for n in numbers:
-                if n == graph.exit:
+                behind = [known[m] for m in graph.nodes[n].successors() if m >= 0]
+                if n == graph.exit or (n in asked and all(map(z3.ExprRef.eq, behind, asked[n]))):
                     continue
+                asked[n] = behind
                 term = z3.simplify(_before(graph, n, known, does, undoes))
                 if not term.eq(known[n]) and not _equivalent(term, known[n]):
                     known[n], changed = _shorter(term), True
@@ -245,6 +248,23 @@ def _edges(graph: Graph, number: int) -> Iterator[tuple[int, Edge | None]]:
         for follower in node.successors():
             if follower >= 0:
                 yield follower, None
+
+
+def _backwards(graph: Graph) -> list[int]:
+    """The nodes that can be reached, each behind those that follow it, as far as loops let it."""
+    found: dict[int, None] = {}
+    seen = {graph.entry}
+    todo = [(graph.entry, iter(graph.nodes[graph.entry].successors()))]
+    while todo:
+        number, followers = todo[-1]
+        follower = next((m for m in followers if m >= 0 and m not in seen), None)
+        if follower is None:
+            found[number] = None
+            todo.pop()
+        else:
+            seen.add(follower)
+            todo.append((follower, iter(graph.nodes[follower].successors())))
+    return list(found)
 
 
 def _next_operation(graph: Graph, number: int) -> str:
