@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import z3
 
-from ..core.sorts import BOOL, Rigid
+from ..core.sorts import BOOL, Geometry, Rigid
 from ..core.system import TransitionSystem, Update
 from ..kernelc.cfg import THREAD, THREADS
 from .machine import host, tables
@@ -18,7 +18,7 @@ from .machine.ghosts import promised
 from .machine.sorts import ROOT, VCPU, g, p, part, r, region_of, root, s, slot_of
 from .places import Places, Software
 from .scenario import Scenario
-from .system import Code, assemble, compile_software
+from .system import Code, assemble, compile_software, geometry_of
 
 vcpu_of = Rigid("vcpu_of", (THREADS,), VCPU, lambda geometry, at: 0, doc="the vCPU whose fault a thread handles")
 mapped_at_start = Rigid(
@@ -56,6 +56,21 @@ def parametric(scenario: Scenario, code: Code, *, merge: bool = True) -> Paramet
     software = compile_software(scenario, code, roles, merge=merge, vcpu=lambda _: vcpu_of(THREAD))
     system = at_every_size(scenario, assemble(scenario, software, rigids(scenario)))
     return Parametric(scenario, system, software, Places(software))
+
+
+def at_its_size(model: Parametric) -> tuple[TransitionSystem, Geometry]:
+    """One of the systems for which that for every size stands: its scenario's own sizes, and one thread of each role.
+
+    It is not the one that `system.build` makes, whose steps are longer where a second thread of a role would see them.
+    """
+
+    def one_each(rigid: Rigid) -> Rigid:
+        # Two of each were compiled, side by side.
+        return replace(rigid, meaning=lambda geometry, at: rigid.meaning(geometry, (2 * at[0],)))
+
+    of_threads = ("role", "started_at")
+    system = replace(model.system, rigids=tuple(one_each(x) if x.name in of_threads else x for x in model.system.rigids))
+    return system, geometry_of(model.scenario, len(model.scenario.thread))
 
 
 def rigids(scenario: Scenario) -> tuple[Rigid, ...]:

@@ -157,9 +157,15 @@ def build(scenario: Scenario, code: Code, *, merge: bool = True) -> Model:
     roles = [t.role for t in scenario.thread for _ in range(t.count)]
     software = compile_software(scenario, code, roles, merge=merge)
     system = assemble(scenario, software, code.rigids(scenario))
+    geometry = geometry_of(scenario, len(roles))
+    return Model(scenario, system, geometry, software, digest_of(scenario, code, merge=merge), code.kernel, code.lifted)
+
+
+def geometry_of(scenario: Scenario, threads: int) -> Geometry:
+    """The sizes that a scenario gives, with so many threads."""
     sizes = scenario.geometry
-    geometry = sorts.geometry(
-        thread=len(roles),
+    return sorts.geometry(
+        thread=threads,
         region=sizes.regions,
         slot=sizes.slots,
         block=sizes.blocks,
@@ -170,7 +176,6 @@ def build(scenario: Scenario, code: Code, *, merge: bool = True) -> Model:
         iommu=sizes.iommus,
         device=sizes.devices,
     )
-    return Model(scenario, system, geometry, software, digest_of(scenario, code, merge=merge), code.kernel, code.lifted)
 
 
 def digest_of(scenario: Scenario, code: Code, *, merge: bool = True) -> str:

@@ -14,11 +14,10 @@ from tdpcheck.core.shape import subterms
 from tdpcheck.core.sorts import Rigid, StateVar, element_index
 from tdpcheck.core.system import Lemma
 from tdpcheck.model import parametric as every_size
-from tdpcheck.model.machine import sorts
 from tdpcheck.model.parametric import Parametric, parametric
 from tdpcheck.model.places import Software
 from tdpcheck.model.scenario import Scenario, Sizes, Start, Thread, shipped_scenarios
-from tdpcheck.model.system import Code, assemble, compile_software, parse_source, shipped_source
+from tdpcheck.model.system import Code, assemble, compile_software, geometry_of, parse_source, shipped_source
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.properties.argument.book import argument
 
@@ -111,19 +110,7 @@ def little() -> Software:
 
 def starts(asked: Scenario) -> Iterator[tuple[Evaluator, tuple[int, ...]]]:
     """Each initial state at the scenario's own size, with an evaluator of the system for every size."""
-    sizes = asked.geometry
-    geometry = sorts.geometry(
-        thread=1,
-        region=sizes.regions,
-        slot=sizes.slots,
-        block=sizes.blocks,
-        frame=asked.frames,
-        pt=sizes.pts,
-        root=sizes.roots,
-        vcpu=sizes.vcpus,
-        iommu=sizes.iommus,
-        device=sizes.devices,
-    )
+    geometry = geometry_of(asked, 1)
     sized = assemble(asked, little(), every_size.rigids(asked))
     evaluator = Evaluator(every_size.at_every_size(asked, sized), geometry)
     for state in Evaluator(sized, geometry).initial():
