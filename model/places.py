@@ -310,6 +310,8 @@ def _before(graph: Graph, n: int, known: Mapping[int, z3.BoolRef], does: Outcome
             for choice in effect.choices:
                 if isinstance(choice.kind.const("x"), z3.BoolRef):
                     term = z3.And(*(Rewriter([(choice.const, value)])(term) for value in (TRUE, FALSE)))
+                elif any(part.eq(choice.const) for part in subterms(term)):
+                    term = z3.ForAll([choice.const], term)  # whatever is chosen
             parts.append(term)
         return conjunction(parts)
     return known[node.next] if node.next >= 0 else FALSE

@@ -17,7 +17,7 @@ from tdpcheck.model import parametric as every_size
 from tdpcheck.model.parametric import Parametric, parametric
 from tdpcheck.model.places import Software
 from tdpcheck.model.scenario import Scenario, Sizes, Start, Thread, shipped_scenarios
-from tdpcheck.model.system import Code, assemble, compile_software, geometry_of, parse_source, shipped_source
+from tdpcheck.model.system import Code, KernelSource, assemble, compile_software, geometry_of, parse_source, shipped_source
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.properties.argument.book import argument
 
@@ -153,3 +153,16 @@ def test_a_start_with_another_table_is_refused() -> None:
         changed = (*state[:at], plain, *state[at + 1 :])
         assert changed != state
         assert not evaluator.holds(every_size.start_condition(ONE_OF_TWO), changed), (name, index)
+
+
+def test_lemmas_are_closed_where_a_flush_depends_on_what_a_walk_picks() -> None:
+    """A walk that does not end where nothing is left goes on with any gfn: that choice must not be left over in a lemma."""
+    source = shipped_source("shared")
+    before = "if (!tdp_walk_next(&iter->gfn, start, last))\n\t\treturn false;\n"
+    text = source.files["tdp_iter.c"].replace(before, "tdp_walk_next(&iter->gfn, start, last);\n")
+    changed = parse_source(KernelSource("shared", {**source.files, "tdp_iter.c": text}))
+    told = argument(parametric(SCENARIOS["eager-split-exclusive"], changed), PROPERTIES["atomic_hugepage_split"])
+    free = {str(x) for lemma in told for x in subterms(lemma.holds) if z3.is_const(x) and "@" in str(x)}
+
+    assert text != source.files["tdp_iter.c"]
+    assert set() == free
