@@ -18,7 +18,7 @@ from ..core.shape import subterms
 from ..core.sorts import Kind, StateVar
 from ..core.system import Action
 from ..kernelc.analyse import live_locals, locks_held
-from ..kernelc.cfg import THREAD, THREADS, Branch, Graph, Local, Op, Set
+from ..kernelc.cfg import THREAD, THREADS, Branch, Graph, Havoc, Local, Op, Set
 from ..kernelc.steps import Location, Software
 
 TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
@@ -299,6 +299,11 @@ def _before(graph: Graph, n: int, known: Mapping[int, z3.BoolRef], does: Outcome
         return z3.If(node.condition, known[node.next], known[node.other])
     if isinstance(node, Set):
         return Rewriter((local.const, value) for local, value in node.values.items())(known[node.next])
+    if isinstance(node, Havoc):
+        term = known[node.next]
+        for local in node.locals:
+            term = _whatever(local.const, term)
+        return term
     if isinstance(node, Op):
         parts = []
         for which, (effect, results) in enumerate(zip(node.effects, node.results, strict=True)):
@@ -308,13 +313,19 @@ def _before(graph: Graph, n: int, known: Mapping[int, z3.BoolRef], does: Outcome
                 return FALSE
             term = Rewriter((local.const, value) for local, value in results.items())(known[node.after(which)])
             for choice in effect.choices:
-                if isinstance(choice.kind.const("x"), z3.BoolRef):
-                    term = z3.And(*(Rewriter([(choice.const, value)])(term) for value in (TRUE, FALSE)))
-                elif any(part.eq(choice.const) for part in subterms(term)):
-                    term = z3.ForAll([choice.const], term)  # whatever is chosen
+                term = _whatever(choice.const, term)
             parts.append(term)
         return conjunction(parts)
     return known[node.next] if node.next >= 0 else FALSE
+
+
+def _whatever(value: z3.ExprRef, term: z3.BoolRef) -> z3.BoolRef:
+    """That `term` holds whatever `value` is."""
+    if not any(part.eq(value) for part in subterms(term)):
+        return term
+    if isinstance(value, z3.BoolRef):
+        return z3.And(*(Rewriter([(value, each)])(term) for each in (TRUE, FALSE)))
+    return z3.ForAll([value], term)
 
 
 def _equivalent(one: z3.BoolRef, other: z3.BoolRef) -> bool:
