@@ -34,7 +34,7 @@ def test_a_step_that_lost_its_flush_is_named_with_what_it_breaks() -> None:
 def test_each_lemma_that_is_left_out_is_missed_by_what_breaks_without_it() -> None:
     """All else holds before the step, and what is named does not hold after it; one lemma is a comfort to the reader."""
     whole = argument()
-    holds = {x.name: x.holds for x in (STALE, *STALE.lemmas)}
+    holds = {STALE.name: STALE.holds} | {x.name: x.holds for x in STALE.lemmas}
     evaluator = Evaluator(table_cache.system, SIZE)
     missed = {}
     for left_out in whole.lemmas:
