@@ -124,13 +124,18 @@ def existing(grounded: GroundSystem) -> list[z3.BoolRef]:
 
 def promised(grounded: GroundSystem, prop: Property) -> list[z3.BoolRef]:
     """What `prop` says, conjunct by conjunct: whether one of hundreds is broken is hard to say, of each it is easy."""
-    return [part for part in conjuncts(grounded.formula(prop.holds)) if not z3.is_true(part)]
+    return grounded_parts(grounded, prop.holds)
 
 
 def grounded_lemmas(grounded: GroundSystem, lemmas: Iterable[Lemma]) -> list[z3.BoolRef]:
     """Lemmas at the size of `grounded`, conjunction by conjunction: small formulas are small questions."""
-    parts = {part.get_id(): part for lemma in lemmas for part in conjuncts(grounded.formula(lemma.holds))}
-    return [part for part in parts.values() if not z3.is_true(part)]
+    parts = {part.get_id(): part for lemma in lemmas for part in grounded_parts(grounded, lemma.holds)}
+    return list(parts.values())
+
+
+def grounded_parts(grounded: GroundSystem, term: z3.BoolRef) -> list[z3.BoolRef]:
+    """A closed term at the size of `grounded`, conjunct by conjunct, without those that say nothing."""
+    return [part for part in conjuncts(grounded.formula(term)) if not z3.is_true(part)]
 
 
 class _Check:

@@ -18,7 +18,7 @@ from ..core.shape import subterms
 from ..core.sorts import Kind, StateVar
 from ..core.system import Action
 from ..kernelc.analyse import live_locals, locks_held
-from ..kernelc.cfg import THREAD, THREADS, Branch, Graph, Local, Op, Set
+from ..kernelc.cfg import THREAD, THREADS, Branch, Graph, Havoc, Local, Op, Set
 from ..kernelc.steps import Location, Software
 
 TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
@@ -126,14 +126,17 @@ class Places:
         until nothing changes.
         """
         graph = self.software.graphs[role]
-        numbers = sorted(graph.reachable(), reverse=True)
+        numbers = _backwards(graph)
         known: dict[int, z3.BoolRef] = dict.fromkeys(numbers, TRUE)
         known[graph.exit] = FALSE
+        asked: dict[int, list[z3.BoolRef]] = {}  # what was known of the nodes behind one when it was asked last
         for _ in range(_ROUNDS):
             changed = False
             for n in numbers:
-                if n == graph.exit:
+                behind = [known[m] for m in graph.nodes[n].successors() if m >= 0]
+                if n == graph.exit or (n in asked and all(map(z3.ExprRef.eq, behind, asked[n]))):
                     continue
+                asked[n] = behind
                 term = z3.simplify(_before(graph, n, known, does, undoes))
                 if not term.eq(known[n]) and not _equivalent(term, known[n]):
                     known[n], changed = _shorter(term), True
@@ -247,6 +250,23 @@ def _edges(graph: Graph, number: int) -> Iterator[tuple[int, Edge | None]]:
                 yield follower, None
 
 
+def _backwards(graph: Graph) -> list[int]:
+    """The nodes that can be reached, each behind those that follow it, as far as loops let it."""
+    found: dict[int, None] = {}
+    seen = {graph.entry}
+    todo = [(graph.entry, iter(graph.nodes[graph.entry].successors()))]
+    while todo:
+        number, followers = todo[-1]
+        follower = next((m for m in followers if m >= 0 and m not in seen), None)
+        if follower is None:
+            found[number] = None
+            todo.pop()
+        else:
+            seen.add(follower)
+            todo.append((follower, iter(graph.nodes[follower].successors())))
+    return list(found)
+
+
 def _next_operation(graph: Graph, number: int) -> str:
     names: set[str] = set()
     seen: set[int] = set()
@@ -279,6 +299,11 @@ def _before(graph: Graph, n: int, known: Mapping[int, z3.BoolRef], does: Outcome
         return z3.If(node.condition, known[node.next], known[node.other])
     if isinstance(node, Set):
         return Rewriter((local.const, value) for local, value in node.values.items())(known[node.next])
+    if isinstance(node, Havoc):
+        term = known[node.next]
+        for local in node.locals:
+            term = _whatever(local.const, term)
+        return term
     if isinstance(node, Op):
         parts = []
         for which, (effect, results) in enumerate(zip(node.effects, node.results, strict=True)):
@@ -288,11 +313,19 @@ def _before(graph: Graph, n: int, known: Mapping[int, z3.BoolRef], does: Outcome
                 return FALSE
             term = Rewriter((local.const, value) for local, value in results.items())(known[node.after(which)])
             for choice in effect.choices:
-                if isinstance(choice.kind.const("x"), z3.BoolRef):
-                    term = z3.And(*(Rewriter([(choice.const, value)])(term) for value in (TRUE, FALSE)))
+                term = _whatever(choice.const, term)
             parts.append(term)
         return conjunction(parts)
     return known[node.next] if node.next >= 0 else FALSE
+
+
+def _whatever(value: z3.ExprRef, term: z3.BoolRef) -> z3.BoolRef:
+    """That `term` holds whatever `value` is."""
+    if not any(part.eq(value) for part in subterms(term)):
+        return term
+    if isinstance(value, z3.BoolRef):
+        return z3.And(*(Rewriter([(value, each)])(term) for each in (TRUE, FALSE)))
+    return z3.ForAll([value], term)
 
 
 def _equivalent(one: z3.BoolRef, other: z3.BoolRef) -> bool:

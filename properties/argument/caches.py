@@ -125,18 +125,6 @@ def promises() -> Iterator[Lemma]:
         "Where a gfn was mapped in a valid root and nobody has begun to unmap it, a walk still ends at the frame that backs it.",
         "Splits and recovery exchange sptes in one step for sptes of the same translations; only zaps take any away, within a window.",
     )
-    for var, by in (
-        (host.window, "an invalidation window is open over it"),
-        (host.inner_window, "a nested invalidation window is open over it"),
-        (host.zap_window, "a fast zap is unmapping it"),
-    ):
-        yield lemma(
-            f"promise_ends_with_{var.name}",
-            [root, g, t],
-            z3.Not(z3.And(ghosts.promised(root, g), var(t, g))),
-            f"A gfn does not count as one to be kept mapped while {by}.",
-            "What opens the window ends the promise in the same step, and no store of an spte makes one while a window is open.",
-        )
 
 
 def marks(here: Setting) -> Iterator[Lemma]:

@@ -11,7 +11,7 @@ from ...model.machine import ghosts, iommu
 from ...model.machine.sorts import between, gfn_le, region_of
 from ...model.places import Edge, Location, Op, Outcome
 from .setting import Setting
-from .words import FALSE, Here, g, h, lemma, r, t
+from .words import FALSE, Here, g, lemma, r, t
 
 _RELEASES = ("write_unlock", "read_unlock")
 
@@ -102,15 +102,6 @@ def _ranges(here: Setting, ranged: Here) -> Iterator[Lemma]:
         "The start of an invalidation's range is not above its last gfn.",
         "The entry functions are called so (`assume(start <= last)`), and neither is assigned to.",
     )
-    places = here.places
-    unlinkers = {x.role for x in ranged if any(places.passes(x.role, make) for make in ("make_huge_spte", "make_large_spte"))}
-    yield lemma(
-        "no_pt_debt",
-        [t],
-        z3.Implies(ghosts.owes_io_pt(t), z3.Not(here.at(t, tuple(x for x in ranged if x.role not in unlinkers)))),
-        "Invalidations, which flush ranges, owe no flush for an unlinked table page.",
-        "tdp_mmu_zap_leafs() zaps leaves and keeps the table pages; only a huge leaf unlinks one.",
-    )
 
 
 def invalidations(here: Setting) -> Iterator[Lemma]:
@@ -149,13 +140,6 @@ def invalidations(here: Setting) -> Iterator[Lemma]:
         z3.Not(iommu.inv_leaf_only(t)),
         "No invalidation carries the hint that only leaves changed.",
         "kvm_tdp_fd_flush_notify_range() and qi_submit_iotlb_domain() never give it.",
-    )
-    yield lemma(
-        "pt_debt_is_domain",
-        [t, g, h],
-        z3.Implies(z3.And(ghosts.owes_io_pt(t), iommu.inv_gfn(t, g)), iommu.inv_gfn(t, h)),
-        "Who owes the IOMMUs a flush for an unlinked table page invalidates every gfn if any.",
-        "Recovery and faults call kvm_flush_remote_tlbs(), not the range flush.",
     )
 
 

@@ -51,18 +51,6 @@ def chapter(here: Setting) -> Iterator[Lemma]:
         "tdp_root_sptep() and tdp_pt_sptep() take both from iter.gfn, and a fault's gfn is never assigned to after kvm_faultin_pfn().",
     )
 
-    def no_table_below(x: Location) -> z3.BoolRef | None:
-        lower, kind = here.value(x, "sptep.lower"), here.value(x, "old_spte.kind")
-        return None if lower is None or kind is None else z3.Implies(lower, kind != TABLE)
-
-    yield lemma(
-        "no_table_below",
-        [t],
-        here.each(here.rcu, no_table_below),
-        "An old_spte that was read from a table page points to no table page.",
-        "There is none such in a table page (leaf_level).",
-    )
-
     def not_frozen(x: Location) -> z3.BoolRef | None:
         kind = here.value(x, "old_spte.kind") if here.places.next_operation(x) == "try_cmpxchg64" else None
         return None if kind is None else kind != FROZEN

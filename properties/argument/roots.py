@@ -41,13 +41,6 @@ def exports(here: Setting) -> Iterator[Lemma]:
     )
     exported = tables.root_exported(EXPORTED)
     yield lemma(
-        "attached_is_exported",
-        [d],
-        z3.Implies(iommu.attached(d), exported),
-        "While a device is attached, the root that its DMA walks is exported.",
-        "pasid_entry_set() comes after an importer has been registered, and so after the export; no export is taken back.",
-    )
-    yield lemma(
         "importer_is_exported",
         [],
         z3.Implies(devices.importer(), exported),

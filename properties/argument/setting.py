@@ -129,13 +129,13 @@ class Setting:
 
     @cached_property
     def _fixed(self) -> dict[tuple[str, str], z3.ExprRef]:
-        """By role and name, the ends of ranges that the scenario gives to its threads."""
+        """By role and name, the gfns that the scenario gives to its threads: the ends of their ranges, or where they fault."""
         ends = {"first": gfn_first(), "last": gfn_last()}
         return {
             (thread.role, name): ends[given] if isinstance(given, str) else GFN.element(given)
             for thread in self.model.scenario.thread
             for name, given in thread.args.items()
-            if name in ("start", "last") and not isinstance(given, bool)
+            if name in ("start", "last", "gfn") and not isinstance(given, bool)
         }
 
     def value(self, x: Location, ending: str, thread: z3.ExprRef = t) -> z3.ExprRef | None:

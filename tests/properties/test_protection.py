@@ -1,0 +1,91 @@
+"""Each lemma of the argument is missed when it is left out, and each statement of the shipped kernel C when it is deleted.
+
+What is missed is told by a counterexample to induction at a small size, which is one for every size; docs/lemmas.md has the tables.
+`python -m tdpcheck.tests.properties.protection` makes them again.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from . import protection
+from .protection import ARGUED, LEMMAS, NOTHING_BREAKS, SCENARIOS, SILENT, STATEMENTS, code, follows, missing, rows, sized, statements
+
+LEMMA_ROWS = rows(LEMMAS)
+STATEMENT_ROWS = {row.what: row for row in rows(STATEMENTS)}
+FUNCTIONS = tuple(dict.fromkeys(text.partition(":")[0] for text in STATEMENT_ROWS))
+WHOLE = [*(pytest.param(name, marks=pytest.mark.slow) for name in SCENARIOS if name != "mm-exit"), "mm-exit"]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_the_argument_of_a_scenario_holds_at_its_size(name: str) -> None:
+    """With gfns, roots and ranges as it gives them; and each of its lemmas has a row, or says what a property says."""
+    argument = sized(SCENARIOS[name], code())
+
+    assert [] == [(m.action.name, m.lemma) for m in argument.without()]
+    assert set(argument.lemmas) - {row.what for row in LEMMA_ROWS} <= REPEATED
+
+
+REPEATED = {"assertions_hold", "attached_is_coherent", "no_dead_install", "no_sharing_with_noncoherent", "no_stale_install"}
+"""Lemmas that say with a reason what a property says. Nothing misses them, since the property is there; some statement protects each."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ARGUED)
+def test_a_lemma_that_is_left_out_is_missed_by_what_leads_to_a_property(name: str) -> None:
+    """By every step and lemma of its row: so nothing of the argument is idle, and all of it is there for a property."""
+    argument = sized(SCENARIOS[name], code())
+    missed = missing(argument)
+    steps = {protection.step(action) for action in argument.system.actions}
+
+    for row in (row for row in LEMMA_ROWS if row.scenario == name):
+        assert row.breaks, row
+        assert {m.lemma for m in missed.get(row.what, ())} == set(row.breaks), row
+        assert row.step in steps, row
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("scenario", "lemma", "prop"),
+    [
+        ("noncoherent-attach", "attached_is_coherent", "reject_noncoherent_dma"),
+        ("noncoherent-attach", "no_sharing_with_noncoherent", "reject_noncoherent_dma"),
+        ("noncoherent-attach", "no_dead_install", "root_liveness"),
+        ("noncoherent-attach", "assertions_hold", "kernel_assertions"),
+        ("fast-zap-vs-notifier", "no_stale_install", "notifier_exclusion"),
+    ],
+)
+def test_a_lemma_that_nothing_misses_says_what_a_property_says(scenario: str, lemma: str, prop: str) -> None:
+    assert follows(sized(SCENARIOS[scenario], code()), lemma, prop)
+
+
+def test_what_says_what_a_property_says_is_protected_by_a_statement() -> None:
+    """Without it, the lemma itself fails, or one that it rests on."""
+    named = {lemma for row in STATEMENT_ROWS.values() for lemma in row.breaks}
+
+    assert {"attached_is_coherent"} == REPEATED - named
+    assert "joining_is_coherent" in named
+    assert ("reject_noncoherent_dma",) == next(row.breaks for row in LEMMA_ROWS if row.what == "joining_is_coherent")
+
+
+def test_each_statement_is_missed_or_declared() -> None:
+    """A new one must be told apart, and none stands here that is gone."""
+    declared = [text for texts in NOTHING_BREAKS.values() for text in texts]
+
+    assert sorted(text for text, _ in statements()) == sorted([*STATEMENT_ROWS, *declared])
+
+
+def test_the_page_tells_what_nothing_misses() -> None:
+    assert protection.silent() == protection.PAGE.read_text().partition(SILENT[0])[2].partition(SILENT[1])[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_statement_that_is_deleted_is_missed_by_lemmas_at_steps_with_a_line(function: str) -> None:
+    for text, left in statements():
+        row = STATEMENT_ROWS.get(text)
+        if row is not None and text.partition(":")[0] == function:
+            found = list(sized(SCENARIOS[row.scenario], left).without(asked=row.breaks))
+
+            assert set(row.breaks) == {m.lemma for m in found}, row
+            assert any(m.action.source for m in found), row
