@@ -114,7 +114,8 @@ def missing(
         # Of a clause with less premise and one with more, the first says it all.
         kept = [x for lemmas in every for x in [y for y in lemmas if y.name in names][:1]]
         book = [lemma for lemma in (*own, *true) if lemma.name in names]
-        wanted = {part.get_id() for part in _wanted(grounded, book, kept, clock)}
+        needs = _wanted(grounded, book, kept, clock)
+        wanted = {part.get_id() for part in needs}
         likely |= {x.name for x in kept if any(part.get_id() in wanted for part in grounded_lemmas(grounded, [x]))}
     return Missing(tuple(x for x in kept if x.name in likely), tuple(kept), tuple(refuted))
 

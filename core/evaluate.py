@@ -206,9 +206,9 @@ class _Writer:
         self._layout = evaluator.layout
         self._geometry = evaluator.geometry
         self._system = evaluator.system
-        self._names = {p.const.get_id(): f"p{i}" for i, p in enumerate(params)}
         self._params = tuple(params)
         self._consts = [p.const for p in params]
+        self._names = {const.get_id(): f"p{i}" for i, const in enumerate(self._consts)}
         self._lines: list[str] = []
         self._shared: dict[int, str] = {}
         self._kept: list[z3.ExprRef] = []

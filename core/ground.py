@@ -78,7 +78,7 @@ class GroundSystem:
     @cached_property
     def reads(self) -> _Reads:
         """Which cells a grounded term reads, with a memory of the terms seen."""
-        return _Reads({self.variable(c).get_id(): c for c in self.cells})
+        return _Reads({c: self.variable(c) for c in self.cells})
 
     @cached_property
     def in_range(self) -> z3.BoolRef:
@@ -456,8 +456,10 @@ def cone(grounded: GroundSystem, terms: Sequence[z3.ExprRef]) -> GroundSystem:
 class _Reads:
     """Which cells a grounded term reads."""
 
-    def __init__(self, cells: Mapping[int, Cell]) -> None:
-        self._cells = cells
+    def __init__(self, variables: Mapping[Cell, z3.ExprRef]) -> None:
+        # Z3 gives the identity of a term that died to the next one: the variables are kept, whether a term mentions them or not.
+        self._kept = variables
+        self._cells = {term.get_id(): cell for cell, term in variables.items()}
         self._seen: dict[int, tuple[z3.ExprRef, frozenset[Cell]]] = {}
 
     def __call__(self, term: z3.ExprRef) -> frozenset[Cell]:

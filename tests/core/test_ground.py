@@ -194,3 +194,15 @@ def test_exploration_does_not_ground() -> None:
         patch.setattr("tdpcheck.core.ground.Grounder.__call__", lambda *_: pytest.fail("the grounder was asked"))
 
         assert toy.states == explore(toy.system, toy.geometry, Property("any", "", truth(True))).stats.states
+
+
+def test_a_cell_that_no_term_mentions_lends_its_identity_to_nobody() -> None:
+    """Z3 gives the identity of a term that died to the next one, which reads nothing because of that."""
+    idle = StateVar("idle", (Sort("Page"),), BOOL)
+    system = TransitionSystem("idle", (Sort("Page"),), (idle,), (), ())
+    grounded = ground(system, Geometry({"Page": 200}))
+    assert grounded.reads(truth(True)) == frozenset()
+    fresh = [z3.Bool(f"fresh {n}") for n in range(1000)]
+
+    assert all(grounded.reads(term) == frozenset() for term in fresh)
+    assert {cell.index for cell in grounded.reads(grounded.variable(grounded.cells[7]))} == {(7,)}
