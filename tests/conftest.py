@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,10 @@ settings.load_profile("tdpcheck")
 
 # An answer that a test got by planting a fault must not be kept for anybody, nor one that was kept be believed by a test.
 os.environ["TDPCHECK_CACHE"] = "off"
+
+# Who is started in the background of a script is deaf to Control-C, and so is whom it starts: tests of interrupts would wait in vain.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
