@@ -17,7 +17,7 @@ from functools import cached_property
 import z3
 
 from ..core.errors import EngineError
-from ..core.evaluate import Evaluator
+from ..core.evaluate import Evaluator, State
 from ..core.ground import Cell, GroundAction, GroundSystem, bad, cone, disjunction
 from ..core.sorts import Truth
 from ..core.system import Property
@@ -102,6 +102,25 @@ class Circuit:
     def code(self, values: Mapping[int, int]) -> int:
         """The code that these values of the inputs say."""
         return sum(values[node] << place for place, node in enumerate(self.inputs))
+
+    def cells(self, model: Sequence[int]) -> dict[str, int]:
+        """The values of cells, by name, in a model whose first variables are the latches."""
+        values: dict[str, int] = {}
+        for latch, literal in zip(self.latches, model, strict=False):
+            if latch.cell is not None:
+                values[latch.cell.name] = values.get(latch.cell.name, 0) | (literal > 0) << latch.bit
+        return values
+
+    def chosen(self, model: Sequence[int]) -> dict[int, int]:
+        """The values of the inputs, by node, in a model in which they come behind the latches."""
+        return {node: int(literal > 0) for node, literal in zip(self.inputs, model[len(self.latches) :], strict=False)}
+
+    def fires(self, inputs: Mapping[int, int], state: State, evaluator: Evaluator) -> GroundAction | None:
+        """The action that these inputs take in a state, by plain evaluation; None if the circuit rests."""
+        code = self.code(inputs)
+        actions = self.codes[code] if code < len(self.codes) else ()
+        # No two actions of a code are enabled in one state.
+        return next((a for a in actions if evaluator.enabled(a.action, a.arguments, state)), None)
 
 
 def circuit(grounded: GroundSystem, prop: Property, also: Sequence[z3.BoolRef] = ()) -> Circuit:
@@ -226,12 +245,10 @@ def replayed(made: Circuit, prop: Property, first: Mapping[int, int], inputs: Se
     initial = state = evaluator.first(values)
     schedule = []
     for step in inputs[1:] if made.starts_late else inputs:
-        code = made.code(step)
-        for action in made.codes[code] if code < len(made.codes) else ():
-            if evaluator.enabled(action.action, action.arguments, state):
-                state = evaluator.after(action.action, action.arguments, state)
-                schedule.append((action.action, action.arguments))
-                break  # no other action of the code is enabled
+        action = made.fires(step, state, evaluator)
+        if action is not None:
+            state = evaluator.after(action.action, action.arguments, state)
+            schedule.append((action.action, action.arguments))
     trace = run(evaluator, initial, schedule)
     if not replays(trace, prop, evaluator):
         raise EngineError(f"{engine}: the run that was found for {prop.name} does not end in a violation when replayed")

@@ -169,21 +169,13 @@ class _Check:
         return next((self._state(self._step.model()) for part in self._promised if self._step.ask([-part])), None)
 
     def _state(self, model: Sequence[int]) -> tuple[tuple[str, int], ...]:
-        values: dict[str, int] = {}
-        for latch, literal in zip(self._made.latches, model, strict=False):
-            if latch.cell is not None:
-                values[latch.cell.name] = values.get(latch.cell.name, 0) | (literal > 0) << latch.bit
-        return tuple(values.items())
+        return tuple(self._made.cells(model).items())
 
     def _action(self, model: Sequence[int]) -> str:
         """The action that fires in a model."""
-        made, first = self._made, len(self._made.latches)
-        code = made.code({node: int(literal > 0) for node, literal in zip(made.inputs, model[first:], strict=False)})
-        state = self._evaluator.first(dict(self._state(model)))
-        for action in made.codes[code] if code < len(made.codes) else ():
-            if self._evaluator.enabled(action.action, action.arguments, state):
-                return action.name
-        return "resting"
+        state = self._evaluator.first(self._made.cells(model))
+        action = self._made.fires(self._made.chosen(model), state, self._evaluator)
+        return "resting" if action is None else action.name
 
     @cached_property
     def _evaluator(self) -> Evaluator:

@@ -102,25 +102,19 @@ class SizedArgument:
     def _read(self, model: Sequence[int], kept: Sequence[str], todo: Sequence[str]) -> Missed:
         """The step of a model, by plain evaluation."""
         made, evaluator = self._made, self._evaluator
-        values: dict[str, int] = {}
-        for latch, literal in zip(made.latches, model, strict=False):
-            if latch.cell is not None:
-                values[latch.cell.name] = values.get(latch.cell.name, 0) | (literal > 0) << latch.bit
-        state = evaluator.first(values)
-        inputs = zip(made.inputs, model[len(made.latches) :], strict=False)
-        code = made.code({node: int(literal > 0) for node, literal in inputs})
-        for chosen in made.codes[code] if code < len(made.codes) else ():
-            if evaluator.enabled(chosen.action, chosen.arguments, state):
-                after = evaluator.after(chosen.action, chosen.arguments, state)
-                wrong = [name for name in kept if not evaluator.holds(self._holds[name], state)]
-                broken = [name for name in todo if not evaluator.holds(self._holds[name], after)]
-                if wrong or not broken or not evaluator.fits(state):
-                    raise EngineError(
-                        f"{chosen.name}: a solver says that it breaks one of {', '.join(todo)}; by evaluation it breaks "
-                        f"{', '.join(broken) or 'none'}, and before it {', '.join(wrong) or 'everything'} {'fails' if wrong else 'holds'}"
-                    )
-                return Missed(broken[0], chosen.action, chosen.arguments, state)
-        raise EngineError("a solver found a step, and by evaluation none can be taken there")
+        state = evaluator.first(made.cells(model))
+        chosen = made.fires(made.chosen(model), state, evaluator)
+        if chosen is None:
+            raise EngineError("a solver found a step, and by evaluation none can be taken there")
+        after = evaluator.after(chosen.action, chosen.arguments, state)
+        wrong = [name for name in kept if not evaluator.holds(self._holds[name], state)]
+        broken = [name for name in todo if not evaluator.holds(self._holds[name], after)]
+        if wrong or not broken or not evaluator.fits(state):
+            raise EngineError(
+                f"{chosen.name}: a solver says that it breaks one of {', '.join(todo)}; by evaluation it breaks "
+                f"{', '.join(broken) or 'none'}, and before it {', '.join(wrong) or 'everything'} {'fails' if wrong else 'holds'}"
+            )
+        return Missed(broken[0], chosen.action, chosen.arguments, state)
 
     @cached_property
     def _evaluator(self) -> Evaluator:
