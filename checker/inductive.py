@@ -107,9 +107,9 @@ def essential(
     while todo:
         goal = todo.pop()
         likely = [x for x, i in now.items() if i in chosen]
-        if preferred and not sat.ask([goal, *likely, *(x for x, i in now.items() if i < preferred and i not in chosen)]):
-            pass
-        elif sat.ask([goal, *likely, *(x for x, i in now.items() if i not in chosen)]):
+        others = [x for x, i in now.items() if i not in chosen]
+        first = [x for x in others if now[x] < preferred]
+        if (not first or sat.ask([goal, *likely, *first])) and sat.ask([goal, *likely, *others]):
             return tuple(clauses)
         new = [now[x] for x in sat.core() if x in now and now[x] not in chosen]
         chosen |= dict.fromkeys(new)

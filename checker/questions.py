@@ -336,10 +336,17 @@ class _InstancesCheck(_Check):
     def _holds(self, question: _Question) -> bool:
         with self._session.scope([]):
             try:
-                self._tell((*question.declarations, *(f"(assert {term})" for term in question.known)))
+                self._suppose(question)
             except InputError:
                 return False  # an instance from elsewhere, of a clause that has other variables here
-            return self._session.ask([either(list(question.goals.values()))]).word == "unsat"
+            return self._none_is_wrong(question)
+
+    def _suppose(self, question: _Question) -> None:
+        self._tell((*question.declarations, *(f"(assert {term})" for term in question.known)))
+
+    def _none_is_wrong(self, question: _Question) -> bool:
+        """Whether what is supposed contradicts that any of the clauses is wrong."""
+        return self._session.ask([either(list(question.goals.values()))]).word == "unsat"
 
     def safety(self, session: Session) -> None:
         """Whether the clauses imply the properties, asked of a solver that knows quantifiers."""
@@ -353,8 +360,8 @@ class _InstancesCheck(_Check):
         """Of all clauses at once, and one by one where the answer is not `unsat`."""
         session, lemmas = self._session, self._found.lemmas
         with session.scope([]):
-            self._tell((*question.declarations, *(f"(assert {term})" for term in question.known)))
-            if session.ask([either(list(question.goals.values()))]).word == "unsat":
+            self._suppose(question)
+            if self._none_is_wrong(question):
                 return
             for name, goal in question.goals.items():
                 answer = session.ask([goal])
