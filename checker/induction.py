@@ -94,7 +94,7 @@ def examine(
     words = (*system.words, *(f"{a.name}({p.name})" for a in system.actions for p in a.params if isinstance(p.kind, Word)))
     if words:
         return Argument(Unknown(f"not parametric: {', '.join(words[:4])} are bit-vectors of a fixed width", ENGINE))
-    chosen = tuple(prop.lemmas if lemmas is None else lemmas) or (Lemma(prop.name, prop.holds, prop.sentence),)
+    chosen = tuple(prop.lemmas if lemmas is None else lemmas) or (prop.as_lemma,)
     attempt = _Attempt(system, prop, chosen, None if timeout is None else started + timeout, progress or (lambda _: None))
     verdict: Proved | HoldsUpTo | Unknown
     try:
@@ -163,7 +163,7 @@ class _Attempt:
             yield self._obligation(INITIALLY, lemma, known, lemma.holds)
 
     def _safety(self) -> Iterator[Obligation]:
-        goal = Lemma(self._prop.name, self._prop.holds, self._prop.sentence)
+        goal = self._prop.as_lemma
         yield self._obligation(SAFETY, goal, self._invariant(), goal.holds)
 
     def _consecution(self) -> Iterator[Obligation]:

@@ -8,8 +8,8 @@ together at a larger size. What is then proved is proved by the usual questions 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import z3
 
@@ -24,15 +24,16 @@ from .goals import Part, parts_of
 from .houdini import Weakened, houdini
 from .inductive import essential, existing, grounded_lemmas, keep_inductive
 from .instances import Uses
-from .needed import needed
+from .needed import smallest
 from .pdr import blocked
 from .reduce import relevant
 from .sat import Clock
-from .theory import Theory
 
 FOUND = "found"
 PATIENCE = 2.0
 """Seconds for a question that E-matching leaves open: a candidate may well be wrong."""
+_NOTHING = Property("nothing", "", z3.BoolVal(True))
+"""What a circuit promises of which only the formulas are of interest that it knows."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def missing(
             true = [lemma for lemma in true if lemma.name not in false]
         for sayings in found:
             proposed.setdefault(sayings[0].words, sayings)
-    own = [Lemma(p.name, p.holds, p.sentence) for p in properties]
+    own = [prop.as_lemma for prop in properties]
     every = [
         [Lemma(f"{FOUND}_{n}{'_' * m}", saying.term, saying.words) for m, saying in enumerate(sayings)]
         for n, sayings in enumerate(proposed.values(), 1)
@@ -161,21 +162,10 @@ def mended(
     if not made.checked.holds and not made.checked.stopped and len(lacking.lemmas) > len(offered):
         offered = lacking.lemmas
         made = asked(made.checked.uses)
-    return _smallest(system, properties, made, {x.name for x in offered}, progress) if made.checked.holds else made
-
-
-def _smallest(
-    system: TransitionSystem,
-    properties: Sequence[Property],
-    made: Weakened,
-    offered: Collection[str],
-    progress: Callable[[str], None] | None,
-) -> Weakened:
-    own = {prop.name for prop in properties}
-    lemmas = [lemma for lemma in made.theory.lemmas if lemma.name not in own]
-    left = needed(system, properties, lemmas, made.checked.uses, without=made.dropped, among=offered, progress=progress)
-    made.checked.uses = left.uses
-    return replace(made, theory=Theory(system, properties, left.lemmas, made.dropped))
+    if not made.checked.holds:
+        return made
+    left, _ = smallest(system, properties, made, among={x.name for x in offered}, progress=progress)
+    return left
 
 
 def _wanted(grounded: GroundSystem, book: Sequence[Lemma], found: Sequence[Lemma], clock: Clock) -> Sequence[z3.BoolRef]:
@@ -188,12 +178,11 @@ def _at(
     grounded: GroundSystem, properties: Sequence[Property], lemmas: Sequence[Lemma], clock: Clock
 ) -> list[tuple[Saying, ...]] | Trace | Race:
     """Candidates that make all of it inductive at one size; or a run to a state in which a lemma or a property is false."""
-    every = [*(Lemma(p.name, p.holds, p.sentence) for p in properties), *lemmas]
+    every = [*(prop.as_lemma for prop in properties), *lemmas]
     of = {lemma.name: [part.get_id() for part in grounded_lemmas(grounded, [lemma])] for lemma in every}
     parts = grounded_lemmas(grounded, every)
     known = [*parts, *existing(cone(grounded, parts))]
-    nothing = Property("nothing", "", z3.BoolVal(True))
-    kept = [known[i] for i in keep_inductive(circuit(grounded, nothing, known), clock)]
+    kept = [known[i] for i in keep_inductive(circuit(grounded, _NOTHING, known), clock)]
     left = {part.get_id() for part in kept}
     # Whether one of hundreds of formulas fails is a hard question: only those are asked about that are not known to be kept.
     open_ = [lemma.holds for lemma in every if not left.issuperset(of[lemma.name])]
@@ -221,8 +210,7 @@ def _inductive(grounded: GroundSystem, lemmas: Sequence[Lemma], clock: Clock) ->
     while True:
         parts = [(n, part) for n, lemma in enumerate(left) for part in grounded_lemmas(grounded, [lemma])]
         limits = existing(grounded)
-        nothing = Property("nothing", "", z3.BoolVal(True))
-        kept = set(keep_inductive(circuit(grounded, nothing, [*(part for _, part in parts), *limits]), clock))
+        kept = set(keep_inductive(circuit(grounded, _NOTHING, [*(part for _, part in parts), *limits]), clock))
         broken = {n for place, (n, _) in enumerate(parts) if place not in kept}
         if not broken:
             return left

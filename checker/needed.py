@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..core.system import Lemma, Property, TransitionSystem
+from .houdini import Weakened
 from .instances import Uses
 from .instantiated import fitting, left_open
 from .lemmas import Broken, Found, Search
@@ -63,6 +64,22 @@ def needed(
     return Needed(tuple(kept), {x.name: missed[x.name] for x in kept if x.name in missed}, left)
 
 
+def smallest(
+    system: TransitionSystem,
+    properties: Sequence[Property],
+    found: Weakened,
+    *,
+    among: Collection[str] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> tuple[Weakened, dict[str, Broken]]:
+    """An argument that holds without the lemmas that nothing needs, and what misses each that might have been left out."""
+    own = {prop.name for prop in properties}
+    lemmas = [lemma for lemma in found.theory.lemmas if lemma.name not in own]
+    left = needed(system, properties, lemmas, found.checked.uses, without=found.dropped, among=among, progress=progress)
+    theory = Theory(system, properties, left.lemmas, found.dropped)
+    return replace(found, theory=theory, checked=replace(found.checked, uses=left.uses)), left.missed
+
+
 def _without(theory: Theory, uses: Uses, patience: float) -> Uses | Broken:
     """The instances that prove a smaller theory, or the first pair of step and lemma that does not go through."""
     more = dict(uses)
@@ -77,4 +94,4 @@ def _without(theory: Theory, uses: Uses, patience: float) -> Uses | Broken:
     return more
 
 
-__all__ = ["Needed", "needed"]
+__all__ = ["Needed", "needed", "smallest"]

@@ -275,7 +275,7 @@ class Theory:
         self.system = system
         self.properties = tuple(properties)
         said = {(lemma.name, lemma.holds.get_id()) for lemma in lemmas}
-        own = (Lemma(p.name, p.holds, p.sentence) for p in properties if (p.name, p.holds.get_id()) not in said)
+        own = (p.as_lemma for p in properties if (p.name, p.holds.get_id()) not in said)
         self.lemmas = (*lemmas, *own)
         functions: tuple[StateVar | Rigid, ...] = (*system.state, *system.rigids)
         naming = _Naming(f.name for f in functions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from textwrap import fill
 
 import click
@@ -119,7 +120,7 @@ def _told(
     by: dict[str, list[str]] = {}
     for broken in checked.broken:
         by.setdefault(broken.lemma, []).append(broken.step)
-    book = (*lemmas, Lemma(prop.name, prop.holds, prop.sentence, "It is one of the steps: what the others prepare."))
+    book = (*lemmas, replace(prop.as_lemma, because="It is one of the steps: what the others prepare."))
     steps = tuple(Step(x.name, x.sentence, x.because, x.name not in by and not checked.stopped, tuple(by.get(x.name, ()))) for x in book)
     return Explained(
         1, prop.name, scenario.name, change, "every size", checked.holds, steps, checked.asked, checked.queries,

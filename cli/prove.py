@@ -14,10 +14,9 @@ from ..checker.houdini import Weakened, houdini
 from ..checker.instantiated import InitialState, instantiated, instantiated_statement, recorded
 from ..checker.lemmas import Broken
 from ..checker.missing import FOUND, Missing, Race, mended, missing
-from ..checker.needed import needed
+from ..checker.needed import smallest
 from ..checker.recheck import Rechecked, recheck
 from ..checker.sat import OutOfTime
-from ..checker.theory import Theory
 from ..core.system import Lemma, Property
 from ..model.parametric import Parametric, parametric, sizes, starts
 from ..properties import PROPERTIES
@@ -149,14 +148,10 @@ def prove(
         if repair and found.checked.broken and not found.checked.stopped:
             search, found = _repaired(model, properties, lemmas, found, timeout, jobs, progress.working)
             if search is None:
-                late = f"; {SEARCH:.0f} s at small sizes found neither a race nor all lemmas that are missing"
-        smallest = None
+                late = f"; {min(timeout, SEARCH):.0f} s at small sizes found neither a race nor all lemmas that are missing"
+        missed: Mapping[str, Broken] = {}
         if minimal and found.checked.holds:
-            own = {prop.name for prop in properties}
-            left = [x for x in found.theory.lemmas if x.name not in own and any(part.lemma == x.name for part in found.theory.parts)]
-            smallest = needed(model.system, properties, left, found.checked.uses, without=found.dropped, progress=progress.working)
-            found.checked.uses = smallest.uses
-            found = replace(found, theory=Theory(model.system, properties, smallest.lemmas, found.dropped))
+            found, missed = smallest(model.system, properties, found, progress=progress.working)
         start = next((InitialState(*first) for first in starts(model)), None)
         text, answer = instantiated(found.theory, found.checked.uses, start, scenario=asked.name), None
         if target is not None:
@@ -165,12 +160,11 @@ def prove(
             progress.working("checking the certificate")
             answer = recheck(text, timeout=600, of=instantiated_statement(model.system, properties))
     told = _told(properties, asked.name, change, found, search, answer, text, start, late)
-    if smallest is not None:
-        told = msgspec.structs.replace(told, missed={name: f"{b.step}: {b.lemma}" for name, b in smallest.missed.items()})
+    told = msgspec.structs.replace(told, missed={name: f"{b.step}: {b.lemma}" for name, b in missed.items()})
     if as_json:
         click.echo(results.to_json(told), nl=False)
     else:
-        click.echo(_text(told, model, found, out, {} if smallest is None else smallest.missed))
+        click.echo(_text(told, model, found, out, missed))
     context.exit({"Proved": 0, "Violated": VIOLATED}.get(told.verdict, NOT_PROVED))
 
 

@@ -223,6 +223,11 @@ class Property:
     source: str = ""
     kind: Literal["invariant"] = "invariant"
 
+    @property
+    def as_lemma(self) -> Lemma:
+        """The promise as a part of its own argument: what is assumed before a step and asked after it."""
+        return Lemma(self.name, self.holds, self.sentence)
+
 
 def truth(value: bool) -> z3.BoolRef:
     return z3.BoolVal(value)
