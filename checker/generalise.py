@@ -15,6 +15,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import z3
 
@@ -48,7 +49,7 @@ class Pattern:
 
     cells: tuple[tuple[Cell, Bits], ...]
 
-    @property
+    @cached_property
     def elements(self) -> tuple[Element, ...]:
         """What it mentions of index sorts, in order."""
         found: dict[Element, None] = {}
