@@ -77,6 +77,11 @@ def test_each_statement_is_missed_or_declared() -> None:
     assert sorted(text for text, _ in statements()) == sorted([*STATEMENT_ROWS, *declared])
 
 
+def test_the_page_can_be_made_again() -> None:
+    """Whoever makes it looks for each statement in the scenario of its row, too."""
+    assert [] == [row.what for row in STATEMENT_ROWS.values() if row.scenario not in set(protection.tried(row.what))]
+
+
 def test_the_page_tells_what_nothing_misses() -> None:
     assert protection.silent() == protection.PAGE.read_text().partition(SILENT[0])[2].partition(SILENT[1])[0]
 
