@@ -14,7 +14,7 @@ from functools import cached_property
 import z3
 
 from .errors import ModelError
-from .shape import children, shape
+from .shape import children, is_false, is_true, shape, with_children
 from .sorts import Geometry, Kind, Rigid, Sort, StateVar, Truth, Word, element_index
 from .substitution import Substitution, constants_in
 from .system import Action, Property, TransitionSystem, Update
@@ -185,7 +185,7 @@ def _feasible(action: Action, geometry: Geometry, grounder: Grounder) -> Iterato
         put = Substitution({p.const: value_term(p.kind, a) for p, a in zip(action.params, arguments, strict=False)})
         parts = [*known, *(grounder(put(part)) for part in stages[len(arguments)])]
         guard = conjunction(parts)
-        if z3.is_false(guard):
+        if is_false(guard):
             continue
         if len(arguments) == len(ids):
             yield arguments, guard
@@ -219,7 +219,7 @@ def value_term(kind: Kind, value: int | bool) -> z3.ExprRef:
 
 
 def _is_value(term: z3.ExprRef) -> bool:
-    return bool(z3.is_bv_value(term) or z3.is_true(term) or z3.is_false(term))
+    return bool(z3.is_bv_value(term) or is_true(term) or is_false(term))
 
 
 class Grounder:
@@ -272,7 +272,7 @@ class Grounder:
         for values in itertools.product(*(range(self._geometry.size(s)) for s in sorts)):
             elements = [value_term(s, v) for s, v in zip(sorts, values, strict=True)]
             part = self(z3.substitute_vars(term.body(), *reversed(elements)))
-            if z3.is_false(part) if term.is_forall() else z3.is_true(part):
+            if is_false(part) if term.is_forall() else is_true(part):
                 return part
             parts.append(part)
         return conjunction(parts) if term.is_forall() else disjunction(parts)
@@ -320,7 +320,7 @@ class Grounder:
         first, rest, size = arguments[0], arguments[1:], self._geometry.size(kinds[0])
         if isinstance(kinds[0], Truth):
             if _is_value(first):
-                return self._select(rest, kinds[1:], at, (*done, int(z3.is_true(first))))
+                return self._select(rest, kinds[1:], at, (*done, int(is_true(first))))
             return choose(first, self._select(rest, kinds[1:], at, (*done, 1)), self._select(rest, kinds[1:], at, (*done, 0)))
         if z3.is_bv_value(first):
             return self._select(rest, kinds[1:], at, (*done, min(first.as_long(), size - 1)))
@@ -334,9 +334,9 @@ def conjunction(parts: Sequence[z3.BoolRef]) -> z3.BoolRef:
     """`And`, with the constants folded."""
     kept: dict[int, z3.BoolRef] = {}
     for part in parts:
-        if z3.is_false(part):
+        if is_false(part):
             return part
-        if not z3.is_true(part):
+        if not is_true(part):
             kept[part.get_id()] = part
     values = list(kept.values())
     return z3.BoolVal(True) if not values else values[0] if len(values) == 1 else z3.And(values)
@@ -346,9 +346,9 @@ def disjunction(parts: Sequence[z3.BoolRef]) -> z3.BoolRef:
     """`Or`, with the constants folded."""
     kept: dict[int, z3.BoolRef] = {}
     for part in parts:
-        if z3.is_true(part):
+        if is_true(part):
             return part
-        if not z3.is_false(part):
+        if not is_false(part):
             kept[part.get_id()] = part
     values = list(kept.values())
     return z3.BoolVal(False) if not values else values[0] if len(values) == 1 else z3.Or(values)
@@ -356,20 +356,20 @@ def disjunction(parts: Sequence[z3.BoolRef]) -> z3.BoolRef:
 
 def negation(part: z3.BoolRef) -> z3.BoolRef:
     """`Not`, with the constants folded."""
-    if z3.is_true(part) or z3.is_false(part):
-        return z3.BoolVal(z3.is_false(part))
+    if is_true(part) or is_false(part):
+        return z3.BoolVal(is_false(part))
     return part.arg(0) if z3.is_not(part) else z3.Not(part)
 
 
 def choose(condition: z3.BoolRef, then: z3.ExprRef, otherwise: z3.ExprRef) -> z3.ExprRef:
     """`If`, with the constants folded."""
-    if z3.is_true(condition) or then.eq(otherwise):
+    if is_true(condition) or then.get_id() == otherwise.get_id():
         return then
-    if z3.is_false(condition):
+    if is_false(condition):
         return otherwise
-    if z3.is_true(then) and z3.is_false(otherwise):
+    if is_true(then) and is_false(otherwise):
         return condition
-    if z3.is_false(then) and z3.is_true(otherwise):
+    if is_false(then) and is_true(otherwise):
         return negation(condition)
     return z3.If(condition, then, otherwise)
 
@@ -394,19 +394,19 @@ def fold(term: z3.ExprRef, parts: Sequence[z3.ExprRef]) -> z3.ExprRef:
         case _:
             if not parts:
                 return term
-            rebuilt = term.decl()(*parts)
+            rebuilt = with_children(term, parts)
             return z3.simplify(rebuilt) if all(map(_is_value, parts)) else rebuilt
 
 
 def _equal(left: z3.ExprRef, right: z3.ExprRef) -> z3.BoolRef:
-    if left.eq(right):
+    if left.get_id() == right.get_id():
         return z3.BoolVal(True)
     if (_is_value(left) and _is_value(right)) or (element_index(left) is not None and element_index(right) is not None):
         return z3.BoolVal(False)  # hash-consed: equal values of one sort are one term
     for one, other in ((left, right), (right, left)):
-        if z3.is_true(one):
+        if is_true(one):
             return other
-        if z3.is_false(one):
+        if is_false(one):
             return negation(other)
     if z3.is_bv_value(left):
         left, right = right, left

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import z3
 
 from .ground import fold, negation
-from .shape import shape, subterms
+from .shape import is_false, is_true, shape, subterms, with_children
 from .sorts import element_index
 
 __all__ = ["Rewriter", "conjuncts", "constant_index", "subterms"]
@@ -44,7 +44,7 @@ class Rewriter:
         children = [self(child) for child in seen.children]
         if seen.operator == z3.Z3_OP_UNINTERPRETED:
             unchanged = all(child.get_id() == key for child, key in zip(children, seen.keys, strict=True))
-            return term if unchanged else term.decl()(*children)
+            return term if unchanged else with_children(term, children)
         return fold(term, children)
 
 
@@ -64,15 +64,15 @@ def _folded(term: z3.QuantifierRef) -> z3.ExprRef:
     folded = Rewriter()(body)
     if folded.eq(body):
         return term
-    if z3.is_true(folded) or z3.is_false(folded):
+    if is_true(folded) or is_false(folded):
         return folded
     return z3.ForAll(bound, folded) if term.is_forall() else z3.Exists(bound, folded)
 
 
 def constant_index(term: z3.ExprRef) -> int | None:
     """The number behind a constant term of an index sort, a word or a truth value, or None."""
-    if z3.is_true(term) or z3.is_false(term):
-        return int(z3.is_true(term))
+    if is_true(term) or is_false(term):
+        return int(is_true(term))
     if z3.is_bv_value(term):
         return int(term.as_long())
     return element_index(term)

@@ -6,9 +6,13 @@ as grounding and path composition do, spends most of its time there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import z3
+from z3 import z3core
+from z3.z3 import _to_expr_ref
+from z3.z3types import Ast
 
 _MOST = 400_000
 
@@ -32,13 +36,15 @@ class Shape:
 
 _QUANTIFIER, _VARIABLE = -1, -2
 _known: dict[int, Shape] = {}
+_TRUE, _FALSE = z3.BoolVal(True), z3.BoolVal(False)
+_TRUE_KEY, _FALSE_KEY, _MAIN = _TRUE.get_id(), _FALSE.get_id(), _TRUE.ctx
 
 
 def shape(term: z3.ExprRef) -> Shape:
     """The shape of `term`."""
     key = term.get_id()
     found = _known.get(key)
-    if found is None:
+    if found is None or found.term.ctx is not term.ctx:  # contexts number their terms apart
         if len(_known) > _MOST:
             _known.clear()
         found = _known[key] = _look(term)
@@ -48,6 +54,27 @@ def shape(term: z3.ExprRef) -> Shape:
 def children(term: z3.ExprRef) -> tuple[z3.ExprRef, ...]:
     """The arguments of an application, or the body of a quantifier."""
     return shape(term).children
+
+
+def is_true(term: z3.ExprRef) -> bool:
+    """Whether `term` is the constant true. Z3 keeps one term of it, so that its identity tells, at a fifth of what asking costs."""
+    return bool(term.get_id() == _TRUE_KEY if term.ctx is _MAIN else z3.is_true(term))
+
+
+def is_false(term: z3.ExprRef) -> bool:
+    """Whether `term` is the constant false."""
+    return bool(term.get_id() == _FALSE_KEY if term.ctx is _MAIN else z3.is_false(term))
+
+
+def with_children(term: z3.ExprRef, parts: Sequence[z3.ExprRef]) -> z3.ExprRef:
+    """The same application over other arguments of the same sorts; Z3 refuses others.
+
+    Raises:
+        z3.Z3Exception: their number or a sort is wrong.
+    """
+    context = term.ctx
+    array = (Ast * len(parts))(*(part.as_ast() for part in parts))
+    return _to_expr_ref(z3core.Z3_update_term(context.ref(), term.as_ast(), len(parts), array), context)
 
 
 def subterms(term: z3.ExprRef) -> list[z3.ExprRef]:

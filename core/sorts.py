@@ -65,10 +65,25 @@ def _element(sort: str, index: int) -> z3.ExprRef:
 
 def element_index(term: z3.ExprRef) -> int | None:
     """The number of an element constant made by `Sort.element`, or None for any other term."""
+    key = term.get_id()
+    known = _indices.get(key)
+    if known is None or known[0].ctx is not term.ctx:
+        if len(_indices) > _MOST:
+            _indices.clear()
+        known = _indices[key] = (term, _index_by_name(term))
+    return known[1]
+
+
+def _index_by_name(term: z3.ExprRef) -> int | None:
     if not z3.is_const(term):
         return None
     sort, mark, number = term.decl().name().rpartition("!")
     return int(number) if mark and number.isdigit() and sort == term.sort().name() else None
+
+
+_MOST = 100_000
+_indices: dict[int, tuple[z3.ExprRef, int | None]] = {}
+"""By Z3's identity, with the term, so that its identity is not given to another; contexts number their terms apart."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import z3
 
 from ..core.ground import negation
 from ..core.rewrite import Rewriter, conjuncts, constant_index, subterms
+from ..core.shape import is_false, is_true
 from .cfg import Branch, Graph, Havoc, Local, Node, Nop, Op, Set
 from .library import Effect
 
@@ -166,9 +167,9 @@ def _write_back(graph: Graph, known: Mapping[int, Known]) -> None:
         match node:
             case Branch():
                 node.condition = rewriter(node.condition)
-                if z3.is_true(node.condition):
+                if is_true(node.condition):
                     node.other = node.next
-                elif z3.is_false(node.condition):
+                elif is_false(node.condition):
                     node.next = node.other
             case Set():
                 node.values = {local: rewriter(value) for local, value in node.values.items()}
@@ -194,9 +195,9 @@ def _lead(graph: Graph, target: int, facts: dict[Local, z3.ExprRef], reads: Read
             ((number, facts),) = _flow(node, facts, reads)
         elif isinstance(node, Branch):
             condition = reads.fold(node.condition, facts)
-            if not (z3.is_true(condition) or z3.is_false(condition)):
+            if not (is_true(condition) or is_false(condition)):
                 break
-            number = node.next if z3.is_true(condition) else node.other
+            number = node.next if is_true(condition) else node.other
             decided, behind = number, len(passed)
         else:
             break
@@ -217,9 +218,9 @@ def _flow(node: Node, facts: dict[Local, z3.ExprRef], reads: Reads) -> Iterator[
             yield node.next, {k: v for k, v in facts.items() if k not in held}
         case Branch(condition=condition):
             decided = reads.fold(condition, facts)
-            if not z3.is_false(decided):
+            if not is_false(decided):
                 yield node.next, _assume(facts, decided, reads)
-            if not z3.is_true(decided):
+            if not is_true(decided):
                 yield node.other, _assume(facts, negation(decided), reads)
         case Op(results=results):
             for which, result in enumerate(results):

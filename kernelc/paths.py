@@ -14,6 +14,7 @@ import z3
 from ..core.errors import ModelError
 from ..core.ground import negation
 from ..core.rewrite import Rewriter, conjuncts, constant_index, subterms
+from ..core.shape import is_false, is_true
 from ..core.sorts import element_index
 from ..core.system import Param, Update, substitute_updates
 from .analyse import live_locals, locks_held
@@ -50,6 +51,7 @@ class Path:
     nodes: tuple[int, ...] = ()
     ops: tuple[tuple[int, int], ...] = ()
     facts: dict[int, tuple[z3.ExprRef, z3.ExprRef]] = field(default_factory=dict)
+    _decided: Rewriter | None = field(default=None, repr=False)
 
     def fork(self) -> Path:
         """A copy that goes its own way."""
@@ -61,20 +63,24 @@ class Path:
         named = _names_in(term)
         moved = substitute_updates(term, [update for update in self.updates if update.var.name in named])
         replaced = Rewriter((local.const, value) for local, value in self.env.items() if "%" + local.path in named)(moved)
-        return Rewriter(self.facts.values())(replaced) if self.facts else replaced
+        if not self.facts:
+            return replaced
+        if self._decided is None:  # it remembers what it has rewritten, until the path learns more
+            self._decided = Rewriter(self.facts.values())
+        return self._decided(replaced)
 
     def assume(self, condition: z3.BoolRef) -> bool:
         """Go on only if `condition` holds; False if it contradicts what is known."""
-        if z3.is_true(condition):
+        if is_true(condition):
             return True
-        if z3.is_false(condition):
+        if is_false(condition):
             return False
         self.conditions += (condition,)
         return all(self._learn(part) for part in conjuncts(condition))
 
     def _learn(self, part: z3.BoolRef) -> bool:
         known = self.facts.get(part.get_id())
-        if known is not None and z3.is_false(known[1]):
+        if known is not None and is_false(known[1]):
             return False
         self._fact(part, z3.BoolVal(True))
         self._fact(negation(part), z3.BoolVal(False))
@@ -87,6 +93,7 @@ class Path:
 
     def _fact(self, term: z3.ExprRef, value: z3.ExprRef) -> None:
         self.facts[term.get_id()] = (term, value)
+        self._decided = None
 
 
 _named: dict[int, tuple[z3.ExprRef, frozenset[str]]] = {}
@@ -241,7 +248,7 @@ class Paths:
                 continue
             for check in effect.checks:
                 holds = way.before(check.holds)
-                if not z3.is_true(holds):
+                if not is_true(holds):
                     way.checks += ((f"{check.label} at {node.at}", holds),)
             updates = {u.var.name: Update(u.var, u.variables, way.before(u.value)) for u in effect.updates}
             needed = self.live(node.after(which))
@@ -258,7 +265,7 @@ class Paths:
 
 
 def _can_block(node: Op) -> bool:
-    return node.mover in ("right", "wait") and not any(z3.is_true(effect.guard) for effect in node.effects)
+    return node.mover in ("right", "wait") and not any(is_true(effect.guard) for effect in node.effects)
 
 
 def is_possible(path: Path) -> bool:
