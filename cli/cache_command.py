@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import msgspec
 
-from . import results
+from . import documents
 from .cache import VARIABLE, default_cache
 
 
@@ -29,11 +29,11 @@ def cache(info: bool, clear: bool, as_json: bool) -> None:
         raise click.UsageError("--info and --clear are two things; give one of them")
     kept = default_cache()
     if kept is None:
-        record = CacheRecord(results.SCHEMA, None, 0, 0, 0)
+        record = CacheRecord(documents.SCHEMA, None, 0, 0, 0)
     else:
         cleared = kept.clear() if clear else 0
-        record = CacheRecord(results.SCHEMA, str(kept.folder), *kept.size(), cleared)
-    click.echo(results.to_json(record) if as_json else _said(record, cleared=clear), nl=not as_json)
+        record = CacheRecord(documents.SCHEMA, str(kept.folder), *kept.size(), cleared)
+    click.echo(documents.to_json(record) if as_json else _said(record, cleared=clear), nl=not as_json)
 
 
 def _said(record: CacheRecord, *, cleared: bool) -> str:

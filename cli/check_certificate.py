@@ -13,7 +13,7 @@ from ..checker.recheck import Rechecked, recheck, second_solver
 from ..checker.sexpr import MOST_CHARACTERS
 from ..checker.solvers import SOLVERS
 from ..core.errors import InputError
-from . import results
+from . import documents
 
 ACCEPTED, REFUSED, UNDECIDED = 0, 1, 3
 
@@ -65,7 +65,7 @@ def check_certificate(context: click.Context, file: str, solvers: tuple[str, ...
         raise InputError(f"{file}: {refused}") from None
     verdict = "accepted" if answer.accepted else "refused" if answer.refused else "undecided"
     if as_json:
-        click.echo(results.to_json(_record(file, found, verdict, answer)), nl=False)
+        click.echo(documents.to_json(_record(file, found, verdict, answer)), nl=False)
     else:
         click.echo("\n".join(_lines(file, found, verdict, answer)))
     context.exit({"accepted": ACCEPTED, "refused": REFUSED}.get(verdict, UNDECIDED))
@@ -94,7 +94,7 @@ def read_certificate(path: str) -> str:
 def _record(file: str, found: Certificate, verdict: str, answer: Rechecked) -> CertificateAnswer:
     header = found.header
     return CertificateAnswer(
-        results.SCHEMA, file, found.kind, header.get("system", ""), header.get("property", ""), header.get("sizes", ""),
+        documents.SCHEMA, file, found.kind, header.get("system", ""), header.get("property", ""), header.get("sizes", ""),
         header.get("scenario") or None, header.get("model") or None, len(found.lemmas), len(found.steps), verdict, answer.answers,
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from ..model.parametric import Parametric, parametric
 from ..model.scenario import Scenario
 from ..properties import PROPERTIES
 from ..properties.argument.book import argument
-from . import printing, results
+from . import documents, printing
 from .every_size import EVERY_ROLE, NOT_PROVED, WIDTH, any_number, files_with, scenario_for, step_text
 from .names import choose, unknown
 from .races import Race, commands, races_of, shown
@@ -98,7 +98,7 @@ def explain(
             races.append(shown(each))
         told = _told(prop, asked, change, lemmas, checked, tuple(races))
     if as_json:
-        click.echo(results.to_json(told), nl=False)
+        click.echo(documents.to_json(told), nl=False)
     else:
         click.echo(_text(told, model, checked), nl=False)
         if race:

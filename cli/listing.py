@@ -15,7 +15,7 @@ from ..model.system import designs
 from ..museum.loader import shipped_items
 from ..properties import PROPERTIES
 from ..properties.goals import GOALS
-from . import printing, rendering, results
+from . import documents, printing, rendering
 from .statements import ASSERTIONS
 
 Rows = list[tuple[str, str]]
@@ -89,7 +89,7 @@ def list_(kind: str, as_json: bool) -> None:
     """List properties, scenarios, changes (the museum's), designs, intrinsics, goals or formats."""
     rows = KINDS[kind]()
     if as_json:
-        click.echo(results.to_json(Listing(results.SCHEMA, kind, tuple(Listed(*row) for row in rows))), nl=False)
+        click.echo(documents.to_json(Listing(documents.SCHEMA, kind, tuple(Listed(*row) for row in rows))), nl=False)
         return
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(no_wrap=True)

@@ -5,31 +5,46 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from importlib import import_module
 from typing import Any
 
 import click
 
 from ..core.errors import EngineError, TdpcheckError
-from .cache_command import cache
-from .check_certificate import check_certificate
-from .exercise import check_exercise
-from .explain import explain
-from .explore import explore
-from .export import export
-from .listing import list_
-from .museum import museum
-from .prove import prove
-from .replay import replay
-from .report import report
-from .results import INTERRUPTED_CODE
-from .show import show
-from .verify import verify
+from .documents import INTERRUPTED_CODE
+
+COMMANDS = {
+    "cache": "cache_command:cache",
+    "check-certificate": "check_certificate:check_certificate",
+    "check-exercise": "exercise:check_exercise",
+    "explain": "explain:explain",
+    "explore": "explore:explore",
+    "export": "export:export",
+    "list": "listing:list_",
+    "museum": "museum:museum",
+    "prove": "prove:prove",
+    "replay": "replay:replay",
+    "report": "report:report",
+    "show": "show:show",
+    "verify": "verify:verify",
+}
+"""Each command, and where it is defined: what one of them needs is not imported for another."""
 
 BAD_INPUT, FAULT, BROKEN_PIPE = 2, 3, 141
 
 
 class Front(click.Group):
-    """A group whose commands never end in a traceback."""
+    """A group whose commands are imported when they are called, and never end in a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(f".{module}", __package__), name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -73,10 +88,6 @@ def _complain(ctx: click.Context, message: str, code: int) -> None:
 @click.version_option(package_name="tdpcheck", message="%(prog)s %(version)s")
 def tdpcheck() -> None:
     """Check changes to page tables that KVM and an IOMMU share."""
-
-
-for _command in (verify, show, replay, report, explain, prove, check_exercise, explore, export, list_, museum, cache, check_certificate):
-    tdpcheck.add_command(_command)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from ..core.verdict import HoldsUpTo, Unknown, Violated
 from ..kernelc.patch import parse_change
 from ..model.scenario import shipped_scenarios
 from ..museum.loader import Item, shipped_items
-from . import output, printing, results
+from . import documents, output, printing, results
 from .changes import patched
 from .names import choose
 from .question import MARGIN, Answer, Engines, Limits, Subject
@@ -50,14 +50,14 @@ def museum(context: click.Context, names: tuple[str, ...], timeout: float, as_js
                 progress.said(f"{name}: {'ok' if seen[-1].ok else 'not ok'}")
         except KeyboardInterrupt:
             interrupted = True
-    document = MuseumDocument(results.SCHEMA, tuple(seen), interrupted)
+    document = MuseumDocument(documents.SCHEMA, tuple(seen), interrupted)
     if as_json:
-        click.echo(results.to_json(document), nl=False)
+        click.echo(documents.to_json(document), nl=False)
     else:
         printing.print_museum(printing.console(sys.stdout), seen)
     if folder is not None:
-        output.write(folder / results.MUSEUM, results.to_json(document).encode())
-    context.exit(results.INTERRUPTED_CODE if interrupted else exit_code(seen))
+        output.write(folder / results.MUSEUM, documents.to_json(document).encode())
+    context.exit(documents.INTERRUPTED_CODE if interrupted else exit_code(seen))
 
 
 def exit_code(items: list[MuseumItem]) -> int:

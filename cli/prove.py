@@ -21,7 +21,7 @@ from ..core.system import Lemma, Property
 from ..model.parametric import Parametric, parametric, sizes, starts
 from ..properties import PROPERTIES
 from ..properties.argument.book import argument
-from . import output, printing, results
+from . import documents, output, printing
 from .check_certificate import read_certificate
 from .every_size import EVERY_ROLE, NOT_PROVED, WIDTH, any_number, files_with, scenario_for, step_text
 from .names import choose
@@ -162,7 +162,7 @@ def prove(
     told = _told(properties, asked.name, change, found, search, answer, text, start, late)
     told = msgspec.structs.replace(told, missed={name: f"{b.step}: {b.lemma}" for name, b in missed.items()})
     if as_json:
-        click.echo(results.to_json(told), nl=False)
+        click.echo(documents.to_json(told), nl=False)
     else:
         click.echo(_text(told, model, found, out, missed))
     context.exit({"Proved": 0, "Violated": VIOLATED}.get(told.verdict, NOT_PROVED))

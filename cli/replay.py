@@ -7,7 +7,7 @@ import msgspec
 
 from ..core.errors import InputError
 from ..counterexamples.document import replay as replayed
-from . import results
+from . import documents
 from .changes import Version, touched, versions
 from .run import selected_scenarios
 from .show import read_trace
@@ -61,10 +61,10 @@ def replay(
     same = cex.model == model.digest
     if as_json:
         told = Replayed(
-            results.SCHEMA, trace, prop.name, chosen.name, cex.change, found is None, same, model.digest,
+            documents.SCHEMA, trace, prop.name, chosen.name, cex.change, found is None, same, model.digest,
             None if found is None else found.step, None if found is None else found.reason,
         )  # fmt: skip
-        click.echo(results.to_json(told), nl=False)
+        click.echo(documents.to_json(told), nl=False)
     else:
         where = f"model {model.digest}" + ("" if same else f" (found on model {cex.model})")
         if found is None:

@@ -16,11 +16,11 @@ from ..model.account import Accounted, Fate, unmodelled
 from ..model.scenario import Expected, Scenario
 from ..model.system import Model
 from .coverage import Coverage
+from .documents import INTERRUPTED_CODE, SCHEMA
 from .proofs import short_hash
 from .question import Answer, Subject
 from .steps import Deadlock, TraceStep, deadlock, trace_steps
 
-SCHEMA = 1
 Word = Literal["proved", "violated", "holds_up_to", "unknown", "vacuous"]
 Label = Literal["introduced", "pre-existing", "fixed"]
 NOT_MODELLED = "change not modelled"
@@ -158,11 +158,6 @@ class MuseumDocument(msgspec.Struct, frozen=True):
     schema: int
     items: tuple[MuseumItem, ...]
     interrupted: bool = False
-
-
-def to_json(document: msgspec.Struct) -> str:
-    """A document as indented JSON with a newline at its end."""
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
 
 
 def word_of(verdict: Verdict | PlainVerdict) -> Word:
@@ -332,9 +327,6 @@ def document(results: Iterable[Result], changes: Iterable[Change] = (), *, inter
     checked = tuple(changes)
     code = exit_code(records, checked, interrupted=interrupted)
     return Document(SCHEMA, digest, records, checked, interrupted, not_asked, code)
-
-
-INTERRUPTED_CODE = 130
 
 
 def exit_code(records: Iterable[Result], changes: Iterable[Change] = (), *, interrupted: bool = False) -> int:

@@ -12,7 +12,7 @@ import msgspec
 
 from ..core.errors import InputError
 from ..counterexamples.text import renamed
-from . import logs, output, printing, rendering, results
+from . import documents, logs, output, printing, rendering, results
 from .cache import default_cache
 from .changes import versions
 from .limits import Limits
@@ -99,7 +99,7 @@ def verify(
         telling = Telling(plan if repair else None, progress.working)
         told, unwritten = _told(outcome, folder, telling, all_=all_)
     if as_json:
-        click.echo(results.to_json(told.document), nl=False)
+        click.echo(documents.to_json(told.document), nl=False)
     else:
         printing.print_document(printing.console(sys.stdout), told.document, told.texts)
     if unwritten is not None:
@@ -168,7 +168,7 @@ def tell(outcome: Outcome, folder: Path | None, telling: Telling | None = None, 
         linked = tuple(msgspec.structs.replace(r, files=files.get(_key(r), ())) for r in document.results)
         document = msgspec.structs.replace(document, results=linked)
     if folder is not None:
-        output.write(folder / "run.json", results.to_json(document).encode())
+        output.write(folder / "run.json", documents.to_json(document).encode())
     return Told(document, texts, made)
 
 

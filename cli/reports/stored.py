@@ -11,7 +11,8 @@ import msgspec
 
 from ...core.errors import InputError
 from ...counterexamples.schema import Cex, load
-from ..results import MUSEUM, SCHEMA, Document, MuseumDocument, MuseumItem, Result
+from ..documents import SCHEMA
+from ..results import MUSEUM, Document, MuseumDocument, MuseumItem, Result
 
 RUN = "run.json"
 TRACE = ".cex.json"

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from tdpcheck.cli.results import Change, ChangedLine, Document, Result, RoleSteps, document, to_json
+from tdpcheck.cli.documents import to_json
+from tdpcheck.cli.results import Change, ChangedLine, Document, Result, RoleSteps, document
 from tdpcheck.cli.steps import TraceStep
 
 COMMON = "memory is sequentially consistent"

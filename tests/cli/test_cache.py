@@ -13,10 +13,10 @@ import pytest
 
 from tdpcheck.cli.cache import Cache, Known, default_cache, question, sources_digest
 from tdpcheck.cli.changes import Version
+from tdpcheck.cli.documents import to_json
 from tdpcheck.cli.keys import lookups, to_the_letter
 from tdpcheck.cli.limits import Engines, Limits
 from tdpcheck.cli.plan import Plan
-from tdpcheck.cli.results import to_json
 from tdpcheck.cli.run import Outcome, run
 from tdpcheck.cli.sources import files_of
 from tdpcheck.core.system import Lemma, truth

@@ -18,9 +18,10 @@ import pytest
 from tdpcheck.checker.explore import Surveyed, survey
 from tdpcheck.checker.processes import Answered, Child, Died, Say
 from tdpcheck.cli.changes import Version
+from tdpcheck.cli.documents import to_json
 from tdpcheck.cli.limits import Engines, Limits
 from tdpcheck.cli.plan import Plan
-from tdpcheck.cli.results import Result, to_json
+from tdpcheck.cli.results import Result
 from tdpcheck.cli.run import Outcome, run
 from tdpcheck.cli.slots import Slots
 from tdpcheck.cli.sources import files_of
