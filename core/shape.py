@@ -42,7 +42,10 @@ _TRUE_KEY, _FALSE_KEY, _MAIN = _TRUE.get_id(), _FALSE.get_id(), _TRUE.ctx
 
 def shape(term: z3.ExprRef) -> Shape:
     """The shape of `term`."""
-    key = term.get_id()
+    return _shape(term, term.get_id())
+
+
+def _shape(term: z3.ExprRef, key: int) -> Shape:
     found = _known.get(key)
     if found is None or found.term.ctx is not term.ctx:  # contexts number their terms apart
         if len(_known) > _MOST:
@@ -80,14 +83,13 @@ def with_children(term: z3.ExprRef, parts: Sequence[z3.ExprRef]) -> z3.ExprRef:
 def subterms(term: z3.ExprRef) -> list[z3.ExprRef]:
     """All distinct subterms, bodies of quantifiers included."""
     found: dict[int, z3.ExprRef] = {}
-    todo = [term]
+    todo = [(term, term.get_id())]
     while todo:
-        node = todo.pop()
-        key = node.get_id()
+        node, key = todo.pop()
         if key not in found:
             found[key] = node
-            seen = shape(node)
-            todo += [child for child, child_key in zip(seen.children, seen.keys, strict=True) if child_key not in found]
+            seen = _shape(node, key)
+            todo += [pair for pair in zip(seen.children, seen.keys, strict=True) if pair[1] not in found]
     return list(found.values())
 
 
@@ -97,5 +99,7 @@ def _look(term: z3.ExprRef) -> Shape:
         return Shape(term, _QUANTIFIER, (body,), (body.get_id(),))
     if not z3.is_app(term):
         return Shape(term, _VARIABLE, (), ())
-    arguments = tuple(term.children())
+    context, app = term.ctx, term.as_ast()
+    number = z3core.Z3_get_app_num_args(context.ref(), app)
+    arguments = tuple(_to_expr_ref(z3core.Z3_get_app_arg(context.ref(), app, i), context) for i in range(number))
     return Shape(term, term.decl().kind(), arguments, tuple(a.get_id() for a in arguments))
