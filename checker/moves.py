@@ -6,12 +6,14 @@ those whose thread stands in the right place are tried. Filing only leaves out m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import z3
 
 from ..core.evaluate import Evaluator, Move, State
-from ..core.sorts import element_index
+from ..core.layout import Layout
+from ..core.reading import Constant, Look, Name, Node, Operation
 from ..core.system import Action
 
 
@@ -25,25 +27,31 @@ class Moves:
     def __init__(self, evaluator: Evaluator) -> None:
         self.evaluator = evaluator
         self.all: tuple[Move, ...] = tuple(evaluator.moves())
-        self._always: list[Move] = []
-        self._filed: dict[int, dict[int, list[Move]]] = {}
-        keys = [_demands(evaluator, move) for move in self.all]
+        self.always: list[Move] = []
+        self.filed: dict[int, dict[int, list[Move]]] = {}
+        asked = {action.name: _asked(evaluator, action) for action in evaluator.system.actions}
+        keys = [_demands(evaluator.layout, move, asked[move.action.name]) for move in self.all]
         popular: dict[int, set[int]] = {}
         for demands in keys:
             for place, value in demands.items():
                 popular.setdefault(place, set()).add(value)
         for move, demands in zip(self.all, keys, strict=True):
             if not demands:
-                self._always.append(move)
+                self.always.append(move)
             else:
                 # The cell that moves ask the most different things of tells most of them apart.
                 place = max(demands, key=lambda p: (len(popular[p]), -p))
-                self._filed.setdefault(place, {}).setdefault(demands[place], []).append(move)
-        self._files = tuple(self._filed.items())
+                self.filed.setdefault(place, {}).setdefault(demands[place], []).append(move)
+        self._files = tuple(self.filed.items())
+
+    @cached_property
+    def ranked(self) -> tuple[Move, ...]:
+        """All moves, so that those enabled in a state come in the order in which `enabled` names them."""
+        return (*self.always, *(move for by_value in self.filed.values() for moves in by_value.values() for move in moves))
 
     def candidates(self, state: State) -> list[Move]:
         """The moves that may be enabled in `state`; all enabled ones are among them."""
-        found = list(self._always)
+        found = list(self.always)
         for place, by_value in self._files:
             found += by_value.get(state[place], ())
         return found
@@ -53,53 +61,47 @@ class Moves:
         return [move for move in self.candidates(state) if move.guard(state)]
 
 
-def _demands(evaluator: Evaluator, move: Move) -> dict[int, int]:
-    """The cells that the guard of `move` requires to have one value, with that value."""
-    found: dict[int, int] = {}
-    for part in _conjuncts(move.action.guard):
-        wanted = 1
-        if z3.is_not(part):
-            part, wanted = part.arg(0), 0
-        sides: Sequence[z3.ExprRef] = (part,)
-        if z3.is_eq(part) and not wanted:
-            continue
-        if z3.is_eq(part):
-            known = [_plain(evaluator, move, side) for side in part.children()]
-            if (known[0] is None) == (known[1] is None):
-                continue
-            sides, wanted = (part.arg(0 if known[0] is None else 1),), known[0] if known[1] is None else known[1]  # type: ignore[assignment]
-        place = _place(evaluator, move, sides[0])
-        if place is not None:
-            found.setdefault(place, wanted)
+def _asked(evaluator: Evaluator, action: Action) -> list[tuple[Look, Node]]:
+    """The state variables, at plain indices, that the guard of `action` requires to have one value, each with that value."""
+    params = [p.const for p in action.params]
+    plain = {p.get_id() for p in params}
+
+    def is_plain(node: Node) -> bool:
+        return isinstance(node, Constant) or (isinstance(node, Name) and node.key in plain)
+
+    found: list[tuple[Look, Node]] = []
+    for part in _conjuncts(evaluator.reader.read(action.guard, params)):
+        look: Node = part
+        value: Node = Constant(1)
+        if isinstance(part, Operation) and part.operator == z3.Z3_OP_NOT:
+            look, value = part.parts[0], Constant(0)
+        elif isinstance(part, Operation) and part.operator == z3.Z3_OP_EQ:
+            sides = sorted(part.parts, key=is_plain)
+            if is_plain(sides[1]):
+                look, value = sides
+        if isinstance(look, Look) and all(map(is_plain, look.parts)):
+            found.append((look, value))
     return found
 
 
-def _conjuncts(term: z3.BoolRef) -> list[z3.BoolRef]:
-    return [inner for part in term.children() for inner in _conjuncts(part)] if z3.is_and(term) else [term]
+def _demands(layout: Layout, move: Move, asked: Sequence[tuple[Look, Node]]) -> dict[int, int]:
+    """The cells that the guard of `move` requires to have one value, with that value."""
+    known = {param.const.get_id(): value for param, value in zip(move.action.params, move.arguments, strict=True)}
+    found: dict[int, int] = {}
+    for look, value in asked:
+        index = [_plain(part, known) for part in look.parts]
+        place = layout.offset[look.var.name] + sum(i * s for i, s in zip(index, layout.strides(look.var), strict=True))
+        found.setdefault(place, _plain(value, known))
+    return found
 
 
-def _plain(evaluator: Evaluator, move: Move, term: z3.ExprRef) -> int | None:
-    """The value of a term that is an element, a number or a parameter of the move."""
-    for param, value in zip(move.action.params, move.arguments, strict=True):
-        if term.eq(param.const):
-            return value
-    if z3.is_bv_value(term):
-        return int(term.as_long())
-    if z3.is_true(term) or z3.is_false(term):
-        return int(z3.is_true(term))
-    return element_index(term) if z3.is_app(term) else None
+def _conjuncts(node: Node) -> list[Node]:
+    together = isinstance(node, Operation) and node.operator == z3.Z3_OP_AND
+    return [inner for part in node.parts for inner in _conjuncts(part)] if together else [node]  # type: ignore[union-attr]
 
 
-def _place(evaluator: Evaluator, move: Move, term: z3.ExprRef) -> int | None:
-    """Where the cell stands that `term` is, if its indices are plain."""
-    if not z3.is_app_of(term, z3.Z3_OP_UNINTERPRETED) or term.decl().name() not in evaluator.system.by_name:
-        return None
-    var = evaluator.system.by_name[term.decl().name()]
-    index = [_plain(evaluator, move, child) for child in term.children()]
-    if any(i is None for i in index):
-        return None
-    strides = evaluator.layout.strides(var)
-    return evaluator.layout.offset[var.name] + sum(i * s for i, s in zip(index, strides, strict=True) if i is not None)
+def _plain(node: Node, known: Mapping[int, int]) -> int:
+    return node.value if isinstance(node, Constant) else known[node.names[0]]
 
 
 Schedule = Sequence[tuple[Action, tuple[int, ...]]]

@@ -1,13 +1,14 @@
 """Terms on plain values, without a solver: what replay, exploration and certificate checks stand on.
 
-A term is translated once into Python source over a flat tuple of plain values and compiled. The translation speaks of
-*ungrounded* terms (a quantifier is a loop, an application is a look-up), so it does not share the grounder's mistakes;
+A term is translated once into Python source over a flat tuple of plain values and compiled, when it is first wanted. The translation
+speaks of *ungrounded* terms (a quantifier is a loop, an application is a look-up), so it does not share the grounder's mistakes;
 grounded terms work, too, because a cell's name is known.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,47 +18,11 @@ from typing import Any
 import z3
 
 from .errors import ModelError
-from .ground import Cell, cells_of
-from .shape import children, shape
-from .sorts import Geometry, Kind, Rigid, Sort, StateVar, Truth, Word, element_index
+from .ground import Cell
+from .layout import Layout, State
+from .reading import Bound, Constant, Fixed, Look, Name, Node, Operation, Place, Quantified, Reader, is_unchanged
+from .sorts import Geometry, Rigid, Sort, Truth, Word
 from .system import Action, Param, TransitionSystem, Update
-
-State = tuple[int, ...]
-"""One value per cell, in the order of `Layout.cells`; truth values are 0 and 1."""
-
-
-class Layout:
-    """Where each cell of a system stands in a flat state."""
-
-    def __init__(self, system: TransitionSystem, geometry: Geometry) -> None:
-        self.system = system
-        self.geometry = geometry
-        self.cells: tuple[Cell, ...] = tuple(c for v in system.state for c in cells_of(v, geometry))
-        self.offset: dict[str, int] = {}
-        for i, cell in enumerate(self.cells):
-            self.offset.setdefault(cell.var.name, i)
-
-    @cached_property
-    def position(self) -> dict[str, int]:
-        """The place of each cell, by its name."""
-        return {cell.name: i for i, cell in enumerate(self.cells)}
-
-    def strides(self, var: StateVar) -> tuple[int, ...]:
-        """How far apart neighbouring indices of `var` stand, per parameter."""
-        sizes = [self.geometry.size(s) for s in var.params]
-        return tuple(_product(sizes[i + 1 :]) for i in range(len(sizes)))
-
-    def value(self, state: State, var: StateVar | str, *index: int) -> int:
-        """The value of one cell of a state."""
-        found = self.system.by_name[var] if isinstance(var, str) else var
-        return state[self.offset[found.name] + sum(i * s for i, s in zip(index, self.strides(found), strict=True))]
-
-
-def _product(numbers: Sequence[int]) -> int:
-    result = 1
-    for n in numbers:
-        result *= n
-    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +42,7 @@ class Evaluator:
         self.system = system
         self.geometry = geometry
         self.layout = Layout(system, geometry)
+        self.reader = Reader(self.layout)
         self._guards: dict[str, Callable[..., bool]] = {}
         self._steps: dict[str, Callable[..., State]] = {}
 
@@ -102,30 +68,32 @@ class Evaluator:
 
     def enabled(self, action: Action, arguments: Sequence[int], state: State) -> bool:
         """Whether the guard of `action` holds at these argument values."""
-        if action.name not in self._guards:
-            self._guards[action.name] = self.compile(action.guard, action.params)
-        return bool(self._guards[action.name](state, *arguments))
+        return bool(self._guard(action)(state, *arguments))
 
     def after(self, action: Action, arguments: Sequence[int], state: State) -> State:
         """The state after `action`; says nothing about whether it may fire."""
-        if action.name not in self._steps:
-            self._steps[action.name] = self._step(action)
-        return self._steps[action.name](state, *arguments)
+        return self._step(action)(state, *arguments)
+
+    def _guard(self, action: Action) -> Callable[..., bool]:
+        if action.name not in self._guards:
+            self._guards[action.name] = self.compile(action.guard, action.params)
+        return self._guards[action.name]
 
     def _step(self, action: Action) -> Callable[..., State]:
-        writer = _Writer(self, action.params)
-        body = ["n = list(s)"]
-        for update in action.updates:
-            body += writer.update(update)
-        return writer.function([*body, "return tuple(n)"])
+        if action.name not in self._steps:
+            self._steps[action.name] = self._updating(action.updates, action.params)
+        return self._steps[action.name]
+
+    def _updating(self, updates: Sequence[Update], params: Sequence[Param]) -> Callable[..., State]:
+        writer = _Writer(self, params)
+        body = [line for update in updates for line in writer.update(update)]
+        return writer.function(["n = list(s)", *body, "return tuple(n)"])
 
     def moves(self) -> Iterator[Move]:
-        """Every action at every tuple of argument values."""
+        """Every action at every tuple of argument values; an action is compiled when one of its moves is first tried."""
         for action in self.system.actions:
-            guard = self.compile(action.guard, action.params)
-            step = self._step(action)
             for arguments in itertools.product(*(range(self.geometry.size(p.kind)) for p in action.params)):
-                yield Move(action, arguments, _bind(guard, arguments), _bind(step, arguments))
+                yield Move(action, arguments, _bind(self._guard, action, arguments), _bind(self._step, action, arguments))
 
     def initial(self, limit: int = 100_000) -> Iterator[State]:
         """The initial states; cells without an initial value take every value.
@@ -134,7 +102,7 @@ class Evaluator:
             ModelError: there are more than `limit` combinations to try.
         """
         choices = [range(self.geometry.size(cell.var.kind)) for cell in self._free]
-        if _product([len(c) for c in choices]) > limit:
+        if math.prod(len(c) for c in choices) > limit:
             raise ModelError(f"{len(self._free)} cells of {self.system.name} start with any value: more than {limit} initial states")
         for values in itertools.product(*choices):
             state = self.first(dict(zip((c.name for c in self._free), values, strict=True)))
@@ -182,11 +150,7 @@ class Evaluator:
 
     @cached_property
     def _after_init(self) -> Callable[[State], State]:
-        writer = _Writer(self, ())
-        body = ["n = list(s)"]
-        for update in self.system.init:
-            body += writer.update(update)
-        return writer.function([*body, "return tuple(n)"])
+        return self._updating(self.system.init, ())
 
     @cached_property
     def _free(self) -> list[Cell]:
@@ -195,23 +159,30 @@ class Evaluator:
         return [c for c in self.layout.cells if c.var.name not in fixed]
 
 
-def _bind(function: Callable[..., Any], arguments: tuple[int, ...]) -> Callable[[State], Any]:
-    return lambda state: function(state, *arguments)
+def _bind(compiled: Callable[[Action], Callable[..., Any]], action: Action, arguments: tuple[int, ...]) -> Callable[[State], Any]:
+    function: Callable[..., Any] | None = None
+
+    def bound(state: State) -> Any:
+        nonlocal function
+        if function is None:
+            function = compiled(action)
+        return function(state, *arguments)
+
+    return bound
 
 
 class _Writer:
     """Writes the Python source of one function: a term becomes an expression, shared closed subterms become assignments."""
 
     def __init__(self, evaluator: Evaluator, params: Sequence[Param]) -> None:
+        self._reader = evaluator.reader
         self._layout = evaluator.layout
         self._geometry = evaluator.geometry
         self._system = evaluator.system
-        self._params = tuple(params)
-        self._consts = [p.const for p in params]
-        self._names = {const.get_id(): f"p{i}" for i, const in enumerate(self._consts)}
+        self._params = [p.const for p in params]
+        self._names = {const.get_id(): f"p{i}" for i, const in enumerate(self._params)}
         self._lines: list[str] = []
-        self._shared: dict[int, str] = {}
-        self._kept: list[z3.ExprRef] = []
+        self._shared: dict[Node, str] = {}
         self._scope: dict[str, Any] = {}
         self._fresh = itertools.count()
 
@@ -227,110 +198,79 @@ class _Writer:
         loops, depth = [], 1
         strides = self._layout.strides(update.var)
         place = [str(self._layout.offset[update.var.name])]
-        fresh = [s.const(f"{s.name}:u{next(self._fresh)}") for s in update.var.params]
         bound = {}
-        for const, sort, stride in zip(fresh, update.var.params, strides, strict=True):
+        for const, sort, stride in zip(update.variables, update.var.params, strides, strict=True):
             name = f"i{next(self._fresh)}"
             bound[const.get_id()] = name
             loops.append("    " * (depth - 1) + f"for {name} in range({self._geometry.size(sort)}):")
             place.append(f"{name}*{stride}")
             depth += 1
-        self._kept += fresh
-        value = z3.substitute(update.value, *zip(update.variables, fresh, strict=True)) if fresh else update.value
+        value = self._reader.read(update.value, [*self._params, *update.variables])
         where = "+".join(place)
         # Unchanged elsewhere is the common case: test the condition first, and leave `n` alone where it fails.
-        if z3.is_app_of(value, z3.Z3_OP_ITE) and value.arg(2).eq(update.var(*fresh)):
-            condition = self.expression(value.arg(0), bound)
+        if isinstance(value, Operation) and value.operator == z3.Z3_OP_ITE and is_unchanged(value.parts[2], update):
+            condition = self._expression(value.parts[0], (), bound)
             loops.append("    " * (depth - 1) + f"if {condition}:")
             depth += 1
-            value = value.arg(1)
-        text = self.expression(value, bound)
-        if isinstance(update.var.kind, Truth):
-            text = {"True": "1", "False": "0"}.get(text, f"(1 if {text} else 0)")
+            value = value.parts[1]
+        text = self._expression(value, (), bound)
+        if isinstance(update.var.kind, Truth) and text not in ("0", "1"):
+            text = f"(1 if {text} else 0)"
         loops.append("    " * (depth - 1) + f"n[{where}] = {text}")
         return loops
 
-    def expression(self, term: z3.ExprRef, bound: Mapping[int, str] | None = None) -> str:
-        """`term` as a Python expression; `bound` names the loop variables in scope."""
-        bound = bound or {}
-        key = term.get_id()
-        if key in bound:
-            return bound[key]
-        if key in self._names:
-            return self._names[key]
-        if key in self._shared:
-            return self._shared[key]
-        text = self._write(term, bound)
-        if len(text) > 40 and not self._mentions(term, bound):
+    def expression(self, term: z3.ExprRef) -> str:
+        """`term` as a Python expression."""
+        return self._expression(self._reader.read(term, self._params), (), {})
+
+    def _expression(self, node: Node, scope: tuple[str, ...], bound: Mapping[int, str]) -> str:
+        """`scope` are the variables of the quantifiers around it, `bound` those of the loops around them."""
+        if node in self._shared:
+            return self._shared[node]
+        text = self._write(node, scope, bound)
+        if len(text) > 40 and not node.depth and not any(name in bound for name in node.names):
             name = f"v{next(self._fresh)}"
             self._lines.append(f"{name} = {text}")
-            self._kept.append(term)
-            self._shared[key] = name
+            self._shared[node] = name
             return name
         return text
 
-    def _mentions(self, term: z3.ExprRef, bound: Mapping[int, str]) -> bool:
-        if not bound:
-            return False
-        todo, seen = [term], set()
-        while todo:
-            node = todo.pop()
-            if node.get_id() in bound:
-                return True
-            if node.get_id() not in seen:
-                seen.add(node.get_id())
-                todo += children(node)
-        return False
+    def _write(self, node: Node, scope: tuple[str, ...], bound: Mapping[int, str]) -> str:
+        def parts(of: Sequence[Node]) -> list[str]:
+            return [self._expression(part, scope, bound) for part in of]
 
-    def _write(self, term: z3.ExprRef, bound: Mapping[int, str]) -> str:
-        if z3.is_quantifier(term):
-            return self._quantifier(term, bound)
-        if not z3.is_app(term):
-            raise ModelError(f"cannot evaluate {term}: a bound variable outside its quantifier")
-        decl = term.decl()
-        if decl.kind() == z3.Z3_OP_UNINTERPRETED:
-            return self._application(term, decl.name(), bound)
-        if z3.is_bv_value(term):
-            return str(term.as_long())
-        parts = [self.expression(child, bound) for child in children(term)]
-        return _operator(term, parts)
-
-    def _quantifier(self, term: z3.QuantifierRef, bound: Mapping[int, str]) -> str:
-        inner, loops, fresh = dict(bound), [], []
-        for i in range(term.num_vars()):
-            sort = term.var_sort(i)
-            kind: Kind = Truth() if isinstance(sort, z3.BoolSortRef) else self._system.sort_by_name[sort.name()]
-            name = f"q{next(self._fresh)}"
-            const = kind.const(f"{sort}:{name}")
-            fresh.append(const)
-            inner[const.get_id()] = name
-            loops.append(f"for {name} in range({self._geometry.size(kind)})")
-        self._kept += fresh
-        body = self.expression(z3.substitute_vars(term.body(), *reversed(fresh)), inner)
-        return f"{'all' if term.is_forall() else 'any'}({body} {' '.join(loops)})"
-
-    def _application(self, term: z3.ExprRef, name: str, bound: Mapping[int, str]) -> str:
-        index = element_index(term)
-        if index is not None:
-            return str(index)
-        parts = [self.expression(child, bound) for child in children(term)]
-        if name in self._system.by_name:
-            var = self._system.by_name[name]
-            if len(parts) != len(var.params):
-                raise ModelError(f"{name} takes {len(var.params)} arguments, got {len(parts)}")
-            places = [str(self._layout.offset[name])]
-            places += [f"({p})*{stride}" if stride != 1 else f"({p})" for p, stride in zip(parts, self._layout.strides(var), strict=True)]
-            return f"s[{'+'.join(places)}]"
-        if name in self._system.rigid_by_name:
-            rigid = self._system.rigid_by_name[name]
-            self._scope[f"R_{rigid.name}"] = _memo(rigid, self._geometry)
-            return f"R_{rigid.name}({', '.join(parts)})"
-        if term.num_args() == 0 and name in self._layout.position:
-            return f"s[{self._layout.position[name]}]"  # a cell of a grounded term
-        raise ModelError(f"{name} is neither a state variable, a rigid function nor a parameter here")
+        match node:
+            case Constant(value):
+                return str(value)
+            case Place(place):
+                return f"s[{place}]"
+            case Bound(depth):
+                if depth > len(scope):
+                    raise ModelError(f"cannot evaluate {node.term}: a bound variable outside its quantifier")
+                return scope[-depth]
+            case Name():
+                text = bound.get(node.key) or self._names.get(node.key)
+                return text or self._expression(node.declared(), scope, bound)
+            case Look(var):
+                places = [str(self._layout.offset[var.name])]
+                at = zip(parts(node.parts), self._layout.strides(var), strict=True)
+                places += [f"({p})*{stride}" if stride != 1 else f"({p})" for p, stride in at]
+                return f"s[{'+'.join(places)}]"
+            case Fixed(rigid):
+                self._scope[f"R_{rigid.name}"] = remembered(rigid, self._geometry)
+                return f"R_{rigid.name}({', '.join(parts(node.parts))})"
+            case Operation(term, operator):
+                return _operator(term, operator, parts(node.parts))
+            case Quantified(universal, sizes):
+                fresh = tuple(f"q{next(self._fresh)}" for _ in sizes)
+                body = self._expression(node.body, scope + fresh, bound)
+                loops = " ".join(f"for {name} in range({size})" for name, size in zip(fresh, sizes, strict=True))
+                return f"{'all' if universal else 'any'}({body} {loops})"
 
 
-def _memo(rigid: Rigid, geometry: Geometry) -> Callable[..., int | bool]:
+def remembered(rigid: Rigid, geometry: Geometry) -> Callable[..., int | bool]:
+    """What `rigid` means at plain arguments; asked once for each."""
+
     @cache
     def look_up(*arguments: int) -> int | bool:
         return rigid.meaning(geometry, arguments)
@@ -338,7 +278,7 @@ def _memo(rigid: Rigid, geometry: Geometry) -> Callable[..., int | bool]:
     return look_up
 
 
-def _operator(term: z3.ExprRef, parts: list[str]) -> str:
+def _operator(term: z3.ExprRef, operator: int, parts: list[str]) -> str:
     """An interpreted operator of Z3 on plain integers, unsigned unless it says otherwise."""
     width = term.size() if z3.is_bv(term) else 0
     mask = (1 << width) - 1
@@ -348,11 +288,7 @@ def _operator(term: z3.ExprRef, parts: list[str]) -> str:
     def signed(text: str) -> str:
         return f"(({text}) - ((({text}) >> {operand - 1}) << {operand}))"
 
-    match shape(term).operator:
-        case z3.Z3_OP_TRUE:
-            return "True"
-        case z3.Z3_OP_FALSE:
-            return "False"
+    match operator:
         case z3.Z3_OP_AND:
             return "(" + " and ".join(parts or ["True"]) + ")"
         case z3.Z3_OP_OR:
