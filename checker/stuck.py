@@ -7,15 +7,21 @@ no thread can step, those from which machine steps lead to another kind of state
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+import numpy as np
 import z3
+from numpy.typing import NDArray
 
-from ..core.evaluate import Evaluator, Move, State
+from ..core.evaluate import State
 from ..core.sorts import StateVar
 from ..core.system import Action
 from ..core.trace import Trace
+from .layers import Layers, Packed, Steps
+
+T = TypeVar("T", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -42,31 +48,39 @@ class Stuck:
 
 
 class Standstill:
-    """Gathers, while a system is explored, the states in which no thread can step."""
+    """Gathers, while a system is explored, the states in which no thread can step; states are numbers here, nearest first."""
 
-    def __init__(self, evaluator: Evaluator, ends: Ends) -> None:
-        self._done = evaluator.compile(ends.done)
-        self._software = frozenset(a.name for a in evaluator.system.actions if ends.software(a))
-        layout, places = evaluator.layout, ends.places
-        self._places = [i for i, cell in enumerate(layout.cells) if cell.var.name == places.name]
-        self._waiting: dict[State, tuple[State, ...]] = {}
+    def __init__(self, layers: Layers, ends: Ends) -> None:
+        evaluator = layers.moves.evaluator
+        self._done = layers.test(ends.done)
+        self._software = np.array([ends.software(move.action) for move in layers.moves.ranked], np.bool_)
+        self._places = [i for i, cell in enumerate(evaluator.layout.cells) if cell.var.name == ends.places.name]
+        self._waiting: dict[int, tuple[int, ...]] = {}
 
-    def note(self, state: State, moves: Sequence[Move], following: Iterable[State]) -> None:
-        """A state that is expanded now, with its enabled moves and where they lead; nearest states first."""
-        software = self._software
-        if any(move.action.name in software for move in moves) or self._done(state):
-            return
-        self._waiting[state] = tuple(following)
+    def note(self, first: int, states: Sequence[Packed], steps: Steps, following: NDArray[np.intp]) -> None:
+        """States that are expanded now, numbered from `first`, with their steps and the numbers of the states that these lead to."""
+        waits = np.ones(len(states), np.bool_)
+        waits[steps.before[self._software[steps.moves]]] = False
+        if waits.any():
+            waits &= ~self._done(states)
+        numbers = np.flatnonzero(waits)
+        bounds = zip(np.searchsorted(steps.before, numbers), np.searchsorted(steps.before, numbers + 1), strict=True)
+        for number, (start, stop) in zip(numbers.tolist(), bounds, strict=True):
+            self._waiting[first + number] = tuple(following[start:stop].tolist())
 
-    def stuck(self) -> dict[tuple[int, ...], list[State]]:
-        """The stuck states of a completely explored system by where their threads rest, nearest first."""
-        return by_place(stuck_states(self._waiting), self._places)
+    def stuck(self, states: Sequence[State]) -> list[list[int]]:
+        """The stuck states of a completely explored system; those together in which all threads rest in the same places."""
+        found: dict[tuple[int, ...], list[int]] = {}
+        for number in stuck_states(self._waiting):
+            state = states[number]
+            found.setdefault(tuple(state[place] for place in self._places), []).append(number)
+        return list(found.values())
 
 
-def stuck_states(waiting: Mapping[State, Iterable[State]]) -> list[State]:
+def stuck_states(waiting: Mapping[T, Iterable[T]]) -> list[T]:
     """Of the states in which no thread can step, those from which every sequence of machine steps (their edges) stays among them."""
-    before: dict[State, list[State]] = {}
-    free: list[State] = []
+    before: dict[T, list[T]] = {}
+    free: list[T] = []
     for state, following in waiting.items():
         for after in following:
             if after in waiting:
@@ -80,11 +94,3 @@ def stuck_states(waiting: Mapping[State, Iterable[State]]) -> list[State]:
                 freed.add(state)
                 free.append(state)
     return [state for state in waiting if state not in freed]
-
-
-def by_place(states: Iterable[State], places: Sequence[int]) -> dict[tuple[int, ...], list[State]]:
-    """States by their values at some cells, in the order in which they come."""
-    found: dict[tuple[int, ...], list[State]] = {}
-    for state in states:
-        found.setdefault(tuple(state[i] for i in places), []).append(state)
-    return found
