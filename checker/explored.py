@@ -11,12 +11,13 @@ It differs from IC3 (Bradley: SAT-Based Model Checking without Unrolling, VMCAI 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any
 
+import numpy as np
 import z3
+from numpy.typing import NDArray
 from pysat.solvers import Solver
 
 from ..core.errors import EngineError
@@ -24,6 +25,7 @@ from ..core.evaluate import Layout, State
 from ..core.ground import GroundSystem, bad, conjunction, disjunction, negation
 from ..core.sorts import Sort
 from ..core.system import Lemma, Property
+from .layers import Table
 from .unroller import Unroller
 
 
@@ -45,7 +47,7 @@ class Invariant:
 
 
 def explored_invariant(
-    grounded: GroundSystem, states: Iterable[State], properties: Sequence[Property], *, timeout: float | None = None
+    grounded: GroundSystem, states: Collection[State], properties: Sequence[Property], *, timeout: float | None = None
 ) -> Invariant:
     """An inductive invariant that implies `properties`, from all reachable states of the system at this geometry.
 
@@ -58,7 +60,7 @@ def explored_invariant(
             all states, or exploration and grounding disagree.
     """
     started = time.monotonic()
-    learner = _Learner(grounded, list(states), properties, None if timeout is None else started + timeout)
+    learner = _Learner(grounded, states, properties, None if timeout is None else started + timeout)
     reason = ""
     try:
         learner.run()
@@ -76,6 +78,10 @@ class _OutOfTime(Exception):
 CONFLICTS = 20_000
 """After how many conflicts the SAT solver lets us look at the clock."""
 
+Bits = NDArray[np.uint64]
+_NONE, _ALL = 0, 1
+"""The numbers of the sets of no states and of all."""
+
 Cube = tuple[tuple[int, frozenset[int]], ...]
 """Cells (by number) with the values that they have: a set of states, none of them reachable. Its negation is a clause."""
 
@@ -83,24 +89,25 @@ Cube = tuple[tuple[int, frozenset[int]], ...]
 class _Learner:
     """The reachable states as bit sets, the transition relation as clauses of a SAT solver, and what was learned."""
 
-    def __init__(self, grounded: GroundSystem, states: Sequence[State], properties: Sequence[Property], deadline: float | None) -> None:
+    def __init__(self, grounded: GroundSystem, states: Collection[State], properties: Sequence[Property], deadline: float | None) -> None:
         position = Layout(grounded.system, grounded.geometry).position
         self._grounded = grounded
         self._cells = grounded.cells
         self._deadline = deadline
-        self._all = (1 << len(states)) - 1
-        self._masks = [_masks(list(map(itemgetter(position[cell.name]), states))) for cell in self._cells]
-        self._domains = [range(_patterns(grounded.variable(cell))) for cell in self._cells]
+        self._states = _States(states, [position[cell.name] for cell in self._cells])
+        self._variables = [grounded.variable(cell) for cell in self._cells]
+        self._domains = [range(_patterns(variable)) for variable in self._variables]
         self._properties = tuple(properties)
         self._relation = _Relation(grounded, properties)
+        self._terms: dict[tuple[int, frozenset[int]], z3.BoolRef] = {}
         self.queries = 0
         self.cubes: list[Cube] = []
 
     def run(self) -> None:
         """Learn until the clauses imply the properties and every action keeps every clause."""
-        for number, masks in enumerate(self._masks):
-            if len(masks) < len(self._domains[number]):
-                self._add(((number, frozenset(self._domains[number]) - masks.keys()),))
+        for number, met in enumerate(self._states.values):
+            if len(met) < len(self._domains[number]):
+                self._add(((number, frozenset(self._domains[number]).difference(met)),))
         for place, prop in enumerate(self._properties):
             self._exclude([self._relation.bad[place]], prop.name)
         done = 0
@@ -134,58 +141,41 @@ class _Learner:
             answer = solver.solve_limited(assumptions=goal)
         if not answer:
             return None
-        model = solver.get_model()
-        true = {literal for literal in model if literal > 0}
+        model = solver.get_model()  # the sign of its n-th number says whether variable n is true
         return [
-            next(v for v, literal in enumerate(values) if (literal in true if literal > 0 else -literal not in true))
+            next(v for v, literal in enumerate(values) if (model[abs(literal) - 1] > 0) == (literal > 0))
             for values in self._relation.literal[0]
         ]
 
     def _cube(self, state: Sequence[int], what: str) -> Cube:
         """Few cells of `state` whose values never come together, each widened to all values that never come with the others."""
-        masks = [self._masks[number].get(value, 0) for number, value in enumerate(state)]
-        chosen: list[int] = []
-        left = self._all
-        while left:
-            best = min(range(len(masks)), key=lambda number: (left & masks[number]).bit_count(), default=-1)
-            rest = left & masks[best] if masks else left
-            if rest == left:
-                raise EngineError(
-                    f"exploration: {what} is broken in a reachable state, so not every state was visited or two semantics differ"
-                )
-            chosen.append(best)
-            left = rest
-        kept = [masks[number] for number in chosen]
+        states = self._states
+        chosen = states.apart(state)
+        if chosen is None:
+            raise EngineError(f"exploration: {what} is broken in a reachable state, so not every state was visited or two semantics differ")
+        kept = [states.having(number, [state[number]]) for number in chosen]
         for place in reversed(range(len(chosen))):
-            if len(chosen) > 1 and not self._common(kept, place):
+            if len(chosen) > 1 and not states.common(kept, place).any():
                 del chosen[place], kept[place]
-        return tuple(sorted(self._widened(chosen, kept)))
-
-    def _common(self, masks: Sequence[int], without: int) -> int:
-        """The reachable states in all of `masks` but one."""
-        found = self._all
-        for place, mask in enumerate(masks):
-            if place != without:
-                found &= mask
-        return found
-
-    def _widened(self, chosen: Sequence[int], masks: list[int]) -> list[tuple[int, frozenset[int]]]:
-        result = []
+        cube = []
         for place, number in enumerate(chosen):
-            others = self._common(masks, place)
-            values = frozenset(v for v in self._domains[number] if not others & self._masks[number].get(v, 0))
-            masks[place] = 0
-            for value in values:
-                masks[place] |= self._masks[number].get(value, 0)
-            result.append((number, values))
-        return result
+            values = frozenset(self._domains[number]) - states.values_in(number, states.common(kept, place))
+            kept[place] = states.having(number, values)
+            cube.append((number, values))
+        return tuple(sorted(cube))
 
     def _term(self, cube: Cube) -> z3.BoolRef:
         return conjunction([self._literal(number, values) for number, values in cube])
 
     def _literal(self, number: int, values: frozenset[int]) -> z3.BoolRef:
         """That a cell has one of these values."""
-        variable, domain = self._grounded.variable(self._cells[number]), self._domains[number]
+        key = number, values
+        if key not in self._terms:
+            self._terms[key] = self._among(number, values)
+        return self._terms[key]
+
+    def _among(self, number: int, values: frozenset[int]) -> z3.BoolRef:
+        variable, domain = self._variables[number], self._domains[number]
         if z3.is_bool(variable):
             return variable if 1 in values else negation(variable)
         if 2 * len(values) > len(domain):
@@ -207,7 +197,7 @@ class _Learner:
 
     def _says(self, number: int, values: frozenset[int]) -> str:
         cell = self._cells[number]
-        if z3.is_bool(self._grounded.variable(cell)):
+        if z3.is_bool(self._variables[number]):
             return f"{cell.name} holds" if values == {1} else f"{cell.name} does not hold"
         kind = cell.var.kind
         exists = {v for v in self._domains[number] if not isinstance(kind, Sort) or v < self._grounded.geometry.size(kind)}
@@ -217,6 +207,65 @@ class _Learner:
         if 2 * len(named) > len(exists) and others:
             return f"{cell.name} is {'not' if len(others) == 1 else 'none of'} {', '.join(others)}"
         return f"{cell.name} is {' or '.join(show(v) for v in named) or 'nothing'}"
+
+
+class _States:
+    """The reachable states as bit sets, one for each value of each cell.
+
+    Args:
+        states: every reachable state.
+        places: where in a state each cell stands.
+
+    Attributes:
+        values: for each cell, the values that it has in some state, each with the number of its set.
+    """
+
+    def __init__(self, states: Collection[State], places: Sequence[int]) -> None:
+        rows = states.rows if isinstance(states, Table) else np.array(list(states)).reshape(len(states), -1)
+        sets = [_packed(np.zeros(len(rows), np.bool_)), _packed(np.ones(len(rows), np.bool_))]
+        self.values: list[dict[int, int]] = []
+        for place in places:
+            column = np.ascontiguousarray(rows[:, place])
+            met = np.unique(column).tolist()
+            self.values.append({value: number for number, value in enumerate(met, len(sets))})
+            sets += [_packed(column == value) for value in met]
+        self._sets = np.stack(sets)
+        self._sizes = np.bitwise_count(self._sets).sum(axis=1)
+
+    def having(self, number: int, values: Iterable[int]) -> Bits:
+        """The states in which a cell has one of these values."""
+        met = self.values[number]
+        found: Bits = np.bitwise_or.reduce(self._sets[[_NONE, *(met[value] for value in values if value in met)]])
+        return found
+
+    def common(self, sets: Sequence[Bits], without: int) -> Bits:
+        """The states in all of `sets` but one."""
+        found: Bits = np.bitwise_and.reduce([self._sets[_ALL], *(one for place, one in enumerate(sets) if place != without)])
+        return found
+
+    def values_in(self, number: int, some: Bits) -> frozenset[int]:
+        """The values that a cell has in some of these states."""
+        met = self.values[number]
+        here: list[bool] = np.any(self._sets[list(met.values())] & some, axis=1).tolist()
+        return frozenset(value for value, is_met in zip(met, here, strict=True) if is_met)
+
+    def apart(self, state: Sequence[int]) -> list[int] | None:
+        """Cells of `state` whose values no reachable state has together, found greedily; None if one has them all."""
+        numbers = np.array([met.get(value, _NONE) for met, value in zip(self.values, state, strict=True)], np.intp)
+        chosen: list[int] = []
+        words, left, size = np.arange(self._sets.shape[1]), self._sets[_ALL], self._sizes[_ALL]
+        sizes = self._sizes[numbers]
+        while size:
+            best = int(sizes.argmin()) if len(sizes) else -1
+            if best < 0 or sizes[best] == size:
+                return None
+            chosen.append(best)
+            # After the first cell few states are left: only the words that have some of them are looked at.
+            left, size = left & self._sets[numbers[best], words], sizes[best]
+            some = np.flatnonzero(left)
+            words, left = words[some], left[some]
+            sizes = np.bitwise_count(self._sets[np.ix_(numbers, words)] & left).sum(axis=1)
+        return chosen
 
 
 class _Relation:
@@ -284,13 +333,7 @@ def _patterns(variable: z3.ExprRef) -> int:
     return 2 if z3.is_bool(variable) else int(2 ** variable.size())
 
 
-def _masks(column: Sequence[int]) -> Mapping[int, int]:
-    """For each value of a cell, the set of states that have it, as the bits of a number."""
-    numbers = {value: number for number, value in enumerate(dict.fromkeys(column))}
-    if len(numbers) == 1:
-        return {value: (1 << len(column)) - 1 for value in numbers}
-    if len(numbers) > 256:
-        return {value: sum(1 << place for place, one in enumerate(column) if one == value) for value in numbers}
-    digits = bytes(map(numbers.__getitem__, reversed(column)))  # the last state is the highest bit
-    tables = {value: bytes(48 + (other == number) for other in range(256)) for value, number in numbers.items()}
-    return {value: int(digits.translate(table), 2) for value, table in tables.items()}
+def _packed(states: NDArray[np.bool_]) -> Bits:
+    """A set of states as bits, in whole words."""
+    packed = np.packbits(states)
+    return np.pad(packed, (0, -len(packed) % 8)).view(np.uint64)
