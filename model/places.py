@@ -141,16 +141,14 @@ class Places:
                 if not term.eq(known[n]) and not _equivalent(term, known[n]):
                     known[n], changed = _shorter(term), True
             if not changed:
-                return {n: self._stored(role, term) for n, term in known.items()}
+                stored = self._stored(role)
+                return {n: stored(term) for n, term in known.items()}
         return dict.fromkeys(numbers, FALSE)
 
-    def _stored(self, role: str, term: z3.BoolRef) -> z3.BoolRef:
-        """A condition of the graph, said of the state: locals are functions of the thread."""
-        pairs = []
-        for (owner, path), var in self.software.local_vars.items():
-            if owner == role:
-                pairs.append((var.kind.const("%" + path), var(THREAD)))
-        return Rewriter(pairs)(term)
+    def _stored(self, role: str) -> Rewriter:
+        """A condition of a graph, said of the state: locals are functions of the thread."""
+        locals_ = ((path, var) for (owner, path), var in self.software.local_vars.items() if owner == role)
+        return Rewriter((var.kind.const("%" + path), var(THREAD)) for path, var in locals_)
 
     @cached_property
     def copies(self) -> Mapping[str, tuple[tuple[StateVar, StateVar], ...]]:

@@ -19,6 +19,7 @@ _RELEASES = ("write_unlock", "read_unlock")
 def debts(here: Setting) -> Iterator[Lemma]:
     """Whoever takes a translation away flushes it before it lets go of what keeps others off."""
     held = {*here.write, *here.read}
+    before_unlocking = {does: _sure(here, does, _unlocks, held) for does in (_kicks, _waits)}
     kick = "kvm_make_all_cpus_request(KVM_REQ_TLB_FLUSH)"
     for var, at, does, by in (
         (ghosts.owes_cpu, (g,), _kicks, kick),
@@ -28,7 +29,7 @@ def debts(here: Setting) -> Iterator[Lemma]:
         yield lemma(
             f"{var.name}_on_the_way",
             [t, *at],
-            z3.Implies(var(t, *at), _sure(here, does, _unlocks, held)),
+            z3.Implies(var(t, *at), before_unlocking[does]),
             f"Whoever owes a flush ({var.doc}) comes to {by} before it unlocks mmu_lock.",
             "tdp_mmu_zap_leafs() says so in `flush`, and whoever holds mmu_lock calls a kvm_flush_remote_tlbs() before it lets go of it.",
         )
