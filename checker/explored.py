@@ -10,9 +10,11 @@ It differs from IC3 (Bradley: SAT-Based Model Checking without Unrolling, VMCAI 
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -141,11 +143,8 @@ class _Learner:
             answer = solver.solve_limited(assumptions=goal)
         if not answer:
             return None
-        model = solver.get_model()  # the sign of its n-th number says whether variable n is true
-        return [
-            next(v for v, literal in enumerate(values) if (model[abs(literal) - 1] > 0) == (literal > 0))
-            for values in self._relation.literal[0]
-        ]
+        model = solver.get_model()  # variable n is its n-th number, or minus that where it is false
+        return [next(v for v, literal in enumerate(values) if model[abs(literal) - 1] == literal) for values in self._relation.literal[0]]
 
     def _cube(self, state: Sequence[int], what: str) -> Cube:
         """Few cells of `state` whose values never come together, each widened to all values that never come with the others."""
@@ -231,17 +230,16 @@ class _States:
             sets += [_packed(column == value) for value in met]
         self._sets = np.stack(sets)
         self._sizes = np.bitwise_count(self._sets).sum(axis=1)
+        self._shared: dict[int, NDArray[np.intp]] = {}
 
     def having(self, number: int, values: Iterable[int]) -> Bits:
         """The states in which a cell has one of these values."""
         met = self.values[number]
-        found: Bits = np.bitwise_or.reduce(self._sets[[_NONE, *(met[value] for value in values if value in met)]])
-        return found
+        return reduce(operator.or_, (self._sets[met[value]] for value in values if value in met), self._sets[_NONE])
 
     def common(self, sets: Sequence[Bits], without: int) -> Bits:
         """The states in all of `sets` but one."""
-        found: Bits = np.bitwise_and.reduce([self._sets[_ALL], *(one for place, one in enumerate(sets) if place != without)])
-        return found
+        return reduce(operator.and_, (one for place, one in enumerate(sets) if place != without), self._sets[_ALL])
 
     def values_in(self, number: int, some: Bits) -> frozenset[int]:
         """The values that a cell has in some of these states."""
@@ -259,13 +257,21 @@ class _States:
             best = int(sizes.argmin()) if len(sizes) else -1
             if best < 0 or sizes[best] == size:
                 return None
-            chosen.append(best)
             # After the first cell few states are left: only the words that have some of them are looked at.
             left, size = left & self._sets[numbers[best], words], sizes[best]
             some = np.flatnonzero(left)
             words, left = words[some], left[some]
-            sizes = np.bitwise_count(self._sets[np.ix_(numbers, words)] & left).sum(axis=1)
+            sizes = (
+                np.bitwise_count(self._sets[np.ix_(numbers, words)] & left).sum(axis=1) if chosen else self._beside(numbers[best])[numbers]
+            )
+            chosen.append(best)
         return chosen
+
+    def _beside(self, number: int) -> NDArray[np.intp]:
+        """How many states of a set each set has; the same few sets are asked about again and again."""
+        if number not in self._shared:
+            self._shared[number] = np.bitwise_count(self._sets & self._sets[number]).sum(axis=1, dtype=np.intp)
+        return self._shared[number]
 
 
 class _Relation:
