@@ -146,7 +146,7 @@ class ByColumns:
             return Steps(np.array([], np.intp), np.array([], np.intp), [])
         before = np.concatenate([chosen for _, chosen, _ in found])
         moves = np.repeat([number for number, _, _ in found], [len(chosen) for _, chosen, _ in found])
-        order = np.lexsort((moves, before))
+        order = np.argsort(before, kind="stable")  # moves are tried in the order in which `enabled` names them
         after = np.concatenate([after for _, _, after in found])[order].tobytes()
         size = self._width * self._columns.dtype.itemsize
         return Steps(before[order], moves[order], [after[at * size : (at + 1) * size] for at in range(len(order))])

@@ -14,7 +14,7 @@ from tdpcheck.core.columns import Column, Columns, Sheet, Unfit
 from tdpcheck.core.errors import ModelError
 from tdpcheck.core.evaluate import Evaluator, State
 from tdpcheck.core.sorts import BOOL, Geometry, Rigid, StateVar, Word
-from tdpcheck.core.system import Action, TransitionSystem, set_at, truth
+from tdpcheck.core.system import Action, TransitionSystem, set_at, set_where, truth
 from tdpcheck.tests.core.test_evaluate import OPERATORS, B, C, X, Y, b, c
 from tdpcheck.tests.random_systems import GEOMETRY, Page, Terms, random_state, random_system
 
@@ -200,3 +200,22 @@ def test_what_terms_share_is_one_column() -> None:
 
     assert columns.term(there) is columns.term(z3.And(there, truth(True)))
     assert columns.term(there) is columns.term(z3.Not(z3.Not(there)))
+
+
+def test_a_variable_of_an_update_may_be_called_like_a_state_variable() -> None:
+    """Inside the update it is the variable; the guard beside it means the state."""
+    page = at()
+    step = Action("step", "any", (), held(page), (set_where(held, (page,), held(page), page == Page.element(2)),))
+    evaluator = Evaluator(TransitionSystem("alike", (Page,), (held, at), (), (step,)), GEOMETRY)
+    columns = Columns(evaluator)
+    rng = random.Random(0)
+    states = [random_state(rng, evaluator) for _ in range(20)]
+    sheet = Sheet(np.array(states, columns.dtype).T.copy())
+
+    def after(number: int, state: State) -> State:
+        changes = {place: int(sheet.at(part)[number]) if isinstance(part, Column) else part for place, part in columns.changes(step, ())}
+        return tuple(changes.get(place, value) for place, value in enumerate(state))
+
+    assert [state[state[3]] for state in states] == plainly(evaluator, step.guard, states) == by_columns(evaluator, step.guard, states)
+    assert [(0, 0, state[2], state[3]) for state in states] == [evaluator.after(step, (), state) for state in states]
+    assert [(0, 0, state[2], state[3]) for state in states] == [after(number, state) for number, state in enumerate(states)]
