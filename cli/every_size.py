@@ -28,9 +28,11 @@ def every_role() -> Scenario:
         Thread("io_fault", "kvm_fault_exported_tdp"),
         Thread("split", "kvm_mmu_slot_try_split_huge_pages"),
         Thread("recover", "kvm_mmu_recover_huge_pages"),
-        Thread("fast_zap", "kvm_mmu_zap_all_fast", {"start": "first", "last": "last"}),
+        Thread("fast_zap", "set_nx_huge_pages", {"start": "first", "last": "last"}),
     )
-    story = "The host takes memory back, vCPUs and devices fault, huge pages are split and recovered, memslots go away: all at once."
+    story = (
+        "The host takes memory back, vCPUs and devices fault, huge pages are split and recovered, NX huge pages are switched: all at once."
+    )
     expect: dict[str, Expected] = dict.fromkeys(PROPERTIES, "holds")
     return Scenario(
         EVERY_ROLE,

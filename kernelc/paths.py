@@ -223,9 +223,8 @@ class Paths:
                 return path.passed
 
     def _asserted(self, path: Path) -> bool:
-        """Whether there was an assertion on the way: what blocks after it must not hold it back."""
-        ops = ((self.graph.nodes[number], which) for number, which in path.ops)
-        return any(node.effects[which].checks for node, which in ops if isinstance(node, Op))
+        """Whether there was an assertion on the way that may fail: what blocks after it must not hold it back."""
+        return bool(path.checks)
 
     def _branch(self, node: Branch, path: Path) -> list[Path]:
         condition = path.before(node.condition)

@@ -15,6 +15,7 @@ LIBRARY = Library(
     stores=roots.STORES,
     handles={
         ("struct kvm *", "mmu_lock"): sync.MMU_LOCK,
+        ("struct kvm *", "srcu"): sync.SRCU,
         **{("struct kvm *", lock.name): lock for lock in sync.MUTEXES},
     },
     identities=frozenset({"likely", "unlikely", "READ_ONCE", "rcu_dereference"}),

@@ -107,6 +107,10 @@ def _folio(t: z3.ExprRef, gfn: Value) -> Value:
     return scalar(HUGE_PFN_T, host.host_block(region_of(gfn.term)))
 
 
+def _memslot_gone(t: z3.ExprRef, kvm: Value) -> Effect:
+    return Effect(updates=(Update(host.memslot_invalid, (), TRUE),), label="marks the memslot invalid")
+
+
 def _zap_begin(t: z3.ExprRef, start: Value, last: Value) -> Effect:
     xs = host.zap_window.variables()
     covered = between(g, start.term, last.term)
@@ -201,6 +205,22 @@ INTRINSICS = (
         "local",
         reads=("own",),
         doc="dirty logging may be on or off at each fault; it forces 4 KiB mappings, kvm_mmu_hugepage_adjust(), mmu.c",
+    ),
+    Intrinsic(
+        "kvm_memslot_is_invalid",
+        (KVM,),
+        BOOLEAN,
+        lambda t, kvm: boolean(host.memslot_invalid()),
+        reads=("memslots",),
+        doc="fault->slot->flags & KVM_MEMSLOT_INVALID, kvm_faultin_pfn(), mmu.c",
+    ),
+    Intrinsic(
+        "memslot_set_invalid",
+        (KVM,),
+        VOID,
+        _memslot_gone,
+        writes=("memslots",),
+        doc="kvm_replace_memslot() and rcu_assign_pointer(kvm->memslots[as_id]), kvm_invalidate_memslot(), kvm_main.c",
     ),
     Intrinsic("gfn_to_folio", (GFN_T,), HUGE_PFN_T, _folio, reads=("host",), doc="the huge page behind a huge mapping: the aligned pfn"),
     Intrinsic("zap_begin", (GFN_T, GFN_T), VOID, _zap_begin, "right", doc="ghost: these gfns are being unmapped on purpose"),

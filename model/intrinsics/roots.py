@@ -5,7 +5,7 @@ from __future__ import annotations
 import z3
 
 from ...core.sorts import StateVar
-from ...core.system import Update, set_at
+from ...core.system import Update, set_at, set_where
 from ...kernelc.library import BOOLEAN, VOID, Effect, Intrinsic, Meaning, Value, boolean
 from ..machine import cpu, devices, ghosts, iommu, tables
 from ..machine.sorts import ROOT, d
@@ -64,7 +64,8 @@ def _fault_begin(t: z3.ExprRef, vcpu: Value) -> Effect:
 
 
 def _fault_end(t: z3.ExprRef, vcpu: Value) -> Effect:
-    return Effect(updates=(set_at(cpu.handles_fault, (vcpu["vcpu"],), FALSE),))
+    xs = cpu.srcu_waits.variables()
+    return Effect(updates=(set_at(cpu.handles_fault, (vcpu["vcpu"],), FALSE), set_where(cpu.srcu_waits, xs, xs[1] == vcpu["vcpu"], FALSE)))
 
 
 INTRINSICS = (

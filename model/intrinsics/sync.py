@@ -9,12 +9,14 @@ import z3
 from ...core.sorts import BOOL
 from ...core.system import Param, set_at, set_where
 from ...kernelc.library import BOOLEAN, VOID, Check, Effect, Handle, Intrinsic, Value, boolean
+from ..machine import cpu
 from ..machine.locks import LOCK, held, mmu_reader, mmu_writer
-from ..machine.sorts import u
+from ..machine.sorts import u, v
 from ..machine.tables import rcu_reader, rcu_waits
 
 TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
 MMU_LOCK = Handle("mmu_lock")
+SRCU = Handle("srcu")
 MUTEXES = tuple(Handle(name) for name in LOCK.elements)
 
 
@@ -43,6 +45,15 @@ def _rcu_unlock(t: z3.ExprRef) -> Effect:
     return Effect(updates=(set_at(rcu_reader, (t,), FALSE), set_where(rcu_waits, xs, xs[1] == t, FALSE)))
 
 
+def _srcu_start(t: z3.ExprRef, srcu: Value) -> Effect:
+    xs = cpu.srcu_waits.variables()
+    return Effect(updates=(set_where(cpu.srcu_waits, xs, z3.And(xs[0] == t, cpu.handles_fault(xs[1])), TRUE),))
+
+
+def _srcu_wait(t: z3.ExprRef, srcu: Value) -> Effect:
+    return Effect(guard=z3.ForAll([v], z3.Not(cpu.srcu_waits(t, v))), label="waits for the vCPUs that were handling a fault")
+
+
 def _warn(label: str) -> Callable[..., Effect]:
     def meaning(t: z3.ExprRef, condition: Value) -> Effect:
         return Effect(value=condition, checks=(Check(label, z3.Not(condition.term)),))
@@ -68,10 +79,14 @@ def _mutex(lock: Handle) -> tuple[Intrinsic, ...]:
     def drop(t: z3.ExprRef, _: Value) -> Effect:
         return Effect(updates=(set_at(held, (element, t), FALSE),))
 
+    def check(t: z3.ExprRef, _: Value) -> Effect:
+        return Effect(checks=(Check("lockdep_assert_held", held(element, t)),))
+
     name = lock.name
     return (
         Intrinsic(f"lock_{name}", (lock,), VOID, take, "right", acquires=(f"{name}:write",), doc=f"takes {name}"),
         Intrinsic(f"unlock_{name}", (lock,), VOID, drop, "left", releases=(f"{name}:write",), doc=f"releases {name}"),
+        Intrinsic(f"lockdep_assert_held_{name}", (lock,), VOID, check, "local", reads=("own",)),
     )
 
 
@@ -99,6 +114,8 @@ INTRINSICS = (
     Intrinsic("lockdep_assert_held", (MMU_LOCK,), VOID, _held, "local", reads=("own",)),
     Intrinsic("rcu_read_lock", (), VOID, lambda t: Effect(updates=(set_at(rcu_reader, (t,), TRUE),)), "right", doc="one bit per thread"),
     Intrinsic("rcu_read_unlock", (), VOID, _rcu_unlock, "left", doc="grace periods no longer wait for this thread"),
+    Intrinsic("srcu_gp_start", (SRCU,), VOID, _srcu_start, doc="synchronize_srcu() begins: whoever reads now is waited for"),
+    Intrinsic("srcu_gp_wait", (SRCU,), VOID, _srcu_wait, "wait", doc="synchronize_srcu() ends: they have all left"),
     *(
         Intrinsic(name, (BOOLEAN,), BOOLEAN, _warn(name), "local", reads=("own",))
         for name in ("WARN_ON", "WARN_ON_ONCE", "BUG_ON", "KVM_BUG_ON")

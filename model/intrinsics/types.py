@@ -10,7 +10,10 @@ from ..machine.sorts import BLOCK, DEVICE, FRAME, GFN, PT, REGION, ROOT, SLOT, V
 from ..machine.tables import ENTRY, FROZEN, LEAF, NONE, TABLE
 
 LEVELS = Sort("Level", ("PG_LEVEL_4K", "PG_LEVEL_2M"))
-CODES = Sort("Code", ("0", "RET_PF_RETRY", "RET_PF_FIXED", "RET_PF_SPURIOUS", "-EINVAL", "-EBUSY", "-EFAULT", "-EAGAIN", "-ENOMEM"))
+CODES = Sort(
+    "Code",
+    ("0", "RET_PF_CONTINUE", "RET_PF_RETRY", "RET_PF_FIXED", "RET_PF_SPURIOUS", "-EINVAL", "-EBUSY", "-EFAULT", "-EAGAIN", "-ENOMEM"),
+)
 REQUESTS = Sort("Request", ("KVM_REQ_TLB_FLUSH", "KVM_REQ_MMU_FREE_OBSOLETE_ROOTS"))
 SORTS = (LEVELS, CODES, REQUESTS)
 

@@ -1,5 +1,5 @@
 /*
- * MMU notifiers and remote flushes.
+ * MMU notifiers, remote flushes and the deletion of a memslot.
  */
 
 /* CPUs first, then the IOMMUs of all importers; both are done when this returns. */
@@ -76,4 +76,25 @@ void mmu_notifier_unmap_part(struct kvm *kvm, gfn_t start, gfn_t last)
 
 	host_unmap_and_free(start, last);
 	kvm_mmu_notifier_invalidate_range_end(kvm);
+}
+
+/* Who has found the memslot valid is done when this returns: vCPUs by SRCU, device faults by slots_lock. */
+static void kvm_swap_active_memslots(struct kvm *kvm)
+{
+	memslot_set_invalid(kvm);
+	srcu_gp_start(&kvm->srcu);
+	srcu_gp_wait(&kvm->srcu);
+}
+
+/*
+ * KVM_SET_USER_MEMORY_REGION with no pages: the memslot goes. Then userspace
+ * unmaps what backed it, and the notifiers find no memslot: nobody is told.
+ */
+void kvm_set_memory_region(struct kvm *kvm, gfn_t start, gfn_t last)
+{
+	lock_slots_lock(&kvm->slots_lock);
+	kvm_swap_active_memslots(kvm);
+	kvm_mmu_zap_all_fast(kvm, start, last);
+	unlock_slots_lock(&kvm->slots_lock);
+	host_unmap_and_free(start, last);
 }

@@ -11,11 +11,18 @@ struct kvm_page_fault {
 #define for_each_exported_tdp_mmu_root(kvm, root) \
 	for (tdp_root_restart(); tdp_mmu_next_exported_root(kvm, &root); )
 
-/* The sequence is read before the pfn is resolved: an invalidation in between makes the fault retry. */
-static void kvm_faultin_pfn(struct kvm *kvm, struct kvm_page_fault *fault)
+/*
+ * The sequence is read before the pfn is resolved: an invalidation in between
+ * makes the fault retry. So does a memslot that is being deleted: no notifier
+ * will come for what is mapped below it.
+ */
+static int kvm_faultin_pfn(struct kvm *kvm, struct kvm_page_fault *fault)
 {
 	mmu_invalidate_seq_read(kvm);
+	if (kvm_memslot_is_invalid(kvm))
+		return RET_PF_RETRY;
 	fault->pfn = hva_to_pfn(fault->gfn);
+	return RET_PF_CONTINUE;
 }
 
 static bool is_page_fault_stale(struct kvm *kvm, struct kvm_mmu_page *root, struct kvm_page_fault *fault)
@@ -39,7 +46,8 @@ static int direct_page_fault(struct kvm *kvm, struct kvm_mmu_page *root, struct 
 {
 	int ret = RET_PF_RETRY;
 
-	kvm_faultin_pfn(kvm, fault);
+	if (kvm_faultin_pfn(kvm, fault) != RET_PF_CONTINUE)
+		return RET_PF_RETRY;
 	read_lock(&kvm->mmu_lock);
 	if (!is_page_fault_stale(kvm, root, fault)) {
 		kvm_mmu_hugepage_adjust(kvm, fault);
@@ -137,10 +145,10 @@ static void kvm_tdp_mmu_zap_invalidated_roots(struct kvm *kvm)
 	}
 }
 
-/* A memslot is deleted, or the generation of MMIO entries wraps: everything must be faulted in again. */
+/* A memslot is deleted, the generation of MMIO entries wraps, NX huge pages are switched: everything must be faulted in again. */
 void kvm_mmu_zap_all_fast(struct kvm *kvm, gfn_t start, gfn_t last)
 {
-	lock_slots_lock(&kvm->slots_lock);
+	lockdep_assert_held_slots_lock(&kvm->slots_lock);
 	zap_begin(start, last);
 	write_lock(&kvm->mmu_lock);
 	kvm_tdp_mmu_invalidate_all_roots(kvm);
@@ -153,6 +161,13 @@ void kvm_mmu_zap_all_fast(struct kvm *kvm, gfn_t start, gfn_t last)
 	kvm_tdp_mmu_zap_invalidated_roots(kvm);
 	read_unlock(&kvm->mmu_lock);
 	zap_end();
+}
+
+/* Huge pages may be executable from now on, or may no longer be. */
+void set_nx_huge_pages(struct kvm *kvm, gfn_t start, gfn_t last)
+{
+	lock_slots_lock(&kvm->slots_lock);
+	kvm_mmu_zap_all_fast(kvm, start, last);
 	unlock_slots_lock(&kvm->slots_lock);
 }
 

@@ -10,18 +10,22 @@ import z3
 
 from ...core.sorts import StateVar
 from ...core.system import Action, Param, Update, bool_var, set_at, set_where
+from ...kernelc.cfg import THREADS
 from .sorts import FRAME, GFN, ROOT, VCPU, v
 from .tables import root_invalid, root_ref_export, root_ref_mmu, walk_frame, walks
 
 vcpu_root = StateVar("vcpu_root", (VCPU,), ROOT, "the root that the vCPU has loaded")
 in_guest = bool_var("in_guest", VCPU, doc="the vCPU runs guest code")
-handles_fault = bool_var("handles_fault", VCPU, doc="the vCPU has left the guest for a fault and is still handling it")
+handles_fault = bool_var(
+    "handles_fault", VCPU, doc="the vCPU has left the guest for a fault and is still handling it, as a reader of kvm->srcu"
+)
+srcu_waits = bool_var("srcu_waits", THREADS, VCPU, doc="synchronize_srcu(): this thread's grace period still waits for that vCPU")
 flush_pending = bool_var("flush_pending", VCPU, doc="KVM_REQ_TLB_FLUSH is set")
 reload_pending = bool_var("reload_pending", VCPU, doc="KVM_REQ_MMU_FREE_OBSOLETE_ROOTS is set")
 tlb_valid = bool_var("tlb_valid", VCPU, GFN, doc="the TLB holds a translation of the gfn, 4 KiB at a time")
 tlb_frame = StateVar("tlb_frame", (VCPU, GFN), FRAME, "its frame")
 
-STATE = (vcpu_root, in_guest, handles_fault, flush_pending, reload_pending, tlb_valid, tlb_frame)
+STATE = (vcpu_root, in_guest, handles_fault, srcu_waits, flush_pending, reload_pending, tlb_valid, tlb_frame)
 
 
 def alive(root: z3.ExprRef) -> z3.BoolRef:
@@ -34,10 +38,11 @@ def alive(root: z3.ExprRef) -> z3.BoolRef:
 
 def initial(guest: bool) -> list[Update]:
     """Every vCPU has loaded root 0 and its TLB is empty."""
+    clear = (handles_fault, srcu_waits, flush_pending, reload_pending, tlb_valid)
     return [
         Update(vcpu_root, (v,), ROOT.element(0)),
         Update(in_guest, (v,), z3.BoolVal(guest)),
-        *(Update(var, var.variables(), z3.BoolVal(False)) for var in (handles_fault, flush_pending, reload_pending, tlb_valid)),
+        *(Update(var, var.variables(), z3.BoolVal(False)) for var in clear),
         Update(tlb_frame, tlb_frame.variables(), FRAME.element(0)),
     ]
 

@@ -1,7 +1,7 @@
 """The host's memory management: which frame backs each gfn, and the invalidation windows of its MMU notifiers.
 
 A frame is a guest page or free; giving one back and taking it again are steps of their own, because a translation that
-outlives its frame is the harm this tool looks for. A gfn stands for its hva: there is one memslot.
+outlives its frame is the harm this tool looks for. A gfn stands for its hva: there is one memslot, which may be deleted.
 Source: mm/mmu_notifier.c, virt/kvm/kvm_main.c (kvm_mmu_notifier_invalidate_range_start/end), Linux 6.1.
 """
 
@@ -29,9 +29,12 @@ invalidating = bool_var(
 zap_window = bool_var(
     "zap_window", THREADS, GFN, doc="ghost: this thread is unmapping the gfn on purpose (memslot deletion, fast zap, teardown)"
 )
+memslot_invalid = bool_var("memslot_invalid", doc="the memslot is being deleted, KVM_MEMSLOT_INVALID, or is gone; stays so")
 seq_stale = bool_var("seq_stale", THREADS, doc="mmu_invalidate_seq has moved on since this thread read it")
 
-STATE = (host_mapped, host_frame, host_huge, host_block, frame_free, window, inner_window, invalidating, zap_window, seq_stale)
+STATE = (
+    host_mapped, host_frame, host_huge, host_block, frame_free, window, inner_window, invalidating, zap_window, memslot_invalid, seq_stale,
+)  # fmt: skip
 
 
 def maps(gfn: z3.ExprRef, frame: z3.ExprRef) -> z3.BoolRef:
@@ -61,13 +64,14 @@ def initial(huge: bool, mapped: bool, regions: int, slots: int) -> list[Update]:
         for n in range(regions):
             block = z3.If(r == REGION.element(n), BLOCK.element(n), block)
     used = z3.Or([f == FRAME.element(n) for n in range(regions * slots)]) if mapped else z3.BoolVal(False)
+    closed = (window, inner_window, invalidating, zap_window, memslot_invalid, seq_stale)
     return [
         Update(host_mapped, (g,), z3.BoolVal(mapped)),
         Update(host_frame, (g,), frame if mapped else FRAME.element(0)),
         Update(host_huge, (r,), z3.BoolVal(huge and mapped)),
         Update(host_block, (r,), block),
         Update(frame_free, (f,), z3.Not(used)),
-        *(Update(var, var.variables(), z3.BoolVal(False)) for var in (window, inner_window, invalidating, zap_window, seq_stale)),
+        *(Update(var, var.variables(), z3.BoolVal(False)) for var in closed),
     ]
 
 

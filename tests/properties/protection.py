@@ -49,9 +49,9 @@ def _more() -> tuple[Scenario, ...]:
         replace_fields(SHIPPED["collapse-vs-fault"], name="collapse-vs-fault-two-blocks", geometry=Sizes(blocks=2)),
         Scenario(
             "fast-zap-vs-split",
-            "A memslot goes away while its huge pages are split.",
+            "NX huge pages are switched while the huge ones are split.",
             (
-                Thread("fast_zap", "kvm_mmu_zap_all_fast", {"start": "first", "last": "last"}),
+                Thread("fast_zap", "set_nx_huge_pages", {"start": "first", "last": "last"}),
                 Thread("split", "kvm_mmu_slot_try_split_huge_pages"),
             ),
             {"atomic_hugepage_split": "holds"},

@@ -33,7 +33,7 @@ ROLES: dict[str, tuple[Given, ...]] = {
         ("fault", "kvm_tdp_page_fault", {}),
         ("split", "kvm_mmu_slot_try_split_huge_pages", {}),
         ("recover", "kvm_mmu_recover_huge_pages", {}),
-        ("zap", "kvm_mmu_zap_all_fast", WHOLE),
+        ("zap", "set_nx_huge_pages", WHOLE),
         ("share", "kvm_share_tdp", {}),
     ),
 }
