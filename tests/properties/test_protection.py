@@ -9,16 +9,35 @@ from __future__ import annotations
 import os
 
 import pytest
+import z3
 
+from tdpcheck.checker.explore import survey
 from tdpcheck.checker.sized import SizedArgument
+from tdpcheck.core.trace import replays
+from tdpcheck.model.system import build
 
 from . import protection
-from .protection import ARGUED, LEMMAS, NOTHING_BREAKS, SCENARIOS, SILENT, STATEMENTS, code, follows, missing, rows, sized, statements
+from .protection import (
+    ARGUED,
+    EXPLORED,
+    LEMMAS,
+    NOTHING_BREAKS,
+    SCENARIOS,
+    SILENT,
+    STATEMENTS,
+    asked_of,
+    code,
+    follows,
+    missing,
+    rows,
+    sized,
+    statements,
+)
 
 LEMMA_ROWS = rows(LEMMAS)
 STATEMENT_ROWS = {row.what: row for row in rows(STATEMENTS)}
 FUNCTIONS = tuple(dict.fromkeys(text.partition(":")[0] for text in STATEMENT_ROWS))
-WHOLE = ["mm-exit", *(pytest.param(name, marks=pytest.mark.slow) for name in SCENARIOS if name not in ("mm-exit", *ARGUED))]
+WHOLE = ["mm-exit", *(pytest.param(name, marks=pytest.mark.slow) for name in SCENARIOS if name not in {"mm-exit", *ARGUED, *EXPLORED})]
 """The arguments of the others are asked for with and without each lemma."""
 
 
@@ -109,3 +128,20 @@ def test_a_statement_that_is_deleted_is_missed_by_lemmas_at_steps_with_a_line(fu
             assert set(row.breaks) == {m.lemma for m in found}, row
             assert any(m.action.source for m in found), row
     assert len(asked) == tried
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXPLORED)
+def test_a_statement_that_no_lemma_misses_and_exploration_does_is_missed_by_a_run(name: str) -> None:
+    """With all statements, every state of the scenario is good; without any one of these, a run violates a property."""
+    without = {text: left for text, left in statements() if text in EXPLORED[name]}
+
+    assert set(EXPLORED[name]) == set(without)
+    for text, left in {"": code(), **without}.items():
+        made = build(SCENARIOS[name], left)
+        properties = asked_of(made.scenario, made.system)
+        seen = survey(made.system, made.geometry, {prop.name: z3.Not(prop.holds) for prop in properties})
+        violated = [prop for prop in properties if (trace := seen.traces[prop.name]) is not None and replays(trace, prop)]
+
+        assert seen.stats.complete
+        assert bool(text) == bool(violated), text
