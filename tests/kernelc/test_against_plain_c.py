@@ -630,10 +630,17 @@ def truths(inner: st.SearchStrategy[ast.Expr]) -> st.SearchStrategy[ast.Expr]:
 
 expressions = st.recursive(st.one_of(names, names, shifts, steps), integers, max_leaves=5)
 conditions = truths(expressions)
+
+
+def reads_like_a_declaration(expression: ast.Expr) -> bool:
+    """`a * b;` declares a pointer, if `a` is a type; without a list of all types it is read so, and refused."""
+    return isinstance(expression, ast.Binary) and expression.op == "*" and isinstance(expression.left, ast.Name)
+
+
 statements = st.one_of(
     st.tuples(st.sampled_from(assignments), names, expressions).map(lambda x: ast.Evaluate(ast.Assign(*x, AT), AT)),
     conditions.map(lambda x: ast.Evaluate(ast.Assign("=", name_of("d"), x, AT), AT)),
-    expressions.map(lambda x: ast.Evaluate(x, AT)),
+    expressions.filter(lambda x: not reads_like_a_declaration(x)).map(lambda x: ast.Evaluate(x, AT)),
 )
 
 
