@@ -22,6 +22,7 @@ from ..kernelc.parse import parse
 from ..kernelc.paths import Paths
 from ..kernelc.steps import Software, compile_threads
 from ..kernelc.variants import by_value
+from .beyond import refuse_beyond
 from .intrinsics import LIBRARY, types
 from .machine import cpu, cursors, devices, ghosts, host, iommu, locks, rcu, sorts, tables
 from .scenario import Scenario, Thread
@@ -168,7 +169,7 @@ def build(scenario: Scenario, code: Code, *, merge: bool = True) -> Model:
 
     Raises:
         Refusal: kernel C outside the subset, or a call without a meaning that can be reached.
-        InputError: an entry function or an argument that does not exist.
+        InputError: an entry function or an argument that does not exist, or threads that the model cannot combine.
     """
     code = code.at(scenario)
     roles = [t.role for t in scenario.thread for _ in range(t.count)]
@@ -196,7 +197,7 @@ def compile_software(
 
     Raises:
         Refusal: kernel C outside the subset, or a call without a meaning that can be reached.
-        InputError: an entry function or an argument that does not exist.
+        InputError: an entry function or an argument that does not exist, or threads that the model cannot combine.
     """
     graphs = []
     for thread in scenario.thread:
@@ -210,6 +211,7 @@ def compile_software(
         graphs.append(lower(thread.role, thread.entry, code.functions, code.structs, code.library, arguments, code.broken))
         if code.sized is not None:
             by_value(graphs[-1], _tells_apart)
+    refuse_beyond(scenario, graphs)
     return compile_threads(graphs, roles, unprotected=frozenset(), merge=merge, paths=Paths if code.sized is None else JoinedPaths)
 
 

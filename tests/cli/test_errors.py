@@ -138,6 +138,24 @@ def test_a_scenario_that_cannot_be(call: Call, tmp_path: Path, text: str, messag
     assert message in complaint(call, "verify", "--scenario", str(path))
 
 
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            "\n[[thread]]\nrole = 'notifier'\nentry = 'mmu_notifier_unmap'\n",
+            "a notifier beside share, which deletes the memslot",
+        ),
+        ("\n[start]\nexported = []\nattached = false\n", "root 0, which the vCPUs have loaded, is not exported"),
+    ],
+)
+def test_what_the_model_is_not_made_for(call: Call, tmp_path: Path, more: str, message: str) -> None:
+    """Better no answer than one that the kernel would not give."""
+    path = tmp_path / "own.toml"
+    path.write_text(SCENARIO.replace("kvm_share_tdp", "kvm_set_memory_region") + more)
+
+    assert message in complaint(call, "verify", "--scenario", str(path))
+
+
 def test_a_binary_scenario(call: Call, tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_bytes(b"\0\1")
