@@ -51,7 +51,7 @@ class Path:
     nodes: tuple[int, ...] = ()
     ops: tuple[tuple[int, int], ...] = ()
     facts: dict[int, tuple[z3.ExprRef, z3.ExprRef]] = field(default_factory=dict)
-    _decided: Rewriter | None = field(default=None, repr=False)
+    _decided: Rewriter | None = field(default=None, init=False, repr=False, compare=False)  # so that no copy of a path inherits it
 
     def fork(self) -> Path:
         """A copy that goes its own way."""
