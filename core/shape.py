@@ -6,15 +6,42 @@ as grounding and path composition do, spends most of its time there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import z3
 from z3 import z3core
 from z3.z3 import _to_expr_ref
 from z3.z3types import Ast
 
-_MOST = 400_000
+T = TypeVar("T", covariant=True)
+
+
+class OfTerm(Protocol[T]):
+    """What a term says; who knows the term's identity already may hand it on."""
+
+    def __call__(self, term: z3.ExprRef, key: int | None = None, /) -> T: ...
+
+
+def once_a_term(look: Callable[[z3.ExprRef], T], most: int) -> OfTerm[T]:
+    """`look`, asked once for each term and remembered by Z3's identity of it, for so many terms at most.
+
+    The term is kept with the answer, so that Z3 does not give its identity to another; and contexts number their terms apart.
+    """
+    known: dict[int, tuple[z3.ExprRef, T]] = {}
+
+    def remembered(term: z3.ExprRef, key: int | None = None, /) -> T:
+        if key is None:
+            key = term.get_id()
+        found = known.get(key)
+        if found is None or found[0].ctx is not term.ctx:
+            if len(known) > most:
+                known.clear()
+            found = known[key] = (term, look(term))
+        return found[1]
+
+    return remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +49,7 @@ class Shape:
     """The outside of a term.
 
     Args:
-        term: the term itself; kept, so that Z3 does not give its identity to another.
+        term: the term itself.
         operator: the kind of its declaration, -1 for a quantifier and -2 for a bound variable.
         children: its arguments, or the body of a quantifier.
         keys: their identities.
@@ -35,23 +62,8 @@ class Shape:
 
 
 _QUANTIFIER, _VARIABLE = -1, -2
-_known: dict[int, Shape] = {}
 _TRUE, _FALSE = z3.BoolVal(True), z3.BoolVal(False)
 _TRUE_KEY, _FALSE_KEY, _MAIN = _TRUE.get_id(), _FALSE.get_id(), _TRUE.ctx
-
-
-def shape(term: z3.ExprRef) -> Shape:
-    """The shape of `term`."""
-    return _shape(term, term.get_id())
-
-
-def _shape(term: z3.ExprRef, key: int) -> Shape:
-    found = _known.get(key)
-    if found is None or found.term.ctx is not term.ctx:  # contexts number their terms apart
-        if len(_known) > _MOST:
-            _known.clear()
-        found = _known[key] = _look(term)
-    return found
 
 
 def children(term: z3.ExprRef) -> tuple[z3.ExprRef, ...]:
@@ -88,7 +100,7 @@ def subterms(term: z3.ExprRef) -> list[z3.ExprRef]:
         node, key = todo.pop()
         if key not in found:
             found[key] = node
-            seen = _shape(node, key)
+            seen = shape(node, key)
             todo += [pair for pair in zip(seen.children, seen.keys, strict=True) if pair[1] not in found]
     return list(found.values())
 
@@ -103,3 +115,7 @@ def _look(term: z3.ExprRef) -> Shape:
     number = z3core.Z3_get_app_num_args(context.ref(), app)
     arguments = tuple(_to_expr_ref(z3core.Z3_get_app_arg(context.ref(), app, i), context) for i in range(number))
     return Shape(term, term.decl().kind(), arguments, tuple(a.get_id() for a in arguments))
+
+
+shape = once_a_term(_look, 400_000)
+"""The shape of a term."""

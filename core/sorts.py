@@ -14,6 +14,7 @@ from typing import TypeAlias
 import z3
 
 from .errors import ModelError
+from .shape import once_a_term
 
 Term: TypeAlias = z3.ExprRef  # in the classes below `z3` is a kind's sort
 
@@ -63,27 +64,15 @@ def _element(sort: str, index: int) -> z3.ExprRef:
     return z3.Const(f"{sort}!{index}", _declare_sort(sort))
 
 
-def element_index(term: z3.ExprRef) -> int | None:
-    """The number of an element constant made by `Sort.element`, or None for any other term."""
-    key = term.get_id()
-    known = _indices.get(key)
-    if known is None or known[0].ctx is not term.ctx:
-        if len(_indices) > _MOST:
-            _indices.clear()
-        known = _indices[key] = (term, _index_by_name(term))
-    return known[1]
-
-
-def _index_by_name(term: z3.ExprRef) -> int | None:
+def _element_index(term: z3.ExprRef) -> int | None:
     if not z3.is_const(term):
         return None
     sort, mark, number = term.decl().name().rpartition("!")
     return int(number) if mark and number.isdigit() and sort == term.sort().name() else None
 
 
-_MOST = 100_000
-_indices: dict[int, tuple[z3.ExprRef, int | None]] = {}
-"""By Z3's identity, with the term, so that its identity is not given to another; contexts number their terms apart."""
+element_index = once_a_term(_element_index, 100_000)
+"""The number of an element constant made by `Sort.element`, or None for any other term."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ class JoinedPaths(Paths):
         movers = [self.mover(number) for number, _ in path.ops]
         seen = tuple(pair for pair, mover in zip(path.ops, movers, strict=True) if mover in ("none", "wait"))
         met = any(mover != "local" for mover in movers)
-        return (path.passed, self._asserted(path), met, seen, frozenset(choice.name for choice in path.choices))
+        return (path.passed, bool(path.checks), met, seen, frozenset(choice.name for choice in path.choices))
 
     def _join(self, there: dict[_Key, Path], key: _Key, path: Path) -> None:
         """Add a way, joined with one that excludes it if there is one."""

@@ -14,7 +14,7 @@ import z3
 from ..core.errors import ModelError
 from ..core.ground import negation
 from ..core.rewrite import Rewriter, conjuncts, constant_index, subterms
-from ..core.shape import is_false, is_true
+from ..core.shape import is_false, is_true, once_a_term
 from ..core.sorts import element_index
 from ..core.system import Param, Update, substitute_updates
 from .analyse import live_locals, locks_held
@@ -96,16 +96,13 @@ class Path:
         self._decided = None
 
 
-_named: dict[int, tuple[z3.ExprRef, frozenset[str]]] = {}
+def _look_for_names(term: z3.ExprRef) -> frozenset[str]:
+    apps = (t for t in subterms(term) if z3.is_app(t) and t.decl().kind() == z3.Z3_OP_UNINTERPRETED)
+    return frozenset(t.decl().name() for t in apps)
 
 
-def _names_in(term: z3.ExprRef) -> frozenset[str]:
-    """The names of all functions and constants in a term that Z3 does not know by itself."""
-    key = term.get_id()
-    if key not in _named or not _named[key][0].eq(term):
-        apps = (t for t in subterms(term) if z3.is_app(t) and t.decl().kind() == z3.Z3_OP_UNINTERPRETED)
-        _named[key] = term, frozenset(t.decl().name() for t in apps)
-    return _named[key][1]
+_names_in = once_a_term(_look_for_names, 400_000)
+"""The names of all functions and constants in a term that Z3 does not know by itself."""
 
 
 class Paths:
@@ -211,8 +208,8 @@ class Paths:
             return True  # joins are passed once more, so that all ways around a loop end at one place
         if not isinstance(node, Op) or not path.ops:
             return False
-        if not self._merge or (_can_block(node) and self._asserted(path)):
-            return True
+        if not self._merge or (_can_block(node) and path.checks):
+            return True  # what blocks must not hold back an assertion before it that may fail
         match self.mover(path.node):
             case "local" | "left":
                 return False
@@ -221,10 +218,6 @@ class Paths:
                 return any(self.mover(number) != "local" for number, _ in path.ops)
             case "right" | "none":
                 return path.passed
-
-    def _asserted(self, path: Path) -> bool:
-        """Whether there was an assertion on the way that may fail: what blocks after it must not hold it back."""
-        return bool(path.checks)
 
     def _branch(self, node: Branch, path: Path) -> list[Path]:
         condition = path.before(node.condition)
