@@ -135,13 +135,13 @@ def ground(system: TransitionSystem, geometry: Geometry, *, fold: bool = True) -
         plain = Grounder(system, geometry, {})
         for u in system.init:
             if u.var.name in never:
-                constants |= {cell: value for cell, value in _instances(u, plain, geometry, {}) if _is_value(value)}
+                constants |= {cell: value for cell, value in _instances(u, plain, geometry, {}) if is_value(value)}
     while True:
         grounder = Grounder(system, geometry, constants)
         init = {cell: value for u in system.init for cell, value in _instances(u, grounder, geometry, {})}
         actions = tuple(_ground_actions(system, geometry, grounder))
         changed = {cell for a in actions for cell in a.after}
-        fixed = {c: v for c, v in init.items() if c not in changed and _is_value(v)} if fold else {}
+        fixed = {c: v for c, v in init.items() if c not in changed and is_value(v)} if fold else {}
         if fixed.keys() <= constants.keys():
             break
         constants = {**constants, **fixed}
@@ -218,7 +218,8 @@ def value_term(kind: Kind, value: int | bool) -> z3.ExprRef:
             return z3.BoolVal(bool(value))
 
 
-def _is_value(term: z3.ExprRef) -> bool:
+def is_value(term: z3.ExprRef) -> bool:
+    """Whether a grounded term is a number or a truth value."""
     return bool(z3.is_bv_value(term) or is_true(term) or is_false(term))
 
 
@@ -319,7 +320,7 @@ class Grounder:
             return at(done)
         first, rest, size = arguments[0], arguments[1:], self._geometry.size(kinds[0])
         if isinstance(kinds[0], Truth):
-            if _is_value(first):
+            if is_value(first):
                 return self._select(rest, kinds[1:], at, (*done, int(is_true(first))))
             return choose(first, self._select(rest, kinds[1:], at, (*done, 1)), self._select(rest, kinds[1:], at, (*done, 0)))
         if z3.is_bv_value(first):
@@ -395,13 +396,13 @@ def fold(term: z3.ExprRef, parts: Sequence[z3.ExprRef]) -> z3.ExprRef:
             if not parts:
                 return term
             rebuilt = with_children(term, parts)
-            return z3.simplify(rebuilt) if all(map(_is_value, parts)) else rebuilt
+            return z3.simplify(rebuilt) if all(map(is_value, parts)) else rebuilt
 
 
 def _equal(left: z3.ExprRef, right: z3.ExprRef) -> z3.BoolRef:
     if left.get_id() == right.get_id():
         return z3.BoolVal(True)
-    if (_is_value(left) and _is_value(right)) or (element_index(left) is not None and element_index(right) is not None):
+    if (is_value(left) and is_value(right)) or (element_index(left) is not None and element_index(right) is not None):
         return z3.BoolVal(False)  # hash-consed: equal values of one sort are one term
     for one, other in ((left, right), (right, left)):
         if is_true(one):
@@ -410,7 +411,7 @@ def _equal(left: z3.ExprRef, right: z3.ExprRef) -> z3.BoolRef:
             return negation(other)
     if z3.is_bv_value(left):
         left, right = right, left
-    if z3.is_bv_value(right) and z3.is_app_of(left, z3.Z3_OP_ITE) and (_is_value(left.arg(1)) or _is_value(left.arg(2))):
+    if z3.is_bv_value(right) and z3.is_app_of(left, z3.Z3_OP_ITE) and (is_value(left.arg(1)) or is_value(left.arg(2))):
         # A choice among values compared with a value: decide it branch by branch, so that infeasible steps fold to false.
         return choose(left.arg(0), _equal(left.arg(1), right), _equal(left.arg(2), right))
     return left == right

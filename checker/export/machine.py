@@ -13,7 +13,7 @@ from functools import cached_property
 
 import z3
 
-from ...core.ground import Cell, GroundAction, GroundSystem, bad, choose, conjunction
+from ...core.ground import Cell, GroundAction, GroundSystem, bad, choose, conjunction, is_value
 from ...core.shape import shape
 from ...core.sorts import Sort
 from ...core.system import Property
@@ -51,7 +51,7 @@ class Machine:
     def starts(self) -> dict[Cell, z3.ExprRef]:
         """The cells that start with one known value."""
         only = {cell: _zero(value) for cell, value in self.variables if self.grounded.geometry.size(cell.var.kind) == 1}
-        return only | {cell: value for cell, value in self.grounded.init.items() if _is_value(value)}
+        return only | {cell: value for cell, value in self.grounded.init.items() if is_value(value)}
 
     @cached_property
     def start_condition(self) -> z3.BoolRef:
@@ -113,10 +113,6 @@ def _shown(cell: Cell, value: z3.ExprRef) -> str:
 
 def _zero(variable: z3.ExprRef) -> z3.ExprRef:
     return z3.BitVecVal(0, variable.size())
-
-
-def _is_value(term: z3.ExprRef) -> bool:
-    return bool(z3.is_bv_value(term) or z3.is_true(term) or z3.is_false(term))
 
 
 def in_order(roots: Iterable[z3.ExprRef]) -> list[z3.ExprRef]:
