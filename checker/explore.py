@@ -242,6 +242,8 @@ class _Breadth:
     def parts(self, layer: Sequence[Packed]) -> Iterator[Sequence[Packed]]:
         """A layer in parts that are small enough to be asked about in one go."""
         size = self._layers.at_once
+        if len(layer) <= size:
+            return iter((layer,))  # itself: whoever asks again is known to ask about the same states
         return (layer[first : first + size] for first in range(0, len(layer), size))
 
     def _after(self, first: int, states: Sequence[Packed]) -> list[Packed]:

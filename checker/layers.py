@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, overload
 
 import numpy as np
 import z3
@@ -73,7 +73,6 @@ class OneByOne:
 
     def __init__(self, moves: Moves) -> None:
         self.moves = moves
-        self._number = {id(move): number for number, move in enumerate(moves.ranked)}
 
     def pack(self, state: State) -> Packed:
         return state
@@ -85,7 +84,7 @@ class OneByOne:
         plain = self.states(states)
         found = [(number, move) for number, state in enumerate(plain) for move in self.moves.enabled(state)]
         before = np.array([number for number, _ in found], np.intp)
-        moves = np.array([self._number[id(move)] for _, move in found], np.intp)
+        moves = np.array([self.moves.rank(move) for _, move in found], np.intp)
         return Steps(before, moves, [move.apply(plain[number]) for number, move in found])
 
     def test(self, term: z3.BoolRef) -> Callable[[Sequence[Packed]], NDArray[np.bool_]]:
@@ -102,7 +101,13 @@ class Table(Sequence[State]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, number):  # type: ignore[no-untyped-def]
+    @overload
+    def __getitem__(self, number: int) -> State: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> Table: ...
+
+    def __getitem__(self, number: int | slice) -> State | Table:
         return Table(self.rows[number]) if isinstance(number, slice) else tuple(self.rows[number].tolist())
 
     def __iter__(self) -> Iterator[State]:
@@ -122,7 +127,6 @@ class ByColumns:
         self.moves = moves
         self._columns = Columns(moves.evaluator)
         self._width = len(moves.evaluator.layout.cells)
-        self._number = {id(move): number for number, move in enumerate(moves.ranked)}
         self._live: dict[tuple[int, int] | None, list[tuple[int, Part]]] = {}
         self._changes: dict[int, list[tuple[int, Part]]] = {}
         self._seen: tuple[Sequence[Packed], Array, Sheet] | None = None
@@ -131,7 +135,8 @@ class ByColumns:
         return np.array(state, self._columns.dtype).tobytes()
 
     def states(self, packed: Sequence[Packed]) -> Table:
-        return Table(np.frombuffer(b"".join(packed), self._columns.dtype).reshape(len(packed), self._width))  # type: ignore[arg-type]
+        rows = b"".join(map(bytes, packed))  # `pack` and `steps` make nothing else
+        return Table(np.frombuffer(rows, self._columns.dtype).reshape(len(packed), self._width))
 
     def test(self, term: z3.BoolRef) -> Callable[[Sequence[Packed]], NDArray[np.bool_]]:
         value = self._columns.term(term)
@@ -182,7 +187,7 @@ class ByColumns:
     def _guards(self, file: tuple[int, int] | None, moves: Sequence[Move]) -> list[tuple[int, Part]]:
         """The guards of the moves of a file that are not false everywhere."""
         if file not in self._live:
-            guards = [(self._number[id(m)], self._columns.term(m.action.guard, m.action.params, m.arguments)) for m in moves]
+            guards = [(self.moves.rank(m), self._columns.term(m.action.guard, m.action.params, m.arguments)) for m in moves]
             self._live[file] = [(number, guard) for number, guard in guards if isinstance(guard, Column) or guard]
         return self._live[file]
 

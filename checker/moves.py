@@ -42,17 +42,24 @@ class Moves:
                 # The cell that moves ask the most different things of tells most of them apart.
                 place = max(demands, key=lambda p: (len(popular[p]), -p))
                 self.filed.setdefault(place, {}).setdefault(demands[place], []).append(move)
-        self._files = tuple(self.filed.items())
 
     @cached_property
     def ranked(self) -> tuple[Move, ...]:
         """All moves, so that those enabled in a state come in the order in which `enabled` names them."""
         return (*self.always, *(move for by_value in self.filed.values() for moves in by_value.values() for move in moves))
 
+    @cached_property
+    def _rank(self) -> dict[int, int]:
+        return {id(move): number for number, move in enumerate(self.ranked)}
+
+    def rank(self, move: Move) -> int:
+        """The number of a move in `ranked`."""
+        return self._rank[id(move)]
+
     def candidates(self, state: State) -> list[Move]:
         """The moves that may be enabled in `state`; all enabled ones are among them."""
         found = list(self.always)
-        for place, by_value in self._files:
+        for place, by_value in self.filed.items():
             found += by_value.get(state[place], ())
         return found
 
@@ -96,8 +103,9 @@ def _demands(layout: Layout, move: Move, asked: Sequence[tuple[Look, Node]]) -> 
 
 
 def _conjuncts(node: Node) -> list[Node]:
-    together = isinstance(node, Operation) and node.operator == z3.Z3_OP_AND
-    return [inner for part in node.parts for inner in _conjuncts(part)] if together else [node]  # type: ignore[union-attr]
+    if isinstance(node, Operation) and node.operator == z3.Z3_OP_AND:
+        return [inner for part in node.parts for inner in _conjuncts(part)]
+    return [node]
 
 
 def _plain(node: Node, known: Mapping[int, int]) -> int:

@@ -67,7 +67,9 @@ class _Cell(Column):
     __slots__ = ()
 
     def on(self, sheet: Sheet) -> Array:
-        return self.function(sheet.cell(self.parts[0]))  # type: ignore[arg-type]
+        (place,) = self.parts
+        assert isinstance(place, int)
+        return self.function(sheet.cell(place))
 
 
 class _Picked(Column):
@@ -76,7 +78,9 @@ class _Picked(Column):
     __slots__ = ()
 
     def on(self, sheet: Sheet) -> Array:
-        return self.function(sheet.pick(sheet.at(self.parts[0])))  # type: ignore[arg-type]
+        (place,) = self.parts
+        assert isinstance(place, Column)
+        return self.function(sheet.pick(sheet.at(place)))
 
 
 class _Every(Column):
@@ -85,12 +89,12 @@ class _Every(Column):
     __slots__ = ()
 
     def on(self, sheet: Sheet) -> Array:
-        first, *rest = self.parts
-        found = sheet.at(first)  # type: ignore[arg-type]
+        first, *rest = (part for part in self.parts if isinstance(part, Column))  # numbers were folded away
+        found = sheet.at(first)
         for part in rest:
             if not found.any():
                 break
-            found = found & sheet.at(part)  # type: ignore[arg-type]
+            found = found & sheet.at(part)
         return found
 
 
