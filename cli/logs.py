@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..counterexamples.junit import Case, Kind, junit_run
-from ..counterexamples.sarif import sarif_log
+from ..counterexamples.forms.junit import Case, Kind, junit_run
+from ..counterexamples.forms.sarif import sarif_log
 from ..counterexamples.schema import Cex
 from .printing import expectation_text, verdict_text
 from .results import Document, Result

@@ -11,7 +11,7 @@ from ..checker.minimal import plainest
 from ..core.errors import EngineError
 from ..core.verdict import Violated
 from ..counterexamples.document import actor_of, from_verdict
-from ..counterexamples.text import shortly
+from ..counterexamples.forms.text import shortly
 from ..kernelc.patch import parse_change
 from ..model.scenario import shipped_scenarios
 from ..museum.loader import Item, shipped_items

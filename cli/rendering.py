@@ -1,4 +1,4 @@
-"""Counterexamples in every form that there is a renderer for: each a function of a module of `counterexamples`."""
+"""Counterexamples in every form that there is a renderer for: each a function of a module of `counterexamples.forms`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..counterexamples.schema import Cex, load, write
 from ..model.system import Model
 from .names import unknown
 
-_ROOM = "counterexamples"
+_ROOM = "counterexamples.forms"
 FORMS = {
     "text": ("text", "text"),
     "md": ("markdown", "markdown"),

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from ..counterexamples.text import renamed, text
+from ..counterexamples.command import renamed
+from ..counterexamples.forms.text import text
 from . import logs, output
 from .reports.compare import Comparison
 from .reports.mail import mail

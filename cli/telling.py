@@ -12,9 +12,9 @@ from ..core.errors import TdpcheckError
 from ..core.evaluate import Move
 from ..core.trace import Trace
 from ..core.verdict import HoldsUpTo, Proved, Verdict, Violated
-from ..counterexamples import repairs
 from ..counterexamples.document import actor_of
 from ..counterexamples.schema import Cex, Repair
+from ..counterexamples.why import repairs
 from .changes import Version
 from .limits import MARGIN, Limits
 from .plan import Plan

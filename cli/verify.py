@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from ..core.errors import InputError
-from ..counterexamples.text import renamed
+from ..counterexamples.command import renamed
 from . import documents, logs, output, printing, rendering, results
 from .cache import default_cache
 from .changes import versions

@@ -16,11 +16,12 @@ from ..core.trace import Misfit, Step, Trace, misfit, replays, run
 from ..core.verdict import Violated
 from ..model.machine import cursors, ghosts
 from ..model.system import Model
-from . import causes, missing, reasons, schema, words
+from . import effects, schema
 from .scene import Scene, split_cell
-from .schedule import EXPANDED, Schedule, Scheduler
 from .schema import SCHEMA, Cex, Value, file_name, load, write
-from .witness import witnesses
+from .why import causes, explanation, missing_flush
+from .why.schedule import EXPANDED, Schedule, Scheduler
+from .why.violations import false_instances
 
 GHOSTS = frozenset(v.name for v in (*ghosts.STATE, *cursors.STATE))
 """What no machine keeps: nobody's step depends on it."""
@@ -55,7 +56,7 @@ def from_verdict(
     evaluator = Evaluator(trace.system, trace.geometry)
     teller = Teller(model, evaluator)
     steps = teller.steps(trace)
-    violation = witnesses(prop.name, prop.sentence, teller.scene(trace.states[-1]))
+    violation = false_instances(prop.name, prop.sentence, teller.scene(trace.states[-1]))
     cex = teller.told(prop, trace.initial, steps, violation, engine=verdict.engine, shortest=verdict.shortest, change=change)
     confidence = schema.Confidence(True, tuple(verdict.engine.split(", ")), {n: d for n, d in (goals or {}).items() if d is not None})
     cex = structs.replace(cex, repairs=tuple(repairs), confidence=confidence)
@@ -63,8 +64,8 @@ def from_verdict(
         return cex
     scheduler = Scheduler(model, trace, prop, [step.actor for step in steps], evaluator)
     found = causes.find(scheduler, budget)
-    gap = missing.find(scheduler, violation, [teller.scene(state) for state in trace.states], evaluator)
-    return reasons.explained(cex, scheduler, found, gap, lambda schedule: teller.turns(schedule, evaluator, trace.initial, cex))
+    gap = missing_flush.find(scheduler, violation, [teller.scene(state) for state in trace.states], evaluator)
+    return explanation.explained(cex, scheduler, found, gap, lambda schedule: teller.turns(schedule, evaluator, trace.initial, cex))
 
 
 def actor_of(model: Model, action: Action, arguments: Sequence[int]) -> tuple[str, bool]:
@@ -292,15 +293,15 @@ class Teller:
         names = [cell.name for cell in changed]
         given = {p.name: _value(p.kind, a) for p, a in zip(action.params, arguments, strict=True)}
         reads = self._reads(action, arguments, old)
-        doing = words.effects(before, after, names)
+        doing = effects.effects(before, after, names)
         statement = action.source[0].text if action.source else ""
-        seen = words.seen(before, action.label or statement, reads)
+        seen = effects.seen(before, action.label or statement, reads)
         return schema.Step(
             number=number,
             action=action.name,
             arguments=given,
             actor=self._actor(action, arguments),
-            label=words.label(action.label, given, statement, doing, words.lesser_effects(before, after, names), seen),
+            label=effects.label(action.label, given, statement, doing, effects.lesser_effects(before, after, names), seen),
             effects=doing,
             sources=self._sources(action, after, names),
             reads=reads,

@@ -12,9 +12,9 @@ from typing import TypeAlias
 
 import networkx as nx
 
+from .facts import LOCKS, is_noise, where
 from .scene import Scene, cell, frame_name, gfns, scenes, split_cell
 from .schema import Cex, Step
-from .text import LOCKS, is_noise, where
 
 Graph: TypeAlias = "nx.MultiDiGraph[str]"
 

@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 
+from .effects import broken
 from .scene import Scene, frame_name, gfns, listed, scenes
 from .schema import Cex, Instance, Source
-from .words import broken
 
 Test = Callable[[Scene], bool]
 LOCK, UNLOCK, LEAVE = (re.compile(p) for p in (r"\b(write|read)_lock\b", r"\b(write|read)_unlock\b", r"\brcu_read_unlock\b"))

@@ -19,10 +19,10 @@ from ...core.system import Property
 from ...core.trace import misfit
 from ...counterexamples import schema
 from ...counterexamples.document import Teller, to_trace
+from ...counterexamples.facts import where
 from ...counterexamples.scene import Scene
 from ...counterexamples.schema import Cex
-from ...counterexamples.text import where
-from ...counterexamples.witness import witnesses
+from ...counterexamples.why.violations import false_instances
 from ...model.system import Model
 from .. import output
 from ..statements import goals_of, property_of
@@ -168,7 +168,7 @@ class Session:
     def _standing(self, prop: Property) -> Standing:
         if self._tests[prop.name](self.state):
             return Standing(prop, True)
-        return Standing(prop, False, tuple(i.sentence for i in witnesses(prop.name, prop.sentence, self._past[-1].scene)))
+        return Standing(prop, False, tuple(i.sentence for i in false_instances(prop.name, prop.sentence, self._past[-1].scene)))
 
     @property
     def broken(self) -> tuple[str, ...]:
@@ -342,7 +342,7 @@ class Session:
         news = {name: number for number, names in enumerate(self.broke) for name in names}
         broken = max(wrong, key=lambda p: news.get(p.name, -1), default=None)
         prop = broken or self.properties[0]
-        violation = witnesses(prop.name, prop.sentence, self._past[-1].scene) if broken else ()
+        violation = false_instances(prop.name, prop.sentence, self._past[-1].scene) if broken else ()
         return self._teller.told(prop, self._past[0].state, self.steps, violation, engine=ENGINE, change=self.change)
 
     def saved(self) -> tuple[str, bytes]:

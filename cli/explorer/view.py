@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from ...counterexamples import schema
-from ...counterexamples.dot import dot
+from ...counterexamples.facts import where
+from ...counterexamples.forms.dot import dot
 from ...counterexamples.graph import state_graph
 from ...counterexamples.outline import outline
-from ...counterexamples.text import where
 from .session import Session
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ...counterexamples.text import WIDTH, fold, text
+from ...counterexamples.folding import WIDTH, fold
+from ...counterexamples.forms.text import text
 from ..results import ChangedLine
 from .compare import TITLES, WORSE, Comparison, News
 from .overview import Cell, Overview, Patch, Violation, also, names

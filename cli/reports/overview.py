@@ -9,8 +9,9 @@ from itertools import groupby
 from typing import Literal
 
 from ...checker.induction import EVERY_SIZE
+from ...counterexamples.command import renamed
+from ...counterexamples.forms.text import text
 from ...counterexamples.story import story
-from ...counterexamples.text import renamed, text
 from ...model.account import Fate
 from ...properties import PROPERTIES
 from .. import printing

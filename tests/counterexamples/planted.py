@@ -19,9 +19,9 @@ from tdpcheck.core.ground import ground
 from tdpcheck.core.system import Property
 from tdpcheck.core.verdict import Violated
 from tdpcheck.counterexamples.document import actor_of, from_verdict
-from tdpcheck.counterexamples.png import SLIDE, ZOOM, rasterised
+from tdpcheck.counterexamples.forms.png import SLIDE, ZOOM, rasterised
+from tdpcheck.counterexamples.forms.svg import svg, svg_slide
 from tdpcheck.counterexamples.schema import Cex, load, write
-from tdpcheck.counterexamples.svg import svg, svg_slide
 from tdpcheck.kernelc.patch import ChangedLine, apply, parse_change
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import KernelSource, Model, build, parse_source, shipped_source

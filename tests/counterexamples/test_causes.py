@@ -16,11 +16,11 @@ from tdpcheck.core.evaluate import Evaluator, State
 from tdpcheck.core.system import Property
 from tdpcheck.core.trace import run
 from tdpcheck.core.verdict import Violated
-from tdpcheck.counterexamples.causes import find
 from tdpcheck.counterexamples.document import from_verdict, to_trace
 from tdpcheck.counterexamples.scene import Scene, scenes
-from tdpcheck.counterexamples.schedule import Scheduler
 from tdpcheck.counterexamples.schema import Cex, Instance, Turn, write
+from tdpcheck.counterexamples.why.causes import find
+from tdpcheck.counterexamples.why.schedule import Scheduler
 from tdpcheck.kernelc.patch import parse_change
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import Model

@@ -26,16 +26,16 @@ from markdown_it import MarkdownIt
 from msgspec.structs import replace
 
 from tdpcheck.cli.rendering import FORMS, formats, render
-from tdpcheck.counterexamples import lanes as lanes_picture
 from tdpcheck.counterexamples.entries import PRESENT, WRITABLE, entries
+from tdpcheck.counterexamples.facts import folded
+from tdpcheck.counterexamples.forms import lanes as lanes_picture
+from tdpcheck.counterexamples.forms.graphml import written
+from tdpcheck.counterexamples.forms.junit import Case, junit_run
+from tdpcheck.counterexamples.forms.markdown import markdown
+from tdpcheck.counterexamples.forms.mermaid import mermaid
+from tdpcheck.counterexamples.forms.png import png
+from tdpcheck.counterexamples.forms.sarif import sarif, sarif_log, where
 from tdpcheck.counterexamples.graph import Graph, state_graph, story_graph
-from tdpcheck.counterexamples.graphml import written
-from tdpcheck.counterexamples.junit import Case, junit_run
-from tdpcheck.counterexamples.markdown import markdown
-from tdpcheck.counterexamples.mermaid import mermaid
-from tdpcheck.counterexamples.png import png
-from tdpcheck.counterexamples.report import folded
-from tdpcheck.counterexamples.sarif import sarif, sarif_log, where
 from tdpcheck.counterexamples.schema import Cex, Edit, states
 from tdpcheck.tests.counterexamples.browser import pixels
 from tdpcheck.tests.counterexamples.planted import FAULTS, GOLDEN, PIXELS, SHOWN, forms_of, small

@@ -14,10 +14,10 @@ import pytest
 from msgspec.structs import replace
 from playwright.sync_api import Browser, Page
 
-from tdpcheck.counterexamples.html import html
-from tdpcheck.counterexamples.markdown import markdown
+from tdpcheck.counterexamples.forms.html import html
+from tdpcheck.counterexamples.forms.markdown import markdown
+from tdpcheck.counterexamples.forms.text import text
 from tdpcheck.counterexamples.schema import Cex
-from tdpcheck.counterexamples.text import text
 from tdpcheck.tests.counterexamples.browser import chromium, opened, pixels
 from tdpcheck.tests.counterexamples.planted import FAULTS, SHOWN
 from tdpcheck.tests.counterexamples.shaped import at_once, long, odd, plain, told

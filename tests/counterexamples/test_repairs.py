@@ -8,7 +8,7 @@ from tdpcheck.checker.explore import explore
 from tdpcheck.cli.changes import patched
 from tdpcheck.core.errors import TdpcheckError
 from tdpcheck.core.verdict import Proved
-from tdpcheck.counterexamples.repairs import RECIPES, REVERT, WANTED, Files, applied, verified
+from tdpcheck.counterexamples.why.repairs import RECIPES, REVERT, WANTED, Files, applied, verified
 from tdpcheck.kernelc.patch import parse_change
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import KernelSource, build, parse_source, shipped_source

@@ -9,9 +9,12 @@ import msgspec
 import pytest
 from markupsafe import escape
 
-from tdpcheck.counterexamples.html import html
+from tdpcheck.counterexamples.command import renamed
+from tdpcheck.counterexamples.facts import is_noise, start
+from tdpcheck.counterexamples.folding import WIDTH
+from tdpcheck.counterexamples.forms.html import html
+from tdpcheck.counterexamples.forms.text import ROWS, text
 from tdpcheck.counterexamples.schema import Actor, Cex, Change, Instance, Step, file_name
-from tdpcheck.counterexamples.text import ROWS, WIDTH, is_noise, renamed, start, text
 from tdpcheck.tests.counterexamples.planted import FAULTS, GOLDEN
 
 EACH = pytest.mark.parametrize("name", FAULTS)

@@ -8,11 +8,11 @@ from pathlib import PurePosixPath
 
 import msgspec
 
+from ..scene import listed
+from ..schema import Cause, Cex, Missing, NearMiss, Signature, Step, Turn
 from .causes import Found
-from .missing import Gap
-from .scene import listed
+from .missing_flush import Gap
 from .schedule import INSERTED, Schedule, Scheduler
-from .schema import Cause, Cex, Missing, NearMiss, Signature, Step, Turn
 
 Tell = Callable[[Schedule], tuple[Turn, ...]]
 

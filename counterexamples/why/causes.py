@@ -13,8 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 
+from ..schema import Mark
 from .schedule import EXPANDED, Schedule, Scheduler
-from .schema import Mark
 
 AT_MOST = 4
 """So many causes are enough for a reader."""

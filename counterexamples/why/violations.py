@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from .scene import Scene, cell, frame_name, gfns
-from .schema import Instance
-from .words import broken
+from ..effects import broken
+from ..scene import Scene, cell, frame_name, gfns
+from ..schema import Instance
 
 
-def witnesses(prop: str, sentence: str, scene: Scene) -> tuple[Instance, ...]:
+def false_instances(prop: str, sentence: str, scene: Scene) -> tuple[Instance, ...]:
     """The false instances of the property called `prop`; a property that is unknown here is said to be false as a whole."""
     finder = FINDERS.get(prop)
     found = tuple(finder(scene)) if finder else ()

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..core.evaluate import Evaluator, State
-from .scene import Scene, cell, gfns, listed
+from ...core.evaluate import Evaluator, State
+from ..scene import Scene, cell, gfns, listed
+from ..schema import Instance
 from .schedule import Scheduler
-from .schema import Instance
 
 OWES = ("owes_cpu", "owes_io", "owes_io_huge", "owes_cpu_pt", "owes_io_pt")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from .entries import entries
+from ..command import command
+from ..entries import entries
+from ..facts import MANNERS, MARKS, acting, actors, assumptions, confidence, facts, folded, order, place
+from ..schema import Cex
+from ..story import story
 from .mermaid import mermaid
-from .report import MANNERS, MARKS, acting, actors, assumptions, confidence, facts, folded, order, place
-from .schema import Cex
-from .story import story
-from .text import command
 
 
 def markdown(cex: Cex) -> str:

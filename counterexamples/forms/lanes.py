@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from .report import acting, folded, place
-from .schema import Cex, Step
-from .text import TOGETHER
+from ..facts import acting, folded, place
+from ..schema import Cex, Step
+from .colours import FAINT, GRID, INK, PAPER, RED
+from .drawing import clean, fitted, tag, text_width, words, wrapped, written
 
-NAMESPACE = "http://www.w3.org/2000/svg"
-SANS = "Helvetica,Arial,sans-serif"
-INK, FAINT, RED, PAPER, GRID = "#263238", "#607d8b", "#c62828", "#ffffff", "#cfd8dc"
 FILL = {"thread": "#e3f2fd", "iommu": "#fff3e0", "vcpu": "#ede7f6"}
 SIZE, LINE, PAD, HEAD, BETWEEN = 12, 15, 5, 30, 5
 LEAST = 130
 """The narrowest lane in which a label can be read."""
 BRACKET, MOST = 14, 5
 """How far apart the brackets of causes are, and how many are drawn."""
-NARROW, WIDE = frozenset("iljtfrI.,:;'|!()[]- "), frozenset("mwMW@%")
 
 
 def lanes(cex: Cex) -> bytes:
@@ -30,13 +27,6 @@ def lanes(cex: Cex) -> bytes:
     group.set("transform", "translate(10 10)")
     root.append(group)
     return written(root)
-
-
-def written(root: ET.Element) -> bytes:
-    """A whole SVG file."""
-    ET.register_namespace("", NAMESPACE)
-    made: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
-    return made + b"\n"
 
 
 def drawn(cex: Cex, width: float, step: int | None = None) -> tuple[ET.Element, float, float]:
@@ -54,7 +44,7 @@ def drawn(cex: Cex, width: float, step: int | None = None) -> tuple[ET.Element, 
     y = float(HEAD)
     places: dict[int, tuple[float, float]] = {}
     for number, name in enumerate(names):
-        words(group, gutter + lane * (number + 0.5), 18, _fitted(name, lane - 12, 13), size=13, bold=True, anchor="middle")
+        words(group, gutter + lane * (number + 0.5), 18, fitted(name, lane - 12, 13), size=13, bold=True, anchor="middle")
     due = cex.missing
     for each in shown:
         if due is not None and each.number >= due.before:
@@ -116,48 +106,3 @@ def _causes(parent: ET.Element, cex: Cex, places: dict[int, tuple[float, float]]
         style = {"fill": "none", "stroke": RED, "stroke-width": "1.5", "stroke-dasharray": "5 3", "class": "cause"}
         ET.SubElement(parent, tag("path"), {"d": f"M{x1:g},{y1:g} H{x:g} V{y2:g} H{x2 + 7:g}", **style})
         ET.SubElement(parent, tag("path"), {"d": f"M{x2 + 9:g},{y2 - 4:g} L{x2 + 2:g},{y2:g} L{x2 + 9:g},{y2 + 4:g} z", "fill": RED})
-
-
-def tag(name: str) -> str:
-    """The name of an SVG element."""
-    return f"{{{NAMESPACE}}}{name}"
-
-
-def words(
-    parent: ET.Element, x: float, y: float, said: str, *, size: int, bold: bool = False, colour: str = INK, anchor: str = "start"
-) -> None:
-    """One line of text, as text."""
-    style = {"x": f"{x:g}", "y": f"{y:g}", "font-family": SANS, "font-size": str(size), "fill": colour, "text-anchor": anchor}
-    element = ET.SubElement(parent, tag("text"), style | ({"font-weight": "bold"} if bold else {}))
-    element.text = clean(said)
-
-
-def clean(said: str) -> str:
-    """Without what XML forbids."""
-    return "".join(c if c.isprintable() else "?" for c in said)
-
-
-def text_width(said: str, size: float) -> float:
-    """About how wide a line is, rather more than less: no font is asked, so that the answer is the same everywhere."""
-    return size * sum(0.3 if c in NARROW else 0.86 if c in WIDE else 0.7 if c.isupper() else 0.57 for c in said)
-
-
-def wrapped(said: str, width: float, size: float) -> list[str]:
-    """Lines that fit; a word that does not is cut. 'gfn 1 -> A' and its like stay on one line."""
-    lines = [""]
-    for held in TOGETHER.sub(lambda m: m[0].replace(" ", "\0"), said).split():
-        word = held.replace("\0", " ")
-        joined = f"{lines[-1]} {word}".strip()
-        if lines[-1] and text_width(joined, size) > width:
-            lines.append(_fitted(word, width, size))
-        else:
-            lines[-1] = joined if text_width(joined, size) <= width else _fitted(joined, width, size)
-    return lines
-
-
-def _fitted(said: str, width: float, size: float) -> str:
-    if text_width(said, size) <= width:
-        return said
-    while said and text_width(said + "..", size) > width:
-        said = said[:-1]
-    return said + ".."

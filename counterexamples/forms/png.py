@@ -7,7 +7,7 @@ from pathlib import Path
 import fontpkg_arimo
 import resvg_py
 
-from .schema import Cex
+from ..schema import Cex
 from .svg import svg, svg_slide
 
 FAMILY = fontpkg_arimo.FAMILY

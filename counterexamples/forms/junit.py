@@ -8,8 +8,9 @@ from typing import Literal
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from .schema import Cex
-from .text import text, verdict_line
+from ..facts import verdict_line
+from ..schema import Cex
+from .text import text
 
 Kind = Literal["passed", "failed", "error", "skipped"]
 

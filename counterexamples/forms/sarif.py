@@ -9,10 +9,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 
-from .report import MARKS, facts, folded, path_of
-from .schema import Cex, Edit, Source, Step
-from .story import story
-from .text import command
+from ..command import command
+from ..facts import MARKS, facts, folded, path_of
+from ..schema import Cex, Edit, Source, Step
+from ..story import story
 
 SCHEMA_URI = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 ROOT = "SRCROOT"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from .report import acting, folded, place
-from .scene import split_cell
-from .schema import Cex, Step
+from ..facts import acting, folded, place
+from ..scene import split_cell
+from ..schema import Cex, Step
 
 SHARED = (
     ("tables", "page table", ("pmd_", "pte_", "pt_", "root_")),

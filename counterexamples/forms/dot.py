@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from .graph import Graph, state_graph
-from .schema import Cex
-from .text import verdict_line
+from ..facts import verdict_line
+from ..graph import Graph, state_graph
+from ..schema import Cex
+from .colours import INK, PALE, PAPER, RED
 
-INK, FAINT, RED, PAPER = "#263238", "#90a4ae", "#c62828", "#ffffff"
 BLUE, AMBER = "#e3f2fd", "#fff3e0"
 FILL = {
     "gfn": "#e8f5e9",
@@ -92,7 +92,7 @@ def _node(graph: Graph, name: str) -> Iterator[str]:
             fields = [f"<{_port(e)}> {_field(graph.nodes[e]['label'])}" for e in _entries(graph, name)]
             style |= {"shape": "record", "label": "|".join([_field(heading), *fields])}
             if data["kind"] == "table" and data["state"] in ("free", "unlinked", "rcu"):
-                style |= {"style": "filled,dashed", "fillcolor": "#eceff1", "fontcolor": "#607d8b", "color": FAINT}
+                style |= {"style": "filled,dashed", "fillcolor": "#eceff1", "fontcolor": "#607d8b", "color": PALE}
             if any(graph.nodes[e]["violating"] for e in _entries(graph, name)):
                 style |= {"color": RED, "penwidth": "2"}
         case "frame" if data["free"]:
@@ -100,7 +100,7 @@ def _node(graph: Graph, name: str) -> Iterator[str]:
                 "style": "filled,dashed",
                 "fillcolor": "#eceff1",
                 "fontcolor": "#607d8b",
-                "color": FAINT,
+                "color": PALE,
                 "label": f"{data['label']}\nfreed",
             }
         case "gfn" if not data["mapped"]:
@@ -108,7 +108,7 @@ def _node(graph: Graph, name: str) -> Iterator[str]:
                 "style": "filled,dashed",
                 "fillcolor": PAPER,
                 "fontcolor": "#607d8b",
-                "color": FAINT,
+                "color": PALE,
                 "label": f"{data['label']}\nunmapped",
             }
         case "gfn" | "device":
@@ -137,7 +137,7 @@ def _edges(graph: Graph, places: Mapping[str, str]) -> Iterator[str]:
         style = {"label": data["label"]} if data["label"] else {}
         match data["kind"]:
             case "owns":
-                style |= {"arrowhead": "none", "color": FAINT}
+                style |= {"arrowhead": "none", "color": PALE}
             case "backs":
                 # Drawn from right to left, so that frames stand between those who point to them.
                 a, b = b, a

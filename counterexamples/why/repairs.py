@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
-from .schema import Cex, Repair
+from ..schema import Cex, Repair
 
 Files = Mapping[str, str]
 Check = Callable[[Files], str | None]

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import pytest
 
+from tdpcheck.counterexamples.effects import broken, effects, label, lesser_effects
 from tdpcheck.counterexamples.scene import Scene, frame_name, gfns, split_cell
 from tdpcheck.counterexamples.schema import Value
-from tdpcheck.counterexamples.witness import FINDERS, witnesses
-from tdpcheck.counterexamples.words import broken, effects, label, lesser_effects
+from tdpcheck.counterexamples.why.violations import FINDERS, false_instances
 from tdpcheck.model.machine import cpu, devices, ghosts, host, iommu, locks, tables
 from tdpcheck.properties import PROPERTIES
 
@@ -123,7 +123,7 @@ def test_what_is_asked_of_a_state_is_what_the_model_has() -> None:
     known = {v.name for part in (cpu, devices, ghosts, host, iommu, locks, tables) for v in part.STATE}
     state = Scene(SIZES, Asked(MAPPED), ("notifier", "fault"), {"Assertion": ("a",)})
     for prop in FINDERS:
-        witnesses(prop, "", state)
+        false_instances(prop, "", state)
     assert {"owes_io_huge", "iotlb_huge", "pmd_pt", "host_mapped"} <= Asked.names
     assert known | {"assertion_failed"} >= Asked.names
     assert {name for name in known if name.startswith("owes_")} <= Asked.names
@@ -132,7 +132,7 @@ def test_what_is_asked_of_a_state_is_what_the_model_has() -> None:
 def test_every_property_has_witnesses_and_an_unknown_one_says_its_sentence() -> None:
     """A property without a finder would leave its pictures without a mark."""
     assert {*PROPERTIES, "kernel_assertions"} == set(FINDERS)
-    assert ["here it is false that: All is well."] == [i.sentence for i in witnesses("unknown", "All is well.", after({}))]
+    assert ["here it is false that: All is well."] == [i.sentence for i in false_instances("unknown", "All is well.", after({}))]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_every_property_has_witnesses_and_an_unknown_one_says_its_sentence() -> 
 )
 def test_a_false_instance_is_found_and_named(prop: str, changes: dict[str, Value], said: str) -> None:
     """The reader's first question is: which one?"""
-    found = witnesses(prop, "", after(changes))
+    found = false_instances(prop, "", after(changes))
 
     assert any(said in i.sentence for i in found), [i.sentence for i in found]
     assert all(i.cells for i in found)

@@ -18,11 +18,11 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..core.evaluate import Evaluator, State
-from ..core.system import Action, Property
-from ..core.trace import Trace
-from ..model.system import Model
-from .schema import Manner
+from ...core.evaluate import Evaluator, State
+from ...core.system import Action, Property
+from ...core.trace import Trace
+from ...model.system import Model
+from ..schema import Manner
 
 Cost = tuple[int, int, int]
 """Swaps of neighbours, inserted steps, steps that are not the same."""

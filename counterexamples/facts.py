@@ -1,0 +1,199 @@
+"""What stands in every report, as plain data: the forms differ in how they set it, never in what they say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from .scene import frame_name, gfns, listed, scenes, span, split_cell
+from .schema import Cause, Cex, Source, Step
+
+SHIPPED = "model/kernel/"
+"""Where our own kernel C lies in the repository, and in a patch against it."""
+
+SIZES = {
+    "Gfn": "gfn",
+    "Frame": "frame",
+    "Pt": "table page",
+    "Root": "root",
+    "Iommu": "IOMMU",
+    "Device": "device",
+    "Vcpu": "vCPU",
+    "Thread": "thread",
+}
+MMU_LOCK = frozenset(("mmu_writer", "mmu_reader"))
+LOCKS = MMU_LOCK | {"held"}
+SEQUENCE = "mmu_invalidate_seq"
+"""Where it is read decides which invalidations a fault can miss: such a step is never folded."""
+
+MARKS = {"cause": "cause", "enabling": "needed", "noise": "noise", "": ""}
+"""What a reader sees of a mark."""
+
+MANNERS = {"same": "", "branch": "goes another way", "idle": "finds nothing to do", "left out": "is not reached", "inserted": "added"}
+"""How a step of the near miss went."""
+
+
+def facts(cex: Cex) -> tuple[tuple[str, str], ...]:
+    """The verdict line's facts, by name."""
+    lifted = f", {len(cex.lifted)} functions lifted" if cex.lifted else ""
+    return (
+        ("property", cex.prop.name),
+        ("scenario", cex.scenario.name),
+        ("change", cex.change or "none"),
+        ("depth", f"{cex.depth} step{'' if cex.depth == 1 else 's'}" + (", none shorter" if cex.shortest else "")),
+        ("design", cex.design),
+        ("kernel C", cex.kernel + lifted),
+        *((("lines", counted_in(cex)),) if any(s.sources for s in cex.steps) else ()),
+        ("model", cex.model),
+        ("found by", ", ".join(engines(cex))),
+        ("replayed", "yes, without a solver"),
+    )
+
+
+def folded(cex: Cex, step: Step) -> bool:
+    """Whether a step may be left out of the telling: a checked mark says so, else what it does."""
+    return step.mark == "noise" if any(s.mark for s in cex.steps) else is_noise(cex, step)
+
+
+def acting(cex: Cex) -> tuple[str, ...]:
+    """The actors that make a step, in the document's order."""
+    return tuple(a.name for a in cex.actors if any(s.actor == a.name for s in cex.steps))
+
+
+def actors(cex: Cex) -> tuple[tuple[str, str], ...]:
+    """Who is there, and who is not."""
+    idle = [a.name for a in cex.actors if a.name not in acting(cex)]
+    pairs = (
+        ("at the start", start(cex)),
+        ("acting", ", ".join(acting(cex)) or "nobody"),
+        ("idle", ", ".join(idle)),
+        ("not modelled", ", ".join(cex.absent)),
+    )
+    return tuple((name, value) for name, value in (*pairs, ("size", sizes(cex))) if value)
+
+
+def sizes(cex: Cex) -> str:
+    """How big the machine is."""
+    return ", ".join(f"{cex.sizes[sort]} {name}{'' if cex.sizes[sort] == 1 else 's'}" for sort, name in SIZES.items() if sort in cex.sizes)
+
+
+def assumptions(cex: Cex) -> tuple[tuple[str, bool], ...]:
+    """What is taken for granted, and whether the violation needs it."""
+    return tuple((a, a in cex.needs) for a in cex.assumptions)
+
+
+def engines(cex: Cex) -> tuple[str, ...]:
+    """Those that found the violation, each once."""
+    return tuple(dict.fromkeys((*cex.engine.split(", "), *cex.confidence.engines)))
+
+
+def confidence(cex: Cex) -> tuple[str, ...]:
+    """Why to believe it."""
+    known, goals = engines(cex), cex.confidence.goals
+    lines = [
+        "The run was executed again by plain evaluation, without a solver, and ends in the violation.",
+        f"Found by {known[0]}." if len(known) == 1 else f"Engines that agree: {', '.join(known)}.",
+        "No shorter run violates the property." if cex.shortest else "",
+        f"Goals of the scenario reached (step): {', '.join(f'{goal} ({at})' for goal, at in goals.items())}." if goals else "",
+    ]
+    return tuple(line for line in lines if line)
+
+
+def order(cause: Cause) -> str:
+    """What a cause says, and between which steps, if its sentence leaves that open."""
+    named = re.search(rf"\bstep {cause.before}\b", cause.sentence, re.IGNORECASE)
+    return cause.sentence if named else f"Step {cause.before} before step {cause.after}: {cause.sentence}"
+
+
+def path_of(cex: Cex, file: str) -> str:
+    """A file as a patch names it: of a kernel tree its path there, of ours its path in this repository."""
+    ours = cex.kernel == "shipped" or "/" not in file or file.startswith("_")
+    return SHIPPED + file if ours and not file.startswith(SHIPPED) else file
+
+
+def place(source: Source) -> str:
+    """File and line as a reader sees them."""
+    return f"{PurePosixPath(source.file).name}:{source.line}"
+
+
+def verdict_line(cex: Cex) -> str:
+    """What is violated, where, and how soon."""
+    return f"VIOLATED {cex.prop.name} in scenario {cex.scenario.name}, {how_deep(cex)}"
+
+
+def how_deep(cex: Cex) -> str:
+    return f"depth {cex.depth}" + (" (shortest)" if cex.shortest else "")
+
+
+def is_noise(cex: Cex, step: Step) -> bool:
+    """Whether a step can be left out of the telling: it changes nothing but its thread's own place, locals and locks, and looks at nothing
+    that another actor changes or that the host maps. The step that breaks the property never is, nor one that is marked as a cause.
+    """
+    if step.mark == "noise":
+        return True
+    if step.effects or step.mark == "cause" or step.number == cex.depth or SEQUENCE in step.label or _hands_over(cex, step):
+        return False
+    theirs = {c.cell for other in cex.steps if other.actor != step.actor for c in other.changes if split_cell(c.cell)[0] not in LOCKS}
+    return not theirs & set(step.reads) and not any(split_cell(cell)[0] in ("host_mapped", "host_frame") for cell in step.reads)
+
+
+def _hands_over(cex: Cex, step: Step) -> bool:
+    """Whether a step drops mmu_lock and another thread takes it later: that is where the one lets the other in."""
+    drops = any(split_cell(c.cell)[0] in MMU_LOCK and c.old for c in step.changes)
+    later = (s for s in cex.steps[step.number :] if s.actor != step.actor)
+    return drops and any(split_cell(c.cell)[0] in MMU_LOCK and c.new for s in later for c in s.changes)
+
+
+def where(step: Step) -> str:
+    """The file and line of the statement that a reader should look at."""
+    return f"{PurePosixPath(step.sources[0].file).name}:{step.sources[0].line}" if step.sources else ""
+
+
+def counted_in(cex: Cex) -> str:
+    """Of which text a report's line numbers are."""
+    whose = "our kernel C, model/kernel/*.c" if cex.kernel == "shipped" else f"kernel {cex.kernel}, or for functions of ours model/kernel/"
+    return whose + (", with the change applied; a removed line has the number of the nearest one left" if cex.change else "")
+
+
+def start(cex: Cex) -> str:
+    """What a run begins with: who maps what, and which devices there are."""
+    first = scenes(cex)[0]
+    said = []
+    for root in first.each("Root"):
+        kind = "".join(
+            [", exported," if first.is_set("root_exported", root) else "", " (invalid)" if first.is_set("root_invalid", root) else ""]
+        )
+        found = [(g, f) for g in first.each("Gfn") if (f := first.walk(root, g)) is not None]
+        said.append(f"{first.root(root)}{kind} maps {pairs(found)}")
+    unmapped = [
+        (g, f) for g in first.each("Gfn") if (f := first.backed(g)) is not None and f not in [first.walk(r, g) for r in first.each("Root")]
+    ]
+    if unmapped:
+        said.append(f"the host backs {pairs(unmapped)}")
+    for d in first.each("Device"):
+        kind = "" if first.is_set("coherent", d) else ", and its DMA is non-coherent"
+        said.append(f"device {d} is {'' if first.is_set('attached', d) else 'not '}attached{kind}")
+    return "; ".join(said)
+
+
+def pairs(found: Sequence[tuple[int, int]]) -> str:
+    """What maps to what, neighbours together.
+
+    >>> pairs([(0, 0), (1, 1), (3, 0)])
+    'gfn 0-1 -> A-B and gfn 3 -> A'
+    """
+    runs: list[list[tuple[int, int]]] = []
+    for gfn, frame in found:
+        if runs and runs[-1][-1] == (gfn - 1, frame - 1):
+            runs[-1].append((gfn, frame))
+        else:
+            runs.append([(gfn, frame)])
+    return listed([f"{gfns(g for g, _ in run)} -> {span([frame_name(f) for _, f in run])}" for run in runs]) or "nothing"
+
+
+def behind(cex: Cex) -> dict[int, str]:
+    """The devices for which each IOMMU translates at the end."""
+    end = scenes(cex)[-1]
+    found = {i: end.devices_of(i) for i in end.each("Iommu")}
+    return {i: listed([f"device {d}" for d in devices]) for i, devices in found.items() if devices}

@@ -1,0 +1,1 @@
+"""What a counterexample looks like: one renderer a file, each a pure function of the document; a page that holds another form says so."""
