@@ -9,15 +9,15 @@ from __future__ import annotations
 import sys
 import time
 
-from tdpcheck.checker.certificate import grounded
-from tdpcheck.checker.explore import reachable
-from tdpcheck.checker.explored import explored_invariant
-from tdpcheck.checker.questions import check_certificate
+from tdpcheck.checker.certificates.certificate import grounded
+from tdpcheck.checker.certificates.explored import explored_invariant
+from tdpcheck.checker.states.explore import reachable
 from tdpcheck.core.ground import ground
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import build, parse_source, shipped_source
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.properties.kernel_assertions import kernel_assertions
+from tdpcheck.recheck.questions import check_certificate
 
 SOLVERS = ("z3", "bitwuzla")
 

@@ -11,8 +11,8 @@ import time
 
 import z3
 
-from tdpcheck.checker.bmc import bmc
-from tdpcheck.checker.explore import survey
+from tdpcheck.checker.bounded.bmc import bmc
+from tdpcheck.checker.states.explore import survey
 from tdpcheck.core.ground import ground
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import build, parse_source, shipped_source

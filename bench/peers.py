@@ -64,7 +64,7 @@ def export(question: Question, folder: Path) -> None:
     """Write the question in every language, and once more with the lemmas as part of what must hold."""
     import z3
 
-    from tdpcheck.checker.circuit import circuit
+    from tdpcheck.checker.circuits.circuit import circuit
     from tdpcheck.checker.export import promela
     from tdpcheck.checker.export.aiger import binary_aiger
 
@@ -81,8 +81,8 @@ def horn(grounded: GroundSystem, prop: Property) -> str:
     """Constrained Horn clauses: initial states are reachable, successors of reachable states are, bad ones are not. sat: it holds."""
     import z3
 
+    from tdpcheck.checker.bounded.unroller import Unroller
     from tdpcheck.checker.export.machine import Machine
-    from tdpcheck.checker.unroller import Unroller
 
     machine = Machine(grounded, prop)
     cells = [value for _, value in machine.variables]
@@ -117,25 +117,25 @@ def ours(engine: str, question: Question) -> str:
 
     if engine == "lemmas":
         from tdpcheck.bench.shared_table import SAFE, SYSTEMS
-        from tdpcheck.checker.induction import prove
+        from tdpcheck.checker.every_size.induction import prove
 
         return said(prove(SYSTEMS[question.partition(":")[0]], SAFE))
     grounded, prop = asked(question)
     match engine:
         case "explore":
-            from tdpcheck.checker.explore import explore
+            from tdpcheck.checker.states.explore import explore
 
             return said(explore(grounded.system, grounded.geometry, prop, max_states=3_000_000).verdict)
         case "bmc":
-            from tdpcheck.checker.bmc import bmc
+            from tdpcheck.checker.bounded.bmc import bmc
 
             return said(bmc(grounded, prop, DEPTH))
         case "pdr" | "pdr+lemmas":
-            from tdpcheck.checker.pdr import pdr
+            from tdpcheck.checker.circuits.pdr import pdr
 
             return said(pdr(grounded, prop, seeds=None if engine == "pdr+lemmas" else ()))
         case "k-induction+lemmas" | "k-induction":
-            from tdpcheck.checker.kinduction import k_induction
+            from tdpcheck.checker.circuits.kinduction import k_induction
 
             return said(k_induction(grounded, prop, DEPTH, seeds=None if engine == "k-induction+lemmas" else ()))
         case _:

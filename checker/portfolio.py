@@ -21,9 +21,9 @@ from ..core.evaluate import Evaluator
 from ..core.plain import PlainVerdict, plain_verdict, verdict_of
 from ..core.system import Property
 from ..core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
-from .bmc import INTERRUPTED, Progress, Subject, bmc
-from .kinduction import k_induction
-from .pdr import pdr
+from .bounded.bmc import INTERRUPTED, Progress, Subject, bmc
+from .circuits.kinduction import k_induction
+from .circuits.pdr import pdr
 from .processes import Answered, Child, Died, Failed, News, Said, Say, listen
 
 ENGINE = "portfolio"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 import msgspec
 
-from . import documents
-from .cache import VARIABLE, default_cache
+from ..runner import documents
+from ..runner.runs.cache import VARIABLE, default_cache
 
 
 class CacheRecord(msgspec.Struct, frozen=True):

@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 import msgspec
 
-from ..checker.obligations import Certificate, parse
-from ..checker.questions import Checked
-from ..checker.recheck import Rechecked, recheck, second_solver
-from ..checker.sexpr import MOST_CHARACTERS
-from ..checker.solvers import SOLVERS
 from ..core.errors import InputError
-from . import documents
+from ..recheck.obligations import Certificate, parse
+from ..recheck.questions import Checked
+from ..recheck.recheck import Rechecked, recheck, second_solver
+from ..recheck.sexpr import MOST_CHARACTERS
+from ..recheck.solvers import SOLVERS
+from ..runner import documents
 
 ACCEPTED, REFUSED, UNDECIDED = 0, 1, 3
 

@@ -9,14 +9,15 @@ import time
 from rich.console import Console
 
 from ..core.errors import TdpcheckError
-from ..kernelc.patch import parse_change
-from ..kernelc.tree import find_debian_source
+from ..kernelc.sources.patch import parse_change
+from ..kernelc.sources.tree import find_debian_source
 from ..model.scenario import shipped_scenarios
-from . import output, printing
-from .changes import Version, patched
-from .question import Limits
-from .run import Plan, run
-from .sources import Files, files_of, kernel_given
+from ..runner import output
+from ..runner.asking.question import Limits
+from ..runner.inputs.changes import Version, patched
+from ..runner.inputs.sources import Files, files_of, kernel_given
+from ..runner.runs.run import Plan, run
+from . import printing
 from .verify import tell
 
 DESIGN = (

@@ -12,20 +12,20 @@ import click
 from ..core.errors import InputError
 from ..core.verdict import HoldsUpTo, Proved, Unknown, Violated
 from ..counterexamples.story import story
-from ..kernelc.cfg import Op
-from ..kernelc.patch import parse_change
+from ..kernelc.lowering.cfg import Op
+from ..kernelc.sources.patch import parse_change
 from ..model.scenario import Scenario, shipped_scenarios
+from ..runner.asking.asked import joins
+from ..runner.asking.coverage import Coverage, covered
+from ..runner.asking.question import Answer, Limits, Subject
+from ..runner.asking.steps import deadlock
+from ..runner.exercises import Exercise, Task, broken_change, shipped_exercises
+from ..runner.inputs.changes import patched, read_change
+from ..runner.inputs.sources import Files, built, files_of
+from ..runner.inputs.statements import ASSERTIONS
+from ..runner.names import choose
+from ..runner.telling.rendering import document_of
 from . import printing
-from .asked import joins
-from .changes import patched, read_change
-from .coverage import Coverage, covered
-from .exercises import Exercise, Task, broken_change, shipped_exercises
-from .names import choose
-from .question import Answer, Limits, Subject
-from .rendering import document_of
-from .sources import Files, built, files_of
-from .statements import ASSERTIONS
-from .steps import deadlock
 
 SOLVED, NOT_YET = 0, 1
 _WIDTH = 78

@@ -9,19 +9,20 @@ from textwrap import fill
 import click
 import msgspec
 
-from ..checker.lemmas import Checked, check_lemmas
+from ..checker.arguments.lemmas import Checked, check_lemmas
 from ..core.errors import InputError
 from ..core.system import Lemma, Property
 from ..model.parametric import Parametric, parametric
 from ..model.scenario import Scenario
 from ..properties import PROPERTIES
 from ..properties.argument.book import argument
-from . import documents, printing
-from .every_size import EVERY_ROLE, NOT_PROVED, WIDTH, any_number, files_with, scenario_for, step_text
-from .names import choose, unknown
-from .races import Race, commands, races_of, shown
-from .sources import code_for
-from .statements import ASSERTIONS
+from ..runner import documents
+from ..runner.every_size import EVERY_ROLE, NOT_PROVED, WIDTH, any_number, files_with, scenario_for, step_text
+from ..runner.inputs.sources import code_for
+from ..runner.inputs.statements import ASSERTIONS
+from ..runner.names import choose, unknown
+from ..runner.telling.races import Race, commands, races_of, shown
+from . import printing
 
 
 class Step(msgspec.Struct, frozen=True):

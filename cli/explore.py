@@ -10,11 +10,11 @@ import click
 
 from ..core.errors import InputError
 from ..model.scenario import Scenario
-from .changes import Version, touched, versions
+from ..runner.inputs.changes import Version, touched, versions
+from ..runner.inputs.sources import built, files_of, kernel_given
+from ..runner.inputs.statements import ASSERTIONS
+from ..runner.runs.run import selected_scenarios
 from .explorer.session import Session
-from .run import selected_scenarios
-from .sources import built, files_of, kernel_given
-from .statements import ASSERTIONS
 
 
 @click.command()

@@ -8,17 +8,18 @@ from pathlib import Path
 
 import click
 
-from ..checker.circuit import circuit
+from ..checker.circuits.circuit import circuit
 from ..checker.export import btor2, promela, smtlib
 from ..checker.export.aiger import ascii_aiger, binary_aiger
 from ..core.errors import InputError
 from ..core.ground import GroundSystem, bad, cone, ground
 from ..core.system import Property
-from . import output, printing
-from .changes import versions
-from .question import property_of
-from .run import selected_scenarios
-from .sources import built, files_of, kernel_given
+from ..runner import output
+from ..runner.asking.question import property_of
+from ..runner.inputs.changes import versions
+from ..runner.inputs.sources import built, files_of, kernel_given
+from ..runner.runs.run import selected_scenarios
+from . import printing
 
 Writer = Callable[[GroundSystem, Property], str | bytes]
 FORMS: dict[str, Writer] = {

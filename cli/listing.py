@@ -15,8 +15,10 @@ from ..model.system import designs
 from ..museum.loader import shipped_items
 from ..properties import PROPERTIES
 from ..properties.goals import GOALS
-from . import documents, printing, rendering
-from .statements import ASSERTIONS
+from ..runner import documents
+from ..runner.inputs.statements import ASSERTIONS
+from ..runner.telling import rendering
+from . import printing
 
 Rows = list[tuple[str, str]]
 

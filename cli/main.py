@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ..core.errors import EngineError, TdpcheckError
-from .documents import INTERRUPTED_CODE
+from ..runner.documents import INTERRUPTED_CODE
 
 COMMANDS = {
     "cache": "cache_command:cache",

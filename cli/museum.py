@@ -10,15 +10,17 @@ import click
 
 from ..core.trace import replays
 from ..core.verdict import HoldsUpTo, Unknown, Violated
-from ..kernelc.patch import parse_change
+from ..kernelc.sources.patch import parse_change
 from ..model.scenario import shipped_scenarios
 from ..museum.loader import Item, shipped_items
-from . import documents, output, printing, results
-from .changes import patched
-from .names import choose
-from .question import MARGIN, Answer, Engines, Limits, Subject
-from .results import MuseumDocument, MuseumItem
-from .sources import Files, built, files_of
+from ..runner import documents, output
+from ..runner.asking import results
+from ..runner.asking.question import MARGIN, Answer, Engines, Limits, Subject
+from ..runner.asking.results import MuseumDocument, MuseumItem
+from ..runner.inputs.changes import patched
+from ..runner.inputs.sources import Files, built, files_of
+from ..runner.names import choose
+from . import printing
 
 BUDGET = 10.0
 """Seconds of computing within which a bug must be found for the first time."""

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..checker.induction import EVERY_SIZE
-from .coverage import declaration
-from .results import Change, Document, MuseumItem, Result
+from ..runner.asking.coverage import declaration
+from ..runner.asking.results import Change, Document, MuseumItem, Result
+from ..runner.telling.answers import expectation_text, steps_text, summary, verdict_text
 
 _STYLES = {"proved": "green", "holds_up_to": "green", "violated": "bold red", "unknown": "yellow", "vacuous": "yellow"}
 _LISTED = 12
@@ -33,42 +33,6 @@ def console(file: IO[str] | None = None, *, stderr: bool = False) -> Console:
     if made.is_terminal:
         return made
     return _Console(file=file, stderr=stderr, highlight=False, emoji=False, markup=False, soft_wrap=True, no_color=True, width=PLAIN_WIDTH)
-
-
-def verdict_text(record: Result) -> str:
-    """The verdict with its bound; never a bare word."""
-    match record.verdict:
-        case "proved":
-            sizes = "every size" if record.sizes == EVERY_SIZE else "this size"
-            return f"Proved ({sizes}" + (f"; certificate {record.certificate})" if record.certificate else ")")
-        case "violated":
-            shortest = " (shortest)" if record.shortest else ""
-            return f"Violated in {_steps(record.depth)}{shortest}"
-        case "holds_up_to":
-            return f"HoldsUpTo {record.depth}"
-        case "vacuous":
-            return "Unknown (vacuous)"
-        case "unknown":
-            return f"Unknown ({_short_reason(record)})"
-
-
-def _steps(number: int | None) -> str:
-    return "1 step" if number == 1 else f"{number} steps"
-
-
-def _short_reason(record: Result) -> str:
-    return (record.reason or "no reason").split(":")[0].split(";")[0]
-
-
-def expectation_text(record: Result) -> str:
-    """What the verdict has to do with what was expected, or with the change."""
-    if record.label is not None:
-        return f"{record.label}, as expected" if record.label == "pre-existing" and record.as_expected else record.label
-    if record.verdict in ("unknown", "vacuous"):
-        return ""
-    if record.as_expected:
-        return "as expected"
-    return f"expected: {record.expected}"
 
 
 def print_document(out: Console, document: Document, texts: dict[tuple[str, str, str | None], str]) -> None:
@@ -160,7 +124,7 @@ def _standstill(record: Result) -> list[str]:
     for stuck in record.deadlock.stuck:
         places = ", ".join(f"{name} at {place}" for name, place in stuck.threads.items())
         declared = ", which the scenario declares" if stuck.declared else ""
-        lines.append(f"stuck: {stuck.states} state{'s' if stuck.states != 1 else ''}{declared}: {places}; {_steps(len(stuck.trace))}:")
+        lines.append(f"stuck: {stuck.states} state{'s' if stuck.states != 1 else ''}{declared}: {places}; {steps_text(len(stuck.trace))}:")
         lines += [f"  {n:3} {step.actor:12} {step.source or ''}  {step.text}" for n, step in enumerate(stuck.trace, 1)]
     return lines
 
@@ -192,20 +156,6 @@ def _print_change(out: Console, change: Change) -> None:
         out.print(f"  and {len(bad) - _LISTED} more lines")
 
 
-def summary(document: Document) -> str:
-    """The last line: how many answers of each kind."""
-    counts: dict[str, int] = {}
-    for record in document.results:
-        key = verdict_text(record).split(" ")[0]
-        if record.verdict == "violated":
-            key = f"Violated {record.label}" if record.label else "Violated as expected" if record.as_expected else "Violated"
-        counts[key] = counts.get(key, 0) + 1
-    parts = ", ".join(f"{number} {word}" for word, number in sorted(counts.items())) or "nothing asked"
-    end = f"; interrupted, {document.not_asked} not asked" if document.interrupted else ""
-    answers = "1 answer" if len(document.results) == 1 else f"{len(document.results)} answers"
-    return f"{answers}: {parts}{end}. model {document.model}"
-
-
 def print_museum(out: Console, items: Iterable[MuseumItem]) -> None:
     """The museum as one table."""
     table = Table(box=None, show_header=True, header_style="", padding=(0, 2, 0, 0), pad_edge=False)
@@ -215,7 +165,7 @@ def print_museum(out: Console, items: Iterable[MuseumItem]) -> None:
     table.add_column("", no_wrap=True)
     reasons = []
     for item in items:
-        found = f"Violated in {_steps(item.depth)}" if item.got == "violated" else item.got.replace("_", " ")
+        found = f"Violated in {steps_text(item.depth)}" if item.got == "violated" else item.got.replace("_", " ")
         style = "green" if item.ok else "bold red"
         table.add_row(
             item.name, item.property, found, item.good_twin, f"{item.seconds:.1f}", Text("ok" if item.ok else "not ok", style=style)

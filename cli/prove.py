@@ -10,24 +10,25 @@ from textwrap import fill
 import click
 import msgspec
 
-from ..checker.houdini import Weakened, houdini
-from ..checker.instantiated import InitialState, instantiated, instantiated_statement, recorded
-from ..checker.lemmas import Broken
-from ..checker.missing import FOUND, Missing, Race, mended, missing
-from ..checker.needed import smallest
-from ..checker.recheck import Rechecked, recheck
-from ..checker.sat import OutOfTime
+from ..checker.arguments.houdini import Weakened, houdini
+from ..checker.arguments.lemmas import Broken
+from ..checker.arguments.missing import FOUND, Missing, Race, mended, missing
+from ..checker.arguments.needed import smallest
+from ..checker.certificates.instantiated import InitialState, instantiated, instantiated_statement, recorded
+from ..checker.circuits.sat import OutOfTime
 from ..core.system import Lemma, Property
 from ..model.parametric import Parametric, parametric, sizes, starts
 from ..properties import PROPERTIES
 from ..properties.argument.book import argument
-from . import documents, output, printing
+from ..recheck.recheck import Rechecked, recheck
+from ..runner import documents, output
+from ..runner.asking.proofs import short_hash, why
+from ..runner.asking.steps import TraceStep, trace_steps
+from ..runner.every_size import EVERY_ROLE, NOT_PROVED, WIDTH, any_number, files_with, scenario_for, step_text
+from ..runner.inputs.sources import code_for
+from ..runner.names import choose
+from . import printing
 from .check_certificate import read_certificate
-from .every_size import EVERY_ROLE, NOT_PROVED, WIDTH, any_number, files_with, scenario_for, step_text
-from .names import choose
-from .proofs import short_hash, why
-from .sources import code_for
-from .steps import TraceStep, trace_steps
 
 VIOLATED = 1
 SEARCH = 300.0

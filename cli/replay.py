@@ -7,12 +7,12 @@ import msgspec
 
 from ..core.errors import InputError
 from ..counterexamples.document import replay as replayed
-from . import documents
-from .changes import Version, touched, versions
-from .run import selected_scenarios
+from ..runner import documents
+from ..runner.inputs.changes import Version, touched, versions
+from ..runner.inputs.sources import built, files_of, kernel_given
+from ..runner.inputs.statements import property_of
+from ..runner.runs.run import selected_scenarios
 from .show import read_trace
-from .sources import built, files_of, kernel_given
-from .statements import property_of
 
 
 class Replayed(msgspec.Struct, frozen=True):

@@ -9,13 +9,14 @@ import click
 
 from ..counterexamples.command import renamed
 from ..counterexamples.forms.text import text
-from . import logs, output
-from .reports.compare import Comparison
-from .reports.mail import mail
-from .reports.markdown import markdown
-from .reports.overview import Overview
-from .reports.page import page
-from .reports.stored import Key, Stored, key_of, read_run
+from ..reports import logs
+from ..reports.compare import Comparison
+from ..reports.mail import mail
+from ..reports.markdown import markdown
+from ..reports.overview import Overview
+from ..reports.page import page
+from ..reports.stored import Key, Stored, key_of, read_run
+from ..runner import output
 
 Form = Callable[[Overview, Comparison | None], str]
 FILES: dict[str, tuple[str, Form]] = {"html": ("index.html", page), "md": ("report.md", markdown), "text": ("report.txt", mail)}

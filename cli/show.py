@@ -9,7 +9,8 @@ import click
 
 from ..core.errors import InputError
 from ..counterexamples.schema import shipped_schema
-from . import output, rendering
+from ..runner import output
+from ..runner.telling import rendering
 
 
 @click.command()

@@ -12,14 +12,18 @@ import msgspec
 
 from ..core.errors import InputError
 from ..counterexamples.command import renamed
-from . import documents, logs, output, printing, rendering, results
-from .cache import default_cache
-from .changes import versions
-from .limits import Limits
-from .plan import Plan
-from .run import Found, Outcome, each_violation, run, selected_scenarios
-from .sources import files_of, kernel_given
-from .telling import Telling
+from ..reports import logs
+from ..runner import documents, output
+from ..runner.asking import results
+from ..runner.asking.limits import Limits
+from ..runner.inputs.changes import versions
+from ..runner.inputs.sources import files_of, kernel_given
+from ..runner.runs.cache import default_cache
+from ..runner.runs.plan import Plan
+from ..runner.runs.run import Found, Outcome, each_violation, run, selected_scenarios
+from ..runner.telling import rendering
+from ..runner.telling.telling import Telling
+from . import printing
 
 Key = tuple[str, str, str | None]
 """Scenario, property and change of an answer."""

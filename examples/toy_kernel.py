@@ -13,8 +13,8 @@ import z3
 from tdpcheck.core.evaluate import Evaluator, State
 from tdpcheck.core.sorts import BOOL, Geometry, Rigid, Sort, StateVar, Word
 from tdpcheck.core.system import Action, Param, TransitionSystem, Update, bool_var, set_at, truth
-from tdpcheck.kernelc.cfg import THREADS, Graph
-from tdpcheck.kernelc.library import (
+from tdpcheck.kernelc.lowering.cfg import THREADS, Graph
+from tdpcheck.kernelc.lowering.library import (
     BOOLEAN,
     VOID,
     Check,
@@ -30,10 +30,10 @@ from tdpcheck.kernelc.library import (
     boolean,
     scalar,
 )
-from tdpcheck.kernelc.lower import lower
-from tdpcheck.kernelc.parse import parse
-from tdpcheck.kernelc.paths import Paths
-from tdpcheck.kernelc.steps import Software, compile_threads
+from tdpcheck.kernelc.lowering.lower import lower
+from tdpcheck.kernelc.stepping.paths import Paths
+from tdpcheck.kernelc.stepping.steps import Software, compile_threads
+from tdpcheck.kernelc.text.parse import parse
 
 Cell, Page, Gfn = Sort("Cell"), Sort("Page"), Sort("Gfn")
 Level = Sort("Level", ("PG_LEVEL_4K", "PG_LEVEL_2M", "PG_LEVEL_1G"))

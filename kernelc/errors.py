@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ..core.errors import TdpcheckError
-from .ast import Location
 
 _SHOWN = 100
 
@@ -12,6 +13,18 @@ def shorten(text: str, limit: int = _SHOWN) -> str:
     """Put `text` on one line with single spaces, and cut it after `limit` characters."""
     line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 3].rstrip() + "..."
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place in a C file: `line` and `column` count from 1, in the text as the user wrote it."""
+
+    file: str
+    line: int
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
 
 
 class Refusal(TdpcheckError):

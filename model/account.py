@@ -17,12 +17,12 @@ import z3
 
 from ..core.sorts import Kind, Sort, StateVar, Word
 from ..core.system import Action, Source, TransitionSystem, Update
-from ..kernelc import ast
 from ..kernelc.errors import Refusal
-from ..kernelc.patch import ChangedLine
-from ..kernelc.preprocess import preprocess
-from ..kernelc.steps import Software
-from ..kernelc.tokens import Directive, lex
+from ..kernelc.sources.patch import ChangedLine
+from ..kernelc.stepping.steps import Software
+from ..kernelc.text import ast
+from ..kernelc.text.preprocess import preprocess
+from ..kernelc.text.tokens import Directive, lex
 
 Fate = Literal["reached", "unreachable", "undecided", "erased", "outside"]
 MODELLED: tuple[Fate, ...] = ("reached", "unreachable")

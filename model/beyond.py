@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..core.errors import InputError
-from ..kernelc.cfg import Graph, Op
+from ..kernelc.lowering.cfg import Graph, Op
 from .scenario import Scenario
 
 _DELETES, _INVALIDATES = "memslot_set_invalid", "mmu_invalidate_in_progress_add"

@@ -14,7 +14,7 @@ import z3
 from ..core.evaluate import Evaluator, State
 from ..core.sorts import BOOL, Geometry, Rigid
 from ..core.system import TransitionSystem, Update
-from ..kernelc.cfg import THREAD, THREADS
+from ..kernelc.lowering.cfg import THREAD, THREADS
 from .machine import host, sorts, tables
 from .machine.ghosts import promised
 from .machine.sorts import ROOT, VCPU, g, p, part, r, region_of, root, s, slot_of

@@ -17,9 +17,9 @@ from ..core.rewrite import Rewriter, conjuncts, constant_index
 from ..core.shape import subterms
 from ..core.sorts import Kind, StateVar
 from ..core.system import Action
-from ..kernelc.analyse import live_locals, locks_held
-from ..kernelc.cfg import THREAD, THREADS, Branch, Graph, Havoc, Local, Op, Set
-from ..kernelc.steps import Location, Software
+from ..kernelc.lowering.analyse import live_locals, locks_held
+from ..kernelc.lowering.cfg import THREAD, THREADS, Branch, Graph, Havoc, Local, Op, Set
+from ..kernelc.stepping.steps import Location, Software
 
 TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
 _ROUNDS = 40

@@ -13,15 +13,15 @@ from msgspec.structs import replace as replace_fields
 from ..core.errors import InputError
 from ..core.sorts import Geometry, Rigid, Sort, Word
 from ..core.system import Source, TransitionSystem, Update
-from ..kernelc import ast
-from ..kernelc.cfg import Local
-from ..kernelc.joined import JoinedPaths
-from ..kernelc.library import BOOLEAN, Handle, Library, Value
-from ..kernelc.lower import lower
-from ..kernelc.parse import parse
-from ..kernelc.paths import Paths
-from ..kernelc.steps import Software, compile_threads
-from ..kernelc.variants import by_value
+from ..kernelc.lowering.cfg import Local
+from ..kernelc.lowering.library import BOOLEAN, Handle, Library, Value
+from ..kernelc.lowering.lower import lower
+from ..kernelc.stepping.joined import JoinedPaths
+from ..kernelc.stepping.paths import Paths
+from ..kernelc.stepping.steps import Software, compile_threads
+from ..kernelc.stepping.variants import by_value
+from ..kernelc.text import ast
+from ..kernelc.text.parse import parse
 from .beyond import refuse_beyond
 from .intrinsics import LIBRARY, types
 from .machine import cpu, cursors, devices, ghosts, host, iommu, locks, rcu, sorts, tables

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tdpcheck.cli.exercises import shipped_exercises
 from tdpcheck.cli.main import tdpcheck
+from tdpcheck.runner.exercises import shipped_exercises
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "lessons"

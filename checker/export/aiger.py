@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...core.system import Property
-from ..aig import TRUE, Aig, copy
-from ..circuit import Circuit
+from ..circuits.aig import TRUE, Aig, copy
+from ..circuits.circuit import Circuit
 
 BEGUN = "begun?"
 

@@ -17,7 +17,7 @@ from ...core.ground import Cell, GroundAction, GroundSystem, bad, choose, conjun
 from ...core.shape import shape
 from ...core.sorts import Sort
 from ...core.system import Property
-from ..unroller import Unroller
+from ..bounded.unroller import Unroller
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 
-from ...checker.explore import Surveyed, way
-from ...checker.moves import Moves
+from ...checker.states.explore import Surveyed, way
+from ...checker.states.moves import Moves
 from ...core.errors import InputError
 from ...core.evaluate import Evaluator, Move, State
 from ...core.system import Property
@@ -24,8 +24,8 @@ from ...counterexamples.scene import Scene
 from ...counterexamples.schema import Cex
 from ...counterexamples.why.violations import false_instances
 from ...model.system import Model
-from .. import output
-from ..statements import goals_of, property_of
+from ...runner import output
+from ...runner.inputs.statements import goals_of, property_of
 
 ENGINE = "explored by hand"
 STARTS = 64

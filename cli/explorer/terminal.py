@@ -18,7 +18,7 @@ from textual.widgets.option_list import Option
 from textual.worker import Worker, get_current_worker
 
 from ...core.errors import InputError, TdpcheckError
-from .. import output
+from ...runner import output
 from .session import PATIENCE, WALK, Cancelled, Session
 from .view import ShownStep, View, view
 

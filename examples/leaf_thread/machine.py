@@ -6,7 +6,7 @@ import z3
 
 from tdpcheck.core.sorts import Sort
 from tdpcheck.core.system import Action, Param, Update, bool_var, set_at, truth
-from tdpcheck.kernelc.cfg import THREADS
+from tdpcheck.kernelc.lowering.cfg import THREADS
 
 Page, Device = Sort("Page"), Sort("Device")
 

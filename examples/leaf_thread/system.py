@@ -11,11 +11,11 @@ from pathlib import Path
 import z3
 
 from tdpcheck.core.system import Lemma, Property, TransitionSystem
-from tdpcheck.kernelc.analyse import locks_held
-from tdpcheck.kernelc.cfg import THREADS
-from tdpcheck.kernelc.lower import lower
-from tdpcheck.kernelc.parse import parse
-from tdpcheck.kernelc.steps import Software, compile_threads
+from tdpcheck.kernelc.lowering.analyse import locks_held
+from tdpcheck.kernelc.lowering.cfg import THREADS
+from tdpcheck.kernelc.lowering.lower import lower
+from tdpcheck.kernelc.stepping.steps import Software, compile_threads
+from tdpcheck.kernelc.text.parse import parse
 
 from . import machine
 from .library import LIBRARY

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...kernelc.library import Library
+from ...kernelc.lowering.library import Library
 from . import flush, host, memory, roots, sptes, sync, types, walks
 
 _ALL = (*sync.INTRINSICS, *sptes.INTRINSICS, *memory.INTRINSICS, *walks.INTRINSICS, *flush.INTRINSICS, *host.INTRINSICS, *roots.INTRINSICS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import z3
 
 from ...core.system import Update, set_where
-from ...kernelc.library import BOOLEAN, VOID, Effect, Intrinsic, Value, boolean
+from ...kernelc.lowering.library import BOOLEAN, VOID, Effect, Intrinsic, Value, boolean
 from ..machine import cpu, devices, ghosts, iommu
 from ..machine.sorts import between, g, i, region_of, v
 from .types import GFN_T, KVM, REQUEST_T, REQUESTS

@@ -6,7 +6,7 @@ import z3
 
 from ...core.sorts import BOOL, StateVar
 from ...core.system import Param, Update, set_at, set_where
-from ...kernelc.library import BOOLEAN, VOID, Effect, Intrinsic, Meaning, Ref, Value, boolean, scalar
+from ...kernelc.lowering.library import BOOLEAN, VOID, Effect, Intrinsic, Meaning, Ref, Value, boolean, scalar
 from ..machine import ghosts, host
 from ..machine.sorts import FRAME, GFN, between, g, h, region_of, root, u
 from .types import GFN_T, HUGE_PFN_T, KVM, LEVEL_T, LEVELS, PFN_T

@@ -12,7 +12,7 @@ import z3
 
 from ...core.sorts import Sort, StateVar
 from ...core.system import Param, Update, set_at, set_where, substitute_updates
-from ...kernelc.library import BOOLEAN, VOID, Check, Effect, Intrinsic, Ref, Value, boolean, record
+from ...kernelc.lowering.library import BOOLEAN, VOID, Check, Effect, Intrinsic, Ref, Value, boolean, record
 from ..machine import ghosts, host, iommu, tables
 from ..machine.sorts import BLOCK, FRAME, PT, REGION, ROOT, SLOT, g, i, part, region_of, slot_of
 from ..machine.tables import (

@@ -6,7 +6,7 @@ import z3
 
 from ...core.sorts import StateVar
 from ...core.system import Update, set_at, set_where
-from ...kernelc.library import BOOLEAN, VOID, Effect, Intrinsic, Meaning, Value, boolean
+from ...kernelc.lowering.library import BOOLEAN, VOID, Effect, Intrinsic, Meaning, Value, boolean
 from ..machine import cpu, devices, ghosts, iommu, tables
 from ..machine.sorts import ROOT, d
 from .types import DEVICE_T, KVM, PAGE, VCPU_T, root_page

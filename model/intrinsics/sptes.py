@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import z3
 
-from ...kernelc.library import BOOLEAN, Intrinsic, Value, boolean, record, scalar
+from ...kernelc.lowering.library import BOOLEAN, Intrinsic, Value, boolean, record, scalar
 from ..machine.sorts import BLOCK, FRAME, PT
 from ..machine.tables import FROZEN, LEAF, TABLE
 from .types import HUGE_PFN_T, LEVEL_T, PAGE, PFN_T, SPTE, table_page

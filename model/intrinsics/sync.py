@@ -8,7 +8,7 @@ import z3
 
 from ...core.sorts import BOOL
 from ...core.system import Param, set_at, set_where
-from ...kernelc.library import BOOLEAN, VOID, Check, Effect, Handle, Intrinsic, Value, boolean
+from ...kernelc.lowering.library import BOOLEAN, VOID, Check, Effect, Handle, Intrinsic, Value, boolean
 from ..machine import cpu
 from ..machine.locks import LOCK, held, mmu_reader, mmu_writer
 from ..machine.sorts import u, v

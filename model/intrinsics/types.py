@@ -5,7 +5,7 @@ from __future__ import annotations
 import z3
 
 from ...core.sorts import Sort
-from ...kernelc.library import BOOLEAN, CType, Handle, Record, Scalar, Value, record
+from ...kernelc.lowering.library import BOOLEAN, CType, Handle, Record, Scalar, Value, record
 from ..machine.sorts import BLOCK, DEVICE, FRAME, GFN, PT, REGION, ROOT, SLOT, VCPU, gfn_le
 from ..machine.tables import ENTRY, FROZEN, LEAF, NONE, TABLE
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import z3
 
 from ...core.system import Param, set_at, set_where
-from ...kernelc.library import BOOLEAN, VOID, Effect, Intrinsic, Ref, Value, boolean, scalar
+from ...kernelc.lowering.library import BOOLEAN, VOID, Effect, Intrinsic, Ref, Value, boolean, scalar
 from ..machine.cpu import alive
 from ..machine.cursors import visited, visited_root
 from ..machine.sorts import GFN, ROOT, between, g, region_of, root

@@ -13,7 +13,21 @@ import z3
 
 from ...core.errors import InputError
 from ...core.system import set_at
-from ...kernelc.library import BOOLEAN, VOID, Check, Effect, FunctionName, Intrinsic, Library, Meaning, Ref, Value, boolean, record, scalar
+from ...kernelc.lowering.library import (
+    BOOLEAN,
+    VOID,
+    Check,
+    Effect,
+    FunctionName,
+    Intrinsic,
+    Library,
+    Meaning,
+    Ref,
+    Value,
+    boolean,
+    record,
+    scalar,
+)
 from ..intrinsics import LIBRARY, memory, roots, sync, types
 from ..machine import cpu, host, tables
 from ..machine.sorts import BLOCK, FRAME, PT, ROOT, part, region_of

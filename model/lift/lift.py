@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ...core.errors import InputError
-from ...kernelc import ast
-from ...kernelc.parse import parse
-from ...kernelc.tree import KernelTree
+from ...kernelc.sources.tree import KernelTree
+from ...kernelc.text import ast
+from ...kernelc.text.parse import parse
 from ..scenario import Scenario, shipped_scenarios
 from ..system import KERNEL, Code, Sized
 from .library import TRACE, library_for

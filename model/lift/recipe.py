@@ -14,9 +14,9 @@ from typing import Annotated
 import msgspec
 
 from ...core.errors import InputError
-from ...kernelc import ast
-from ...kernelc.parse import parse
-from ...kernelc.tree import KernelTree
+from ...kernelc.sources.tree import KernelTree
+from ...kernelc.text import ast
+from ...kernelc.text.parse import parse
 from .lift import LIFTED, MACROS
 
 Place = tuple[int, int]

@@ -13,8 +13,8 @@ from functools import cached_property
 import z3
 
 from ...core.sorts import Word
-from ...kernelc.convert import literal, resized
-from ...kernelc.library import BOOLEAN, CType, Handle, Record, Scalar, Value, record
+from ...kernelc.lowering.convert import literal, resized
+from ...kernelc.lowering.library import BOOLEAN, CType, Handle, Record, Scalar, Value, record
 from ..intrinsics import sync, types
 from ..machine.sorts import PT, ROOT
 from .words import INT_BITS, PAGE_SHIFT, ROOT_LEVEL, Words

@@ -10,7 +10,7 @@ import z3
 
 from ...core.sorts import StateVar
 from ...core.system import Action, Param, Update, bool_var, set_at, set_where
-from ...kernelc.cfg import THREADS
+from ...kernelc.lowering.cfg import THREADS
 from .sorts import FRAME, GFN, ROOT, VCPU, v
 from .tables import root_invalid, root_ref_export, root_ref_mmu, walk_frame, walks
 

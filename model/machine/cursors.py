@@ -5,7 +5,7 @@ from __future__ import annotations
 import z3
 
 from ...core.system import Update, bool_var
-from ...kernelc.cfg import THREADS
+from ...kernelc.lowering.cfg import THREADS
 from .sorts import GFN, ROOT
 
 visited = bool_var("visited", THREADS, GFN, doc="this thread's walk has been at the entry that covers the gfn")

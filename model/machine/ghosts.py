@@ -6,7 +6,7 @@ import z3
 
 from ...core.sorts import StateVar
 from ...core.system import Update, bool_var
-from ...kernelc.cfg import THREADS
+from ...kernelc.lowering.cfg import THREADS
 from .sorts import GFN, REGION, ROOT, g, root
 from .tables import holds
 

@@ -11,7 +11,7 @@ import z3
 
 from ...core.sorts import StateVar
 from ...core.system import Update, bool_var
-from ...kernelc.cfg import THREADS
+from ...kernelc.lowering.cfg import THREADS
 from .sorts import BLOCK, FRAME, GFN, REGION, f, g, region_of, t
 
 host_mapped = bool_var("host_mapped", GFN, doc="the host's page table maps the gfn's hva")

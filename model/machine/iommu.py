@@ -12,7 +12,7 @@ import z3
 
 from ...core.sorts import StateVar
 from ...core.system import Action, Param, Update, bool_var, set_at, set_where
-from ...kernelc.cfg import THREADS
+from ...kernelc.lowering.cfg import THREADS
 from .sorts import BLOCK, DEVICE, FRAME, GFN, IOMMU, PT, REGION, ROOT, d, g, i, iommu_of, part, region_of, slot_of
 from .tables import LEAF, TABLE, pmd_block, pmd_kind, pmd_pt, pmd_writable, pte_frame, pte_kind, pte_writable
 

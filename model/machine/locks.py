@@ -6,7 +6,7 @@ import z3
 
 from ...core.sorts import Sort
 from ...core.system import Update, bool_var
-from ...kernelc.cfg import THREADS
+from ...kernelc.lowering.cfg import THREADS
 
 LOCK = Sort("Lock", ("slots_lock", "exported_tdplist_lock", "mn_invalidate_lock", "dev_list_lock"))
 

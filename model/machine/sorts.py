@@ -10,7 +10,7 @@ from __future__ import annotations
 import z3
 
 from ...core.sorts import BOOL, Geometry, Rigid, Sort
-from ...kernelc.cfg import THREADS
+from ...kernelc.lowering.cfg import THREADS
 
 GFN, REGION, SLOT = Sort("Gfn"), Sort("Region"), Sort("Slot")
 FRAME, BLOCK = Sort("Frame"), Sort("Block")

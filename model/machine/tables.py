@@ -12,7 +12,7 @@ import z3
 
 from ...core.sorts import Sort, StateVar
 from ...core.system import Update, bool_var
-from ...kernelc.cfg import THREADS
+from ...kernelc.lowering.cfg import THREADS
 from .sorts import BLOCK, FRAME, PT, REGION, ROOT, SLOT, p, part, region_of, root, slot_of
 
 ENTRY = Sort("EntryKind", ("none", "frozen", "leaf", "table"))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tdpcheck.bench.shared_table import PROPERTIES, S1, SAFE, STATES, geometry, lemmas, skips_last, spares_huge, system
-from tdpcheck.checker.bmc import bmc
-from tdpcheck.checker.explore import explore
-from tdpcheck.checker.induction import EVERY_SIZE, check_axioms, examine, prove
+from tdpcheck.checker.bounded.bmc import bmc
+from tdpcheck.checker.every_size.induction import EVERY_SIZE, check_axioms, examine, prove
+from tdpcheck.checker.states.explore import explore
 from tdpcheck.core.ground import ground
 from tdpcheck.core.system import Property, TransitionSystem
 from tdpcheck.core.verdict import HoldsUpTo, Proved, Violated

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tdpcheck.checker.circuit import circuit
+from tdpcheck.checker.circuits.circuit import circuit
 from tdpcheck.checker.export.aiger import binary_aiger
 from tdpcheck.core.ground import GroundSystem
 from tdpcheck.core.system import Property

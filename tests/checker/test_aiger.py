@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tdpcheck.checker.circuit import Circuit, circuit
+from tdpcheck.checker.circuits.circuit import Circuit, circuit
 from tdpcheck.checker.export.aiger import ascii_aiger, binary_aiger
 from tdpcheck.core.evaluate import Evaluator
 from tdpcheck.core.ground import ground

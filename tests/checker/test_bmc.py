@@ -10,7 +10,7 @@ import time
 import pytest
 import z3
 
-from tdpcheck.checker.bmc import bmc, reach
+from tdpcheck.checker.bounded.bmc import bmc, reach
 from tdpcheck.core.errors import EngineError
 from tdpcheck.core.evaluate import Evaluator
 from tdpcheck.core.ground import ground

@@ -12,13 +12,8 @@ import cvc5
 import pytest
 import z3
 
-from tdpcheck.checker import recheck as checking
-from tdpcheck.checker.certificate import grounded, parametric, readable, statement_of
-from tdpcheck.checker.induction import examine
-from tdpcheck.checker.obligations import Certificate, parse
-from tdpcheck.checker.questions import check_certificate
-from tdpcheck.checker.recheck import recheck, recheck_all
-from tdpcheck.checker.sexpr import Sexpr, read, write
+from tdpcheck.checker.certificates.certificate import grounded, parametric, readable, statement_of
+from tdpcheck.checker.every_size.induction import examine
 from tdpcheck.core.errors import InputError, ModelError
 from tdpcheck.core.ground import GroundSystem, ground
 from tdpcheck.core.sorts import Geometry, Sort, StateVar, Word
@@ -26,6 +21,11 @@ from tdpcheck.core.system import Action, Lemma, Param, Property, TransitionSyste
 from tdpcheck.core.verdict import Proved
 from tdpcheck.examples import counter, mutex, table_cache, traffic_light
 from tdpcheck.examples.leaf_thread import system as leaf_thread
+from tdpcheck.recheck import recheck as checking
+from tdpcheck.recheck.obligations import Certificate, parse
+from tdpcheck.recheck.questions import check_certificate
+from tdpcheck.recheck.recheck import recheck, recheck_all
+from tdpcheck.recheck.sexpr import Sexpr, read, write
 from tdpcheck.tests.toys import TOYS
 
 ARGUMENTS: dict[str, tuple[TransitionSystem, Property]] = {
@@ -380,7 +380,7 @@ def test_what_is_no_certificate_is_said_to_be_none(change, complaint: str) -> No
 
 def test_a_file_that_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for a gigabyte."""
-    monkeypatch.setattr("tdpcheck.checker.sexpr.MOST_CHARACTERS", 1_000)
+    monkeypatch.setattr("tdpcheck.recheck.sexpr.MOST_CHARACTERS", 1_000)
     with pytest.raises(InputError, match="characters are too many; 1,000 are read at most"):
         check_certificate(every_size("table_cache"))
 
@@ -440,7 +440,7 @@ def test_a_process_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_answer_that_is_not_one_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only an explicit `unsat` counts: a solver that gives up on every question has accepted nothing."""
-    from tdpcheck.checker.solvers import Answer, Session
+    from tdpcheck.recheck.solvers import Answer, Session
 
     monkeypatch.setattr(Session, "ask", lambda self, terms, sat=False: Answer("sat") if sat else Answer("unknown", "incomplete"))
     answer = check_certificate(every_size("table_cache"))
@@ -452,7 +452,7 @@ def test_an_answer_that_is_not_one_is_none(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_cvc5_tries_another_way_before_it_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """With instantiation by patterns alone it cannot say that an initial state exists; with finite models it can."""
-    from tdpcheck.checker.solvers import _Cvc5
+    from tdpcheck.recheck.solvers import _Cvc5
 
     monkeypatch.setattr(_Cvc5, "WAYS", {"parametric": ({}, {"finite-model-find": "true"})})
     assert check_certificate(every_size("table_cache"), "cvc5").accepted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import z3
 
-from tdpcheck.checker.epr import alternations, function_arrows, refuse_outside_epr
+from tdpcheck.checker.every_size.epr import alternations, function_arrows, refuse_outside_epr
 from tdpcheck.core.errors import ModelError
 from tdpcheck.core.sorts import Sort
 

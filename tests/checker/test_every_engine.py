@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tdpcheck.checker.bmc import bmc, reach
-from tdpcheck.checker.explore import explore, reachable
-from tdpcheck.checker.induction import EVERY_SIZE, prove
-from tdpcheck.checker.inductive import check_inductive
-from tdpcheck.checker.kinduction import k_induction
-from tdpcheck.checker.pdr import pdr
-from tdpcheck.checker.unroller import check_total
-from tdpcheck.checker.walk import walk
+from tdpcheck.checker.bounded.bmc import bmc, reach
+from tdpcheck.checker.bounded.unroller import check_total
+from tdpcheck.checker.circuits.inductive import check_inductive
+from tdpcheck.checker.circuits.kinduction import k_induction
+from tdpcheck.checker.circuits.pdr import pdr
+from tdpcheck.checker.every_size.induction import EVERY_SIZE, prove
+from tdpcheck.checker.states.explore import explore, reachable
+from tdpcheck.checker.states.walk import walk
 from tdpcheck.core.evaluate import Evaluator
 from tdpcheck.core.ground import ground
 from tdpcheck.core.trace import replays

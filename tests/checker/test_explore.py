@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tdpcheck.checker.explore import explore, reachable
-from tdpcheck.checker.layers import ByColumns, Packed
+from tdpcheck.checker.states.explore import explore, reachable
+from tdpcheck.checker.states.layers import ByColumns, Packed
 from tdpcheck.core.evaluate import Evaluator
 from tdpcheck.core.sorts import Geometry
 from tdpcheck.core.verdict import HoldsUpTo, Proved, Unknown

@@ -10,16 +10,16 @@ from collections.abc import Collection
 import pytest
 import z3
 
-from tdpcheck.checker.certificate import grounded, statement_of
-from tdpcheck.checker.explore import reachable, survey
-from tdpcheck.checker.explored import explored_invariant
-from tdpcheck.checker.questions import check_certificate
+from tdpcheck.checker.certificates.certificate import grounded, statement_of
+from tdpcheck.checker.certificates.explored import explored_invariant
+from tdpcheck.checker.states.explore import reachable, survey
 from tdpcheck.core.errors import EngineError
 from tdpcheck.core.evaluate import Evaluator, State
 from tdpcheck.core.ground import ground, value_term
 from tdpcheck.core.sorts import Geometry
 from tdpcheck.core.system import Property, TransitionSystem, truth
 from tdpcheck.examples import table_cache
+from tdpcheck.recheck.questions import check_certificate
 from tdpcheck.tests.random_systems import GEOMETRY, random_property, random_state, random_system
 from tdpcheck.tests.toys import TOYS, Toy
 

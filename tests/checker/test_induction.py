@@ -7,14 +7,14 @@ import time
 import pytest
 import z3
 
-from tdpcheck.checker.explore import reachable
-from tdpcheck.checker.induction import Obligation, check_axioms, examine, prove
-from tdpcheck.checker.obligations import INITIALLY, SAFETY
+from tdpcheck.checker.every_size.induction import Obligation, check_axioms, examine, prove
+from tdpcheck.checker.states.explore import reachable
 from tdpcheck.core.errors import ModelError
 from tdpcheck.core.sorts import BOOL, Geometry, Rigid, Sort, StateVar, Word
 from tdpcheck.core.system import Action, Lemma, Param, Property, TransitionSystem, Update, bool_var, set_at, truth
 from tdpcheck.core.verdict import HoldsUpTo, Proved, Unknown
 from tdpcheck.examples import mutex, table_cache, traffic_light
+from tdpcheck.recheck.obligations import INITIALLY, SAFETY
 
 Page, Thread = Sort("Page"), Sort("Thread")
 p, q, t = Page.const("p"), Page.const("q"), Thread.const("t")

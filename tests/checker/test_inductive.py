@@ -6,11 +6,11 @@ import pytest
 import z3
 
 from tdpcheck.bench import shared_table
-from tdpcheck.checker.circuit import circuit
-from tdpcheck.checker.explore import reachable
-from tdpcheck.checker.inductive import Failure, check_inductive, essential, grounded_lemmas, keep_inductive, proved
-from tdpcheck.checker.pdr import pdr
-from tdpcheck.checker.sat import Clock, OutOfTime
+from tdpcheck.checker.circuits.circuit import circuit
+from tdpcheck.checker.circuits.inductive import Failure, check_inductive, essential, grounded_lemmas, keep_inductive, proved
+from tdpcheck.checker.circuits.pdr import pdr
+from tdpcheck.checker.circuits.sat import Clock, OutOfTime
+from tdpcheck.checker.states.explore import reachable
 from tdpcheck.core.errors import EngineError
 from tdpcheck.core.evaluate import Evaluator
 from tdpcheck.core.ground import GroundSystem, ground

@@ -12,25 +12,25 @@ from functools import cache
 import pytest
 import z3
 
-from tdpcheck.checker.certificate import parametric
-from tdpcheck.checker.ematching import Matcher
-from tdpcheck.checker.induction import symbols
-from tdpcheck.checker.instances import Instantiated, Uses
-from tdpcheck.checker.instantiated import InitialState, fitting, instantiated, instantiated_statement, recorded
-from tdpcheck.checker.lemmas import check_lemmas
-from tdpcheck.checker.obligations import INITIALLY, Certificate, after_renaming, parse
-from tdpcheck.checker.questions import check_certificate, open_steps
-from tdpcheck.checker.recheck import recheck
-from tdpcheck.checker.sexpr import Sexpr, name_of, rename, symbol, write
-from tdpcheck.checker.solvers import open_session
-from tdpcheck.checker.theory import Theory
-from tdpcheck.checker.witness import no_start
+from tdpcheck.checker.arguments.lemmas import check_lemmas
+from tdpcheck.checker.certificates.certificate import parametric
+from tdpcheck.checker.certificates.instantiated import InitialState, fitting, instantiated, instantiated_statement, recorded
+from tdpcheck.checker.every_size.ematching import Matcher
+from tdpcheck.checker.every_size.induction import symbols
+from tdpcheck.checker.every_size.theory import Theory
 from tdpcheck.core.errors import InputError
 from tdpcheck.core.evaluate import Evaluator
 from tdpcheck.core.sorts import Geometry, Sort, StateVar
 from tdpcheck.core.system import Action, Lemma, Param, Property, TransitionSystem, Update, bool_var, set_at, truth
 from tdpcheck.examples import table_cache
 from tdpcheck.examples.leaf_thread import system as leaf
+from tdpcheck.recheck.instances import Instantiated, Uses
+from tdpcheck.recheck.obligations import INITIALLY, Certificate, after_renaming, parse
+from tdpcheck.recheck.questions import check_certificate, open_steps
+from tdpcheck.recheck.recheck import recheck
+from tdpcheck.recheck.sexpr import Sexpr, name_of, rename, symbol, write
+from tdpcheck.recheck.solvers import open_session
+from tdpcheck.recheck.witness import no_start
 from tdpcheck.tests.toys import TOYS
 
 EXAMPLES = {

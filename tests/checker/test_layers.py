@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import pytest
 import z3
 
-from tdpcheck.checker import layers
-from tdpcheck.checker.explore import explore, reachable, survey
-from tdpcheck.checker.layers import ByColumns, Layers, OneByOne
-from tdpcheck.checker.moves import Moves
-from tdpcheck.checker.stuck import Ends
+from tdpcheck.checker.states import layers
+from tdpcheck.checker.states.explore import explore, reachable, survey
+from tdpcheck.checker.states.layers import ByColumns, Layers, OneByOne
+from tdpcheck.checker.states.moves import Moves
+from tdpcheck.checker.states.stuck import Ends
 from tdpcheck.core.columns import Unfit
 from tdpcheck.core.errors import EngineError, ModelError
 from tdpcheck.core.evaluate import Evaluator, State

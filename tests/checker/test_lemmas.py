@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import z3
 
-from tdpcheck.checker.goals import Changes, Part, parts_of
-from tdpcheck.checker.induction import prove
-from tdpcheck.checker.lemmas import Broken, check_lemmas
-from tdpcheck.checker.obligations import INITIALLY
+from tdpcheck.checker.arguments.lemmas import Broken, check_lemmas
+from tdpcheck.checker.every_size.goals import Changes, Part, parts_of
+from tdpcheck.checker.every_size.induction import prove
 from tdpcheck.core.system import Lemma, Property, substitute_updates, truth
 from tdpcheck.core.verdict import Proved
 from tdpcheck.examples import table_cache
 from tdpcheck.examples.leaf_thread import system as leaf
+from tdpcheck.recheck.obligations import INITIALLY
 
 EXAMPLES = {
     "table_cache": (table_cache.system, table_cache.no_stale_cache, table_cache.lemmas),

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from tdpcheck.checker.explore import explore
-from tdpcheck.checker.minimal import plainest, violations
+from tdpcheck.checker.states.explore import explore
+from tdpcheck.checker.states.minimal import plainest, violations
 from tdpcheck.core.evaluate import Evaluator, Move, State
 from tdpcheck.core.trace import Trace, replays
 from tdpcheck.core.verdict import Violated

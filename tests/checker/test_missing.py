@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 import z3
 
-from tdpcheck.checker.circuit import circuit
-from tdpcheck.checker.explore import explore
-from tdpcheck.checker.generalise import Generaliser, patterns
-from tdpcheck.checker.instantiated import InitialState, instantiated
-from tdpcheck.checker.missing import Missing, Race, mended, missing
-from tdpcheck.checker.pdr import blocked
-from tdpcheck.checker.questions import check_certificate
-from tdpcheck.checker.sat import Clock, OutOfTime
+from tdpcheck.checker.arguments.generalise import Generaliser, patterns
+from tdpcheck.checker.arguments.missing import Missing, Race, mended, missing
+from tdpcheck.checker.certificates.instantiated import InitialState, instantiated
+from tdpcheck.checker.circuits.circuit import circuit
+from tdpcheck.checker.circuits.pdr import blocked
+from tdpcheck.checker.circuits.sat import Clock, OutOfTime
+from tdpcheck.checker.states.explore import explore
 from tdpcheck.core.evaluate import Evaluator
 from tdpcheck.core.ground import ground
 from tdpcheck.core.sorts import Geometry
@@ -20,6 +19,7 @@ from tdpcheck.core.system import Lemma, Property
 from tdpcheck.core.trace import Trace, replays
 from tdpcheck.core.verdict import Violated
 from tdpcheck.examples import mutex, table_cache
+from tdpcheck.recheck.questions import check_certificate
 from tdpcheck.tests.random_systems import GEOMETRY, random_property, random_system
 
 PAGES = [Geometry({"Page": 2, "Device": 1, "Thread": 2}), Geometry({"Page": 1, "Device": 2, "Thread": 2})]

@@ -8,12 +8,12 @@ import subprocess
 import pytest
 import z3
 
-from tdpcheck.checker import pdr as pdr_module
-from tdpcheck.checker.explore import explore
-from tdpcheck.checker.inductive import check_inductive
-from tdpcheck.checker.kinduction import k_induction
-from tdpcheck.checker.pdr import pdr
-from tdpcheck.checker.sat import Clock, Sat
+from tdpcheck.checker.circuits import pdr as pdr_module
+from tdpcheck.checker.circuits.inductive import check_inductive
+from tdpcheck.checker.circuits.kinduction import k_induction
+from tdpcheck.checker.circuits.pdr import pdr
+from tdpcheck.checker.circuits.sat import Clock, Sat
+from tdpcheck.checker.states.explore import explore
 from tdpcheck.core.errors import EngineError
 from tdpcheck.core.ground import ground
 from tdpcheck.core.shape import subterms
@@ -123,7 +123,7 @@ def test_an_initial_condition_over_several_cells_is_kept(engine: type) -> None:
 @both
 def test_a_run_that_does_not_replay_is_an_error(engine: type, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong trace is caught by plain evaluation, whatever the search believed."""
-    monkeypatch.setattr("tdpcheck.checker.circuit.replays", lambda *_: False)
+    monkeypatch.setattr("tdpcheck.checker.circuits.circuit.replays", lambda *_: False)
     with pytest.raises(EngineError, match="does not end in a violation when replayed"):
         engine((counter.broken, Geometry({})), LIMIT, 20)
 

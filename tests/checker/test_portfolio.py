@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from tdpcheck.checker.bmc import bmc
-from tdpcheck.checker.certificate import grounded as certificate
-from tdpcheck.checker.inductive import proved
-from tdpcheck.checker.pdr import pdr
+from tdpcheck.checker.bounded.bmc import bmc
+from tdpcheck.checker.certificates.certificate import grounded as certificate
+from tdpcheck.checker.circuits.inductive import proved
+from tdpcheck.checker.circuits.pdr import pdr
 from tdpcheck.checker.portfolio import portfolio
-from tdpcheck.checker.recheck import recheck
 from tdpcheck.core.ground import ground
 from tdpcheck.core.trace import Trace
 from tdpcheck.core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
 from tdpcheck.examples import mutex, table_cache
+from tdpcheck.recheck.recheck import recheck
 from tdpcheck.tests.toys import TOYS, Toy
 
 TOY = next(t for t in TOYS if t.system is mutex.broken and t.sizes == {"Thread": 2})
@@ -128,7 +128,7 @@ def test_a_proof_comes_with_its_invariant_through_the_pipe() -> None:
 
 
 def _clock() -> Any:
-    from tdpcheck.checker.sat import Clock
+    from tdpcheck.checker.circuits.sat import Clock
 
     return Clock(None)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import z3
 
-from tdpcheck.checker.circuit import circuit
-from tdpcheck.checker.explore import reachable
-from tdpcheck.checker.pdr import pdr
-from tdpcheck.checker.reduce import merged, prepare
-from tdpcheck.checker.sat import Clock
+from tdpcheck.checker.circuits.circuit import circuit
+from tdpcheck.checker.circuits.pdr import pdr
+from tdpcheck.checker.circuits.reduce import merged, prepare
+from tdpcheck.checker.circuits.sat import Clock
+from tdpcheck.checker.states.explore import reachable
 from tdpcheck.core.evaluate import Evaluator
 from tdpcheck.core.ground import ground
 from tdpcheck.core.sorts import BOOL, Geometry, StateVar, Word

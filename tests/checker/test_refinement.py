@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import z3
 
-from tdpcheck.checker.explore import reachable
-from tdpcheck.checker.refinement import refines
+from tdpcheck.checker.states.explore import reachable
+from tdpcheck.checker.states.refinement import refines
 from tdpcheck.core.errors import ModelError
 from tdpcheck.core.sorts import Geometry, StateVar, Word
 from tdpcheck.core.system import Action, TransitionSystem, Update, bool_var

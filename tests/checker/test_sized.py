@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tdpcheck.checker.sat import Clock, OutOfTime
-from tdpcheck.checker.sized import SizedArgument
+from tdpcheck.checker.arguments.sized import SizedArgument
+from tdpcheck.checker.circuits.sat import Clock, OutOfTime
 from tdpcheck.core.errors import EngineError
 from tdpcheck.core.evaluate import Evaluator
 from tdpcheck.core.sorts import Geometry

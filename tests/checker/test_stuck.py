@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import z3
 
-from tdpcheck.checker.explore import survey
-from tdpcheck.checker.stuck import Ends, stuck_states
+from tdpcheck.checker.states.explore import survey
+from tdpcheck.checker.states.stuck import Ends, stuck_states
 from tdpcheck.core.evaluate import State
 from tdpcheck.core.sorts import BOOL, Geometry, Sort, StateVar
 from tdpcheck.core.system import Action, Param, TransitionSystem, Update, set_at

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import z3
 
-from tdpcheck.checker.explore import reachable
-from tdpcheck.checker.symmetry import interchangeable, use_in_order
-from tdpcheck.checker.unroller import Unroller, read
+from tdpcheck.checker.bounded.symmetry import interchangeable, use_in_order
+from tdpcheck.checker.bounded.unroller import Unroller, read
+from tdpcheck.checker.states.explore import reachable
 from tdpcheck.core.evaluate import Evaluator
 from tdpcheck.core.ground import ground
 from tdpcheck.core.sorts import BOOL, Geometry, Rigid, Sort, StateVar

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import z3
 
-from tdpcheck.checker.unroller import Unroller, check_total, read
+from tdpcheck.checker.bounded.unroller import Unroller, check_total, read
 from tdpcheck.core.evaluate import Evaluator, State
 from tdpcheck.core.ground import GroundSystem, ground
 from tdpcheck.core.sorts import Geometry

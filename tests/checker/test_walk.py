@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import z3
 
-from tdpcheck.checker.bmc import bmc
-from tdpcheck.checker.explore import reachable
-from tdpcheck.checker.moves import Moves
-from tdpcheck.checker.walk import shorten, walk
+from tdpcheck.checker.bounded.bmc import bmc
+from tdpcheck.checker.states.explore import reachable
+from tdpcheck.checker.states.moves import Moves
+from tdpcheck.checker.states.walk import shorten, walk
 from tdpcheck.core.evaluate import Evaluator
 from tdpcheck.core.sorts import BOOL, Geometry, Sort, StateVar
 from tdpcheck.core.system import Action, Property, TransitionSystem, Update, truth

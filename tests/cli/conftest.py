@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tdpcheck.cli.main import tdpcheck
-from tdpcheck.cli.sources import files_of
+from tdpcheck.runner.inputs.sources import files_of
 
 Call = Callable[..., Result]
 QUICK = "noncoherent-export"

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from tdpcheck.cli.documents import to_json
-from tdpcheck.cli.results import Change, ChangedLine, Document, Result, RoleSteps, document
-from tdpcheck.cli.steps import TraceStep
+from tdpcheck.runner.asking.results import Change, ChangedLine, Document, Result, RoleSteps, document
+from tdpcheck.runner.asking.steps import TraceStep
+from tdpcheck.runner.documents import to_json
 
 COMMON = "memory is sequentially consistent"
 FIRST, SECOND = "s.mbox: [1/2] Drop the flush", "s.mbox: [2/2] Count <elsewhere> | there"

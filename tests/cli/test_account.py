@@ -8,11 +8,11 @@ from functools import cache
 
 import pytest
 
-from tdpcheck.cli.changes import patched
-from tdpcheck.cli.sources import Files, built, files_of
-from tdpcheck.kernelc.patch import parse_change
+from tdpcheck.kernelc.sources.patch import parse_change
 from tdpcheck.model.account import Accounted, Fate, Side, account, ran, same_behaviour, unmodelled
 from tdpcheck.model.scenario import shipped_scenarios
+from tdpcheck.runner.inputs.changes import patched
+from tdpcheck.runner.inputs.sources import Files, built, files_of
 
 from .conftest import QUICK, diff
 

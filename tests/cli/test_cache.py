@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from tdpcheck.cli.cache import Cache, Known, default_cache, question, sources_digest
-from tdpcheck.cli.changes import Version
-from tdpcheck.cli.documents import to_json
-from tdpcheck.cli.keys import lookups, to_the_letter
-from tdpcheck.cli.limits import Engines, Limits
-from tdpcheck.cli.plan import Plan
-from tdpcheck.cli.run import Outcome, run
-from tdpcheck.cli.sources import files_of
 from tdpcheck.core.system import Lemma, truth
 from tdpcheck.core.verdict import HoldsUpTo, Unknown
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.properties import PROPERTIES
+from tdpcheck.runner.asking.limits import Engines, Limits
+from tdpcheck.runner.documents import to_json
+from tdpcheck.runner.inputs.changes import Version
+from tdpcheck.runner.inputs.sources import files_of
+from tdpcheck.runner.runs.cache import Cache, Known, default_cache, question, sources_digest
+from tdpcheck.runner.runs.keys import lookups, to_the_letter
+from tdpcheck.runner.runs.plan import Plan
+from tdpcheck.runner.runs.run import Outcome, run
 
 from .conftest import QUICK, Call, diff
 
@@ -71,7 +71,7 @@ def test_no_engine_is_asked_for_what_is_kept(filled: tuple[Path, Outcome], monke
     def broken(*_: Any, **__: Any) -> Any:
         raise AssertionError("nobody is to be asked")
 
-    monkeypatch.setattr("tdpcheck.cli.run.Worker", broken)
+    monkeypatch.setattr("tdpcheck.runner.runs.run.Worker", broken)
 
     assert 3 == len(run(plan(filled[0])).records)
 

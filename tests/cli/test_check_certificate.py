@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tdpcheck.checker.certificate import grounded, parametric
+from tdpcheck.checker.certificates.certificate import grounded, parametric
 from tdpcheck.core.ground import ground
 from tdpcheck.core.sorts import Geometry
 from tdpcheck.examples import table_cache

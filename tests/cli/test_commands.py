@@ -12,9 +12,9 @@ import pytest
 
 from tdpcheck.cli.listing import KINDS
 from tdpcheck.cli.museum import visit
-from tdpcheck.cli.question import Limits
 from tdpcheck.core.errors import InputError
 from tdpcheck.museum.loader import read_item
+from tdpcheck.runner.asking.question import Limits
 
 from .conftest import QUICK, Call, diff
 

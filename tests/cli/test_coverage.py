@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tdpcheck.cli.coverage import Before, Coverage, RoleCover, Statement, declaration, declares, with_coverage
 from tdpcheck.core.verdict import HoldsUpTo, Unknown
 from tdpcheck.model.scenario import shipped_scenarios
+from tdpcheck.runner.asking.coverage import Before, Coverage, RoleCover, Statement, declaration, declares, with_coverage
 
 from .conftest import QUICK, Call
 

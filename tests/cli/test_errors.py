@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tdpcheck.cli.output import checked
 from tdpcheck.core.errors import InputError
+from tdpcheck.runner.output import checked
 from tdpcheck.tests.counterexamples.planted import GOLDEN, SHOWN
 
 from .conftest import QUICK, Call
@@ -215,7 +215,7 @@ def test_answers_are_printed_though_their_files_cannot_be_written(
     def full(path: Path, content: bytes) -> None:
         raise InputError(f"{path}: cannot be written (No space left on device); name another place")
 
-    monkeypatch.setattr("tdpcheck.cli.output.write", full)
+    monkeypatch.setattr("tdpcheck.runner.output.write", full)
     result = call("verify", "--scenario", QUICK, "--property", "reject_noncoherent_dma", "--no-certify", where, str(tmp_path / "x"))
 
     assert 2 == result.exit_code

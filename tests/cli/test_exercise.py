@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tdpcheck.cli.changes import patched
 from tdpcheck.cli.exercise import Graded, grade
-from tdpcheck.cli.exercises import broken_change, read_exercise, shipped_exercises
-from tdpcheck.cli.limits import Limits
-from tdpcheck.cli.sources import files_of
 from tdpcheck.core.errors import InputError
-from tdpcheck.kernelc.patch import parse_change
+from tdpcheck.kernelc.sources.patch import parse_change
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.museum.loader import shipped_items
+from tdpcheck.runner.asking.limits import Limits
+from tdpcheck.runner.exercises import broken_change, read_exercise, shipped_exercises
+from tdpcheck.runner.inputs.changes import patched
+from tdpcheck.runner.inputs.sources import files_of
 from tdpcheck.tests.cli.conftest import Call
 
 QUICK = "coherent-sharing"

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import z3
 
-from tdpcheck.checker.explore import explore
-from tdpcheck.cli.sources import built, files_of
+from tdpcheck.checker.states.explore import explore
 from tdpcheck.core.verdict import Proved
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.properties import PROPERTIES
+from tdpcheck.runner.inputs.sources import built, files_of
 from tdpcheck.tests.checker.export.test_exports import spin
 
 from .conftest import QUICK, Call

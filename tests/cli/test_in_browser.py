@@ -12,11 +12,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tdpcheck.cli.report import FILES
-from tdpcheck.cli.reports.compare import Comparison
-from tdpcheck.cli.reports.overview import Overview
-from tdpcheck.cli.reports.stored import Stored
-from tdpcheck.cli.results import document
 from tdpcheck.counterexamples.schema import load
+from tdpcheck.reports.compare import Comparison
+from tdpcheck.reports.overview import Overview
+from tdpcheck.reports.stored import Stored
+from tdpcheck.runner.asking.results import document
 from tdpcheck.tests.counterexamples.browser import chromium
 
 from . import exploring

@@ -15,19 +15,19 @@ from typing import Any
 
 import pytest
 
-from tdpcheck.checker.explore import Surveyed, survey
 from tdpcheck.checker.processes import Answered, Child, Died, Say
-from tdpcheck.cli.changes import Version
-from tdpcheck.cli.documents import to_json
-from tdpcheck.cli.limits import Engines, Limits
-from tdpcheck.cli.plan import Plan
-from tdpcheck.cli.results import Result
-from tdpcheck.cli.run import Outcome, run
-from tdpcheck.cli.slots import Slots
-from tdpcheck.cli.sources import files_of
+from tdpcheck.checker.states.explore import Surveyed, survey
 from tdpcheck.core.errors import ModelError
 from tdpcheck.core.verdict import HoldsUpTo, Unknown, Verdict
 from tdpcheck.model.scenario import Scenario, shipped_scenarios
+from tdpcheck.runner.asking.limits import Engines, Limits
+from tdpcheck.runner.asking.results import Result
+from tdpcheck.runner.documents import to_json
+from tdpcheck.runner.inputs.changes import Version
+from tdpcheck.runner.inputs.sources import files_of
+from tdpcheck.runner.runs.plan import Plan
+from tdpcheck.runner.runs.run import Outcome, run
+from tdpcheck.runner.runs.slots import Slots
 
 from .conftest import QUICK
 

@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
-from tdpcheck.cli.limits import Engines, Limits
-from tdpcheck.cli.question import Subject
-from tdpcheck.cli.sources import built, files_of
-from tdpcheck.cli.survey import PlainProof
 from tdpcheck.core.verdict import HoldsUpTo, Proved, Unknown, Verdict
-from tdpcheck.examples import table_cache
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import Model
+from tdpcheck.runner.asking.limits import Engines, Limits
+from tdpcheck.runner.asking.proofs import PlainProof
+from tdpcheck.runner.asking.question import Subject
+from tdpcheck.runner.inputs.sources import built, files_of
 
 from .conftest import QUICK, Call
 
@@ -85,25 +84,3 @@ def test_an_exploration_without_an_accepted_certificate_is_no_proof(model: Model
     verdict = asked.ask(PROPERTY).verdict
 
     assert isinstance(verdict, expected)
-
-
-def test_a_model_that_offers_an_argument_is_proved_for_every_size(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The seam for proofs by lemmas, with a toy's argument in it."""
-    offer = table_cache.system, table_cache.no_stale_cache
-    monkeypatch.setattr(Model, "parametric", lambda _, prop: offer if prop.name == PROPERTY else None, raising=False)
-    asked = Subject(model, [PROPERTY, "root_liveness"], Limits())
-
-    answer, other = asked.ask(PROPERTY), asked.ask("root_liveness")
-
-    assert isinstance(answer.verdict, Proved)
-    assert "every size" == answer.verdict.sizes
-    assert not asked.is_known(PROPERTY)
-    assert "(set-logic UF)" in answer.certificate
-    assert isinstance(other.verdict, HoldsUpTo)
-
-
-def test_an_argument_that_does_not_go_through_leaves_the_question_to_the_others(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    offer = table_cache.broken, table_cache.no_stale_cache
-    monkeypatch.setattr(Model, "parametric", lambda _, prop: offer, raising=False)
-
-    assert isinstance(Subject(model, [PROPERTY], Limits()).ask(PROPERTY).verdict, HoldsUpTo)

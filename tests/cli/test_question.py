@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from tdpcheck.checker.bmc import Reached
-from tdpcheck.checker.walk import Coverage, Walked
-from tdpcheck.cli.changes import Version
+from tdpcheck.checker.bounded.bmc import Reached
+from tdpcheck.checker.states.walk import Coverage, Walked
 from tdpcheck.cli.main import tdpcheck
-from tdpcheck.cli.question import Engines, Limits, Subject
-from tdpcheck.cli.run import Plan, run
-from tdpcheck.cli.sources import built, files_of
 from tdpcheck.core.errors import EngineError
 from tdpcheck.core.verdict import HoldsUpTo, Unknown, Verdict, Violated
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import Model
+from tdpcheck.runner.asking.question import Engines, Limits, Subject
+from tdpcheck.runner.inputs.changes import Version
+from tdpcheck.runner.inputs.sources import built, files_of
+from tdpcheck.runner.runs.run import Plan, run
 
 from .conftest import QUICK
 

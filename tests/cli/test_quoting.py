@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from tdpcheck.cli.quoting import edits, listings
-from tdpcheck.cli.sources import files_of
-from tdpcheck.kernelc.patch import ChangedLine
+from tdpcheck.kernelc.sources.patch import ChangedLine
 from tdpcheck.model.system import parse_source
+from tdpcheck.runner.inputs.sources import files_of
+from tdpcheck.runner.telling.quoting import edits, listings
 from tdpcheck.tests.counterexamples.planted import FAULTS, SHOWN
 
 

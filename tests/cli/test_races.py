@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tdpcheck.cli.races import RACES, races_of, shown
 from tdpcheck.museum.loader import FOLDER, shipped_items
+from tdpcheck.runner.telling.races import RACES, races_of, shown
 from tdpcheck.tests.cli.conftest import Call
 
 SEEN = {"exported_is_valid": "share-vs-fast-zap"}

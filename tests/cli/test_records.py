@@ -9,8 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from tdpcheck.cli import output, results
 from tdpcheck.core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
+from tdpcheck.runner import output
+from tdpcheck.runner.asking import results
 
 HOLDS, PROVED, UNKNOWN = HoldsUpTo(9, "e"), Proved("every size", (), 1, "e"), Unknown("the time is up", "e")
 VIOLATED = Violated(cast(Any, SimpleNamespace(depth=3)), "e")

@@ -12,15 +12,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tdpcheck.cli.documents import to_json
 from tdpcheck.cli.report import FILES
-from tdpcheck.cli.reports.compare import Comparison, turn_of
-from tdpcheck.cli.reports.mail import mail
-from tdpcheck.cli.reports.markdown import markdown
-from tdpcheck.cli.reports.overview import Overview
-from tdpcheck.cli.reports.page import page
-from tdpcheck.cli.reports.stored import Stored, read_run
-from tdpcheck.cli.results import Change, Document, MuseumDocument, MuseumItem, Result, document
+from tdpcheck.reports.compare import Comparison, turn_of
+from tdpcheck.reports.mail import mail
+from tdpcheck.reports.markdown import markdown
+from tdpcheck.reports.overview import Overview
+from tdpcheck.reports.page import page
+from tdpcheck.reports.stored import Stored, read_run
+from tdpcheck.runner.asking.results import Change, Document, MuseumDocument, MuseumItem, Result, document
+from tdpcheck.runner.documents import to_json
 
 from .conftest import QUICK, Call
 from .runs import FIRST, SECOND, answer, leave, line, plain_run, series_run

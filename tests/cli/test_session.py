@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tdpcheck.checker.explore import reachable
+from tdpcheck.checker.states.explore import reachable
 from tdpcheck.cli.explore import begun
 from tdpcheck.cli.explorer.session import Session
 from tdpcheck.cli.explorer.view import picture, view

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tdpcheck.cli.rendering import formats, render
+from tdpcheck.runner.telling.rendering import formats, render
 from tdpcheck.tests.counterexamples.planted import FAULTS, GOLDEN, SHOWN
 
 from .conftest import Call

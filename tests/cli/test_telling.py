@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from tdpcheck.checker.minimal import violations
-from tdpcheck.cli.changes import Version, patched
-from tdpcheck.cli.rendering import LEFT
-from tdpcheck.cli.run import Found, Outcome, Plan, each_violation, run
-from tdpcheck.cli.sources import files_of
-from tdpcheck.cli.telling import Telling, asked_again
+from tdpcheck.checker.states.minimal import violations
 from tdpcheck.cli.verify import tell
 from tdpcheck.core.plain import plain_run
 from tdpcheck.core.trace import Trace, replays
 from tdpcheck.counterexamples.document import replay
-from tdpcheck.kernelc.patch import parse_change
+from tdpcheck.kernelc.sources.patch import parse_change
 from tdpcheck.model.scenario import shipped_scenarios
+from tdpcheck.runner.inputs.changes import Version, patched
+from tdpcheck.runner.inputs.sources import files_of
+from tdpcheck.runner.runs.run import Found, Outcome, Plan, each_violation, run
+from tdpcheck.runner.telling.rendering import LEFT
+from tdpcheck.runner.telling.telling import Telling, asked_again
 
 MUSEUM = Path(__file__).parents[2] / "museum"
 
@@ -131,7 +131,7 @@ def test_one_search_serves_the_first_run_and_the_others(two: tuple[Plan, Found],
         begun.append("search")
         return violations(*arguments, **more)
 
-    monkeypatch.setattr("tdpcheck.cli.telling.violations", counted)
+    monkeypatch.setattr("tdpcheck.runner.telling.telling.violations", counted)
     telling = Telling()
     telling.document(found)
     telling.others(found)

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 from junitparser import JUnitXml
 
 from tdpcheck.cli.main import tdpcheck
-from tdpcheck.cli.sources import files_of
 from tdpcheck.model.scenario import shipped_scenarios
+from tdpcheck.runner.inputs.sources import files_of
 
 from .conftest import QUICK, Call, diff
 

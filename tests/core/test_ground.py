@@ -7,8 +7,8 @@ import random
 import pytest
 import z3
 
-from tdpcheck.checker.bmc import bmc
-from tdpcheck.checker.explore import explore
+from tdpcheck.checker.bounded.bmc import bmc
+from tdpcheck.checker.states.explore import explore
 from tdpcheck.core.errors import ModelError
 from tdpcheck.core.evaluate import Evaluator
 from tdpcheck.core.ground import bad, cone, ground, value_term

@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tdpcheck.checker.explore import explore
-from tdpcheck.checker.induction import prove
+from tdpcheck.checker.every_size.induction import prove
+from tdpcheck.checker.states.explore import explore
 from tdpcheck.core.evaluate import Evaluator
 from tdpcheck.core.notebook import filled, table
 from tdpcheck.core.sorts import Geometry, Sort, Word

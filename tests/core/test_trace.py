@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tdpcheck.checker.explore import explore
+from tdpcheck.checker.states.explore import explore
 from tdpcheck.core.errors import InputError
 from tdpcheck.core.evaluate import Evaluator
 from tdpcheck.core.system import Action, truth

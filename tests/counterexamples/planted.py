@@ -11,10 +11,8 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tdpcheck.checker.bmc import bmc
-from tdpcheck.checker.minimal import plainest
-from tdpcheck.cli.quoting import quoted
-from tdpcheck.cli.rendering import render
+from tdpcheck.checker.bounded.bmc import bmc
+from tdpcheck.checker.states.minimal import plainest
 from tdpcheck.core.ground import ground
 from tdpcheck.core.system import Property
 from tdpcheck.core.verdict import Violated
@@ -22,11 +20,13 @@ from tdpcheck.counterexamples.document import actor_of, from_verdict
 from tdpcheck.counterexamples.forms.png import SLIDE, ZOOM, rasterised
 from tdpcheck.counterexamples.forms.svg import svg, svg_slide
 from tdpcheck.counterexamples.schema import Cex, load, write
-from tdpcheck.kernelc.patch import ChangedLine, apply, parse_change
+from tdpcheck.kernelc.sources.patch import ChangedLine, apply, parse_change
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import KernelSource, Model, build, parse_source, shipped_source
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.properties.kernel_assertions import kernel_assertions
+from tdpcheck.runner.telling.quoting import quoted
+from tdpcheck.runner.telling.rendering import render
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -9,9 +9,7 @@ from itertools import product
 
 import pytest
 
-from tdpcheck.checker.explore import explore
-from tdpcheck.cli.changes import patched
-from tdpcheck.cli.sources import built, files_of
+from tdpcheck.checker.states.explore import explore
 from tdpcheck.core.evaluate import Evaluator, State
 from tdpcheck.core.system import Property
 from tdpcheck.core.trace import run
@@ -21,11 +19,13 @@ from tdpcheck.counterexamples.scene import Scene, scenes
 from tdpcheck.counterexamples.schema import Cex, Instance, Turn, write
 from tdpcheck.counterexamples.why.causes import find
 from tdpcheck.counterexamples.why.schedule import Scheduler
-from tdpcheck.kernelc.patch import parse_change
+from tdpcheck.kernelc.sources.patch import parse_change
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import Model
 from tdpcheck.museum.loader import shipped_items
 from tdpcheck.properties import PROPERTIES
+from tdpcheck.runner.inputs.changes import patched
+from tdpcheck.runner.inputs.sources import built, files_of
 from tdpcheck.tests.counterexamples.planted import FAULTS
 
 QUICK = ("register-unchecked", "invalidate-exported", "zap-under-read-lock", "split-of-6.1")

@@ -25,7 +25,6 @@ from junitparser import JUnitXml
 from markdown_it import MarkdownIt
 from msgspec.structs import replace
 
-from tdpcheck.cli.rendering import FORMS, formats, render
 from tdpcheck.counterexamples.entries import PRESENT, WRITABLE, entries
 from tdpcheck.counterexamples.facts import folded
 from tdpcheck.counterexamples.forms import lanes as lanes_picture
@@ -37,6 +36,7 @@ from tdpcheck.counterexamples.forms.png import png
 from tdpcheck.counterexamples.forms.sarif import sarif, sarif_log, where
 from tdpcheck.counterexamples.graph import Graph, state_graph, story_graph
 from tdpcheck.counterexamples.schema import Cex, Edit, states
+from tdpcheck.runner.telling.rendering import FORMS, formats, render
 from tdpcheck.tests.counterexamples.browser import pixels
 from tdpcheck.tests.counterexamples.planted import FAULTS, GOLDEN, PIXELS, SHOWN, forms_of, small
 from tdpcheck.tests.counterexamples.shaped import ODD, at_once, long, odd, plain, told
@@ -76,7 +76,7 @@ def test_the_bytes_depend_on_no_process(tmp_path: Path, shown: Cex) -> None:
     """Another process, another order of hashes, no fonts: every form is the same to the byte."""
     (tmp_path / "fonts.conf").write_text('<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig/>')
     code = (
-        "import hashlib\nfrom tdpcheck.cli.rendering import formats, render\n"
+        "import hashlib\nfrom tdpcheck.runner.telling.rendering import formats, render\n"
         "from tdpcheck.tests.counterexamples.planted import FAULTS, SHOWN\nfrom tdpcheck.tests.counterexamples.shaped import plain\n"
         "for f in formats(): print(f, hashlib.sha256(render(plain(FAULTS[SHOWN].kept), f)).hexdigest())"
     )

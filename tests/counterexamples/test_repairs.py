@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tdpcheck.checker.explore import explore
-from tdpcheck.cli.changes import patched
+from tdpcheck.checker.states.explore import explore
 from tdpcheck.core.errors import TdpcheckError
 from tdpcheck.core.verdict import Proved
 from tdpcheck.counterexamples.why.repairs import RECIPES, REVERT, WANTED, Files, applied, verified
-from tdpcheck.kernelc.patch import parse_change
+from tdpcheck.kernelc.sources.patch import parse_change
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import KernelSource, build, parse_source, shipped_source
 from tdpcheck.properties import PROPERTIES
+from tdpcheck.runner.inputs.changes import patched
 from tdpcheck.tests.counterexamples.planted import FAULTS, Fault
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tdpcheck.checker.bmc import bmc, reach
-from tdpcheck.checker.explore import explore
-from tdpcheck.checker.induction import examine, prove
+from tdpcheck.checker.bounded.bmc import bmc, reach
+from tdpcheck.checker.every_size.induction import examine, prove
+from tdpcheck.checker.states.explore import explore
 from tdpcheck.core.sorts import Geometry
 from tdpcheck.core.trace import replays
 from tdpcheck.core.verdict import HoldsUpTo, Proved, Unknown, Violated

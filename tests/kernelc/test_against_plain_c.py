@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 
 from tdpcheck.core.evaluate import Evaluator
 from tdpcheck.examples.toy_kernel import Level, toy
-from tdpcheck.kernelc import ast
-from tdpcheck.kernelc.analyse import fold_constants
-from tdpcheck.kernelc.cfg import Graph, Op
-from tdpcheck.kernelc.interpret import Config, Interpreter
-from tdpcheck.kernelc.lower import lower
-from tdpcheck.kernelc.parse import parse
-from tdpcheck.kernelc.show import show
+from tdpcheck.kernelc.lowering.analyse import fold_constants
+from tdpcheck.kernelc.lowering.cfg import Graph, Op
+from tdpcheck.kernelc.lowering.lower import lower
+from tdpcheck.kernelc.stepping.interpret import Config, Interpreter
+from tdpcheck.kernelc.text import ast
+from tdpcheck.kernelc.text.parse import parse
+from tdpcheck.kernelc.text.show import show
 
 MOST_OPERATIONS = 14
 

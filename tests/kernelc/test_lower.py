@@ -6,10 +6,10 @@ import pytest
 
 from tdpcheck.core.errors import ModelError
 from tdpcheck.examples.toy_kernel import toy
-from tdpcheck.kernelc import paths
-from tdpcheck.kernelc.ast import Location
-from tdpcheck.kernelc.cfg import Havoc, Op
 from tdpcheck.kernelc.errors import Refusal
+from tdpcheck.kernelc.lowering.cfg import Havoc, Op
+from tdpcheck.kernelc.stepping import paths
+from tdpcheck.kernelc.text.ast import Location
 
 
 def refused(text: str) -> Refusal:

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdpcheck.kernelc import ast
-from tdpcheck.kernelc.ast import Binary, Call, Cast, Declare, Evaluate, If, Index, IntLiteral, Location, Member, Name, TypeRef, Unary
 from tdpcheck.kernelc.errors import Refusal
-from tdpcheck.kernelc.parse import parse, parse_expression, parse_preprocessed
-from tdpcheck.kernelc.preprocess import CAST_PREFIX, preprocess
-from tdpcheck.kernelc.show import headline, show
-from tdpcheck.kernelc.tokens import Token, lex
-from tdpcheck.kernelc.tree import open_tree
+from tdpcheck.kernelc.sources.tree import open_tree
+from tdpcheck.kernelc.text import ast
+from tdpcheck.kernelc.text.ast import Binary, Call, Cast, Declare, Evaluate, If, Index, IntLiteral, Location, Member, Name, TypeRef, Unary
+from tdpcheck.kernelc.text.parse import parse, parse_expression, parse_preprocessed
+from tdpcheck.kernelc.text.preprocess import CAST_PREFIX, preprocess
+from tdpcheck.kernelc.text.show import headline, show
+from tdpcheck.kernelc.text.tokens import Token, lex
 
 HERE = Location("", 0, 0)
 

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tdpcheck.core.errors import InputError
-from tdpcheck.kernelc.patch import ChangedLine, Patch, apply, parse_change
-from tdpcheck.kernelc.tree import open_tree
+from tdpcheck.kernelc.sources.patch import ChangedLine, Patch, apply, parse_change
+from tdpcheck.kernelc.sources.tree import open_tree
 
 OLD = "".join(f"line {n}\n" for n in range(1, 21))
 NEW = OLD.replace("line 5\n", "line five\n").replace("line 15\n", "line 15\nline 15b\n")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import z3
 
 from tdpcheck.core.shape import is_true
-from tdpcheck.kernelc.paths import Path
+from tdpcheck.kernelc.stepping.paths import Path
 
 X, Y = z3.Bool("X"), z3.Bool("Y")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tdpcheck.kernelc.ast import Location
 from tdpcheck.kernelc.errors import Refusal
-from tdpcheck.kernelc.preprocess import preprocess
+from tdpcheck.kernelc.text.ast import Location
+from tdpcheck.kernelc.text.preprocess import preprocess
 
 LOOP_HEADER = (
     "#define for_each_slot(it, table, first, last) \\\n"

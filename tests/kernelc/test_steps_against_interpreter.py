@@ -14,10 +14,10 @@ import z3
 
 from tdpcheck.core.evaluate import State
 from tdpcheck.examples.toy_kernel import Built, toy
-from tdpcheck.kernelc.analyse import live_locals
-from tdpcheck.kernelc.cfg import Graph, Nop, Op
-from tdpcheck.kernelc.interpret import Config, Interpreter, Run
-from tdpcheck.kernelc.joined import JoinedPaths
+from tdpcheck.kernelc.lowering.analyse import live_locals
+from tdpcheck.kernelc.lowering.cfg import Graph, Nop, Op
+from tdpcheck.kernelc.stepping.interpret import Config, Interpreter, Run
+from tdpcheck.kernelc.stepping.joined import JoinedPaths
 
 TEXT = (Path(__file__).parent / "programs.c").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"^(?!static)\w+ (\w+)\(", TEXT, re.MULTILINE)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tdpcheck.core.errors import InputError
-from tdpcheck.kernelc.tree import KernelTree, cache_directory, find_debian_source, open_tree
+from tdpcheck.kernelc.sources.tree import KernelTree, cache_directory, find_debian_source, open_tree
 
 MAKEFILE = "# SPDX\nVERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 7\nEXTRAVERSION =\nall:\n\t@echo $(VERSION)\n"
 SOURCE = "arch/x86/kvm/mmu/x.c"
@@ -168,7 +168,7 @@ def test_an_interrupted_unpacking_leaves_nothing_that_counts(tarball: Path, cach
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("tdpcheck.kernelc.tree._copy", interrupted)
+        patched.setattr("tdpcheck.kernelc.sources.tree._copy", interrupted)
         with pytest.raises(KeyboardInterrupt):
             open_tree(tarball)
 

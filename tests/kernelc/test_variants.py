@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tdpcheck.examples.toy_kernel import Built, Toy, toy
-from tdpcheck.kernelc import variants
-from tdpcheck.kernelc.cfg import Graph, Local
-from tdpcheck.kernelc.joined import JoinedPaths
-from tdpcheck.kernelc.library import Value
-from tdpcheck.kernelc.variants import by_value
+from tdpcheck.kernelc.lowering.cfg import Graph, Local
+from tdpcheck.kernelc.lowering.library import Value
+from tdpcheck.kernelc.stepping import variants
+from tdpcheck.kernelc.stepping.joined import JoinedPaths
+from tdpcheck.kernelc.stepping.variants import by_value
 
 TEXT = (Path(__file__).parent / "programs.c").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"^(?!static)\w+ (\w+)\(", TEXT, re.MULTILINE)

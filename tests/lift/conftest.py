@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tdpcheck.kernelc.tree import KernelTree, open_tree
+from tdpcheck.kernelc.sources.tree import KernelTree, open_tree
 
 
 @pytest.fixture(scope="session")

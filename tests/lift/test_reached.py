@@ -7,10 +7,10 @@ from functools import cache
 import pytest
 import z3
 
-from tdpcheck.checker.bmc import bmc
-from tdpcheck.checker.explore import Surveyed, survey
+from tdpcheck.checker.bounded.bmc import bmc
+from tdpcheck.checker.states.explore import Surveyed, survey
 from tdpcheck.core.verdict import Violated
-from tdpcheck.kernelc.tree import KernelTree
+from tdpcheck.kernelc.sources.tree import KernelTree
 from tdpcheck.model.lift.lift import lifted_code
 from tdpcheck.model.lift.recipe import cook, read_recipe
 from tdpcheck.model.machine.sorts import g, region_of, root, slot_of, t

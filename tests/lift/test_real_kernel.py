@@ -8,8 +8,8 @@ import pytest
 
 from tdpcheck.core.errors import InputError
 from tdpcheck.core.trace import replays
-from tdpcheck.kernelc.patch import apply, parse_change
-from tdpcheck.kernelc.tree import KernelTree
+from tdpcheck.kernelc.sources.patch import apply, parse_change
+from tdpcheck.kernelc.sources.tree import KernelTree
 from tdpcheck.model.lift.recipe import Recipe, cook, difference, read_recipe
 from tdpcheck.museum.loader import shipped_items
 

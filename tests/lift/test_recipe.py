@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tdpcheck.core.errors import InputError
-from tdpcheck.kernelc.tree import open_tree
+from tdpcheck.kernelc.sources.tree import open_tree
 from tdpcheck.model.lift.lift import LIFTED, MACROS
 from tdpcheck.model.lift.recipe import cook, read_recipe
 

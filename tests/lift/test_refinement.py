@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tdpcheck.checker.refinement import Refinement, refines
-from tdpcheck.kernelc.tree import KernelTree
+from tdpcheck.checker.states.refinement import Refinement, refines
+from tdpcheck.kernelc.sources.tree import KernelTree
 from tdpcheck.model.machine import cpu, devices, ghosts, host, iommu, locks, tables
 from tdpcheck.model.system import Model
 

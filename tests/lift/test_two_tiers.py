@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tdpcheck.kernelc.tree import KernelTree
+from tdpcheck.kernelc.sources.tree import KernelTree
 from tdpcheck.model.lift.recipe import read_recipe
 from tdpcheck.museum.loader import shipped_items
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import z3
 from msgspec.structs import replace
 
-from tdpcheck.checker.explore import Surveyed, survey
+from tdpcheck.checker.states.explore import Surveyed, survey
 from tdpcheck.core.system import Property
-from tdpcheck.kernelc.patch import apply, parse_change
-from tdpcheck.kernelc.tree import KernelTree
+from tdpcheck.kernelc.sources.patch import apply, parse_change
+from tdpcheck.kernelc.sources.tree import KernelTree
 from tdpcheck.model.lift.lift import lifted_code
 from tdpcheck.model.lift.recipe import Recipe, cook, read_recipe
 from tdpcheck.model.scenario import Scenario, Thread, shipped_scenarios

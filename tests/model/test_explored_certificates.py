@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from tdpcheck.checker.certificate import grounded, statement_of
-from tdpcheck.checker.explore import reachable
-from tdpcheck.checker.explored import explored_invariant
-from tdpcheck.checker.recheck import recheck
+from tdpcheck.checker.certificates.certificate import grounded, statement_of
+from tdpcheck.checker.certificates.explored import explored_invariant
+from tdpcheck.checker.states.explore import reachable
 from tdpcheck.core.errors import InputError
 from tdpcheck.core.ground import ground
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import Model, build, parse_source, shipped_source
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.properties.kernel_assertions import kernel_assertions
+from tdpcheck.recheck.recheck import recheck
 
 SCENARIOS = {name: scenario for name, scenario in shipped_scenarios().items() if not scenario.needs_kernel}
 QUICK = ("noncoherent-export",)

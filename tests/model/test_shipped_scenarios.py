@@ -7,8 +7,8 @@ from functools import cache
 import pytest
 import z3
 
-from tdpcheck.checker.bmc import bmc
-from tdpcheck.checker.explore import Surveyed, survey
+from tdpcheck.checker.bounded.bmc import bmc
+from tdpcheck.checker.states.explore import Surveyed, survey
 from tdpcheck.core.ground import ground
 from tdpcheck.core.system import Property
 from tdpcheck.core.trace import replays

@@ -6,19 +6,19 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from tdpcheck.checker.bmc import bmc
-from tdpcheck.checker.explore import explore, reachable
-from tdpcheck.cli.proofs import certified_states
+from tdpcheck.checker.bounded.bmc import bmc
+from tdpcheck.checker.states.explore import explore, reachable
 from tdpcheck.core.ground import GroundSystem, ground
 from tdpcheck.core.system import Property
 from tdpcheck.core.trace import replays
 from tdpcheck.core.verdict import Violated
-from tdpcheck.kernelc.patch import apply, parse_change
+from tdpcheck.kernelc.sources.patch import apply, parse_change
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import KernelSource, Model, build, parse_source, shipped_source
 from tdpcheck.museum.loader import Expect, Item, shipped_items
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.properties.kernel_assertions import kernel_assertions
+from tdpcheck.runner.asking.proofs import certified_states
 from tdpcheck.tests.model.test_explored_certificates import SCENARIOS as CERTIFIED
 
 from . import table

@@ -14,11 +14,11 @@ from pathlib import Path
 import z3
 from msgspec.structs import replace as replace_fields
 
-from tdpcheck.checker.sat import Clock
-from tdpcheck.checker.sized import Missed, SizedArgument
+from tdpcheck.checker.arguments.sized import Missed, SizedArgument
+from tdpcheck.checker.circuits.sat import Clock
 from tdpcheck.core.system import Action, Property, TransitionSystem
-from tdpcheck.kernelc.deletions import deletions
-from tdpcheck.kernelc.show import show
+from tdpcheck.kernelc.text.deletions import deletions
+from tdpcheck.kernelc.text.show import show
 from tdpcheck.model.parametric import parametric
 from tdpcheck.model.scenario import Hardware, Scenario, Sizes, Start, Thread, shipped_scenarios
 from tdpcheck.model.system import Code, own_size, parse_source, shipped_source

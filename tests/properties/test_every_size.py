@@ -7,12 +7,11 @@ from functools import cache
 
 import pytest
 
-from tdpcheck.checker.inductive import check_inductive, grounded_lemmas
-from tdpcheck.checker.instantiated import InitialState, instantiated
-from tdpcheck.checker.lemmas import Checked, check_lemmas
-from tdpcheck.checker.needed import needed
-from tdpcheck.checker.questions import check_certificate
-from tdpcheck.checker.theory import Theory
+from tdpcheck.checker.arguments.lemmas import Checked, check_lemmas
+from tdpcheck.checker.arguments.needed import needed
+from tdpcheck.checker.certificates.instantiated import InitialState, instantiated
+from tdpcheck.checker.circuits.inductive import check_inductive, grounded_lemmas
+from tdpcheck.checker.every_size.theory import Theory
 from tdpcheck.core.ground import ground
 from tdpcheck.core.system import Lemma
 from tdpcheck.model.parametric import Parametric, parametric, starts
@@ -21,6 +20,7 @@ from tdpcheck.model.scenario import Expected, Scenario, Sizes, Start, Thread, sh
 from tdpcheck.model.system import KernelSource, build, parse_source, shipped_source
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.properties.argument.book import argument
+from tdpcheck.recheck.questions import check_certificate
 
 CARD = ("no_stale_io_mapping", "atomic_hugepage_split", "reject_noncoherent_dma")
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tdpcheck.checker.instantiated import InitialState, instantiated
-from tdpcheck.checker.missing import Missing, Race, mended, missing
-from tdpcheck.checker.questions import check_certificate
-from tdpcheck.cli.every_size import files_with
-from tdpcheck.cli.sources import code_for
+from tdpcheck.checker.arguments.missing import Missing, Race, mended, missing
+from tdpcheck.checker.certificates.instantiated import InitialState, instantiated
 from tdpcheck.core.evaluate import Evaluator
 from tdpcheck.core.trace import replays
 from tdpcheck.model.parametric import Parametric, parametric, sizes, starts
@@ -16,6 +13,9 @@ from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.museum.loader import FOLDER, read_item
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.properties.argument.book import argument
+from tdpcheck.recheck.questions import check_certificate
+from tdpcheck.runner.every_size import files_with
+from tdpcheck.runner.inputs.sources import code_for
 
 
 def changed(scenario: str, patch: str | None = None) -> Parametric:

@@ -11,8 +11,8 @@ import os
 import pytest
 import z3
 
-from tdpcheck.checker.explore import survey
-from tdpcheck.checker.sized import SizedArgument
+from tdpcheck.checker.arguments.sized import SizedArgument
+from tdpcheck.checker.states.explore import survey
 from tdpcheck.core.trace import replays
 from tdpcheck.model.system import build
 

@@ -14,9 +14,9 @@ import cvc5
 import pytest
 import z3
 
-from tdpcheck.checker.bmc import bmc
-from tdpcheck.checker.explore import reachable
+from tdpcheck.checker.bounded.bmc import bmc
 from tdpcheck.checker.export import btor2, promela, smtlib
+from tdpcheck.checker.states.explore import reachable
 from tdpcheck.core.errors import InputError
 from tdpcheck.core.evaluate import Evaluator, State
 from tdpcheck.core.ground import GroundSystem, ground

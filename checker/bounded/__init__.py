@@ -1,0 +1,1 @@
+"""Bounded model checking with Z3: a system unrolled, step by step."""

@@ -1,0 +1,1 @@
+"""Engines over circuits and SAT: and-inverter graphs, k-induction, PDR."""

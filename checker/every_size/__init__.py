@@ -1,0 +1,1 @@
+"""Questions for every size: induction over uninterpreted sorts, and how it stays decidable."""

@@ -1,0 +1,1 @@
+"""Explicit states: exploration, random runs, where nobody can go on, the plainest run."""

@@ -1,0 +1,198 @@
+"""What follows a layer of states: all of them at once, as columns; or one after the other, by plain evaluation, where columns do not fit.
+
+A search keeps states packed, so that it can compare and store them fast without knowing which of the two it works with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar, overload
+
+import numpy as np
+import z3
+from numpy.typing import NDArray
+
+from ...core.columns import Array, Column, Columns, Part, Sheet, Unfit
+from ...core.evaluate import Move, State
+from .moves import Moves
+
+Packed = State | bytes
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Every step from some states: by the state, and there in the order in which `Moves.enabled` names the moves.
+
+    Args:
+        before: for each step, the number of the state among those.
+        moves: the number of the move in `Moves.ranked`.
+        after: the state that it leads to.
+    """
+
+    before: NDArray[np.intp]
+    moves: NDArray[np.intp]
+    after: Sequence[Packed]
+
+
+class Layers(Protocol):
+    """The semantics of a system for many states.
+
+    Args:
+        at_once: how many to ask about in one go: many, where that is what makes it fast; few, so that limits are kept.
+    """
+
+    moves: Moves
+    at_once: int
+
+    def pack(self, state: State) -> Packed: ...
+
+    def states(self, packed: Sequence[Packed]) -> Sequence[State]:
+        """Plain states again."""
+
+    def steps(self, states: Sequence[Packed]) -> Steps:
+        """What follows them."""
+
+    def test(self, term: z3.BoolRef) -> Callable[[Sequence[Packed]], NDArray[np.bool_]]:
+        """A function that says in which states a closed term is true."""
+
+
+def at_best(moves: Moves, question: Callable[[Layers], T]) -> T:
+    """The answer by columns, or by plain evaluation if they do not fit."""
+    try:
+        return question(ByColumns(moves))
+    except Unfit:
+        return question(OneByOne(moves))
+
+
+class OneByOne:
+    """Plain evaluation, state by state."""
+
+    at_once = 64
+
+    def __init__(self, moves: Moves) -> None:
+        self.moves = moves
+
+    def pack(self, state: State) -> Packed:
+        return state
+
+    def states(self, packed: Sequence[Packed]) -> Sequence[State]:
+        return tuple(map(tuple, packed))
+
+    def steps(self, states: Sequence[Packed]) -> Steps:
+        plain = self.states(states)
+        found = [(number, move) for number, state in enumerate(plain) for move in self.moves.enabled(state)]
+        before = np.array([number for number, _ in found], np.intp)
+        moves = np.array([self.moves.rank(move) for _, move in found], np.intp)
+        return Steps(before, moves, [move.apply(plain[number]) for number, move in found])
+
+    def test(self, term: z3.BoolRef) -> Callable[[Sequence[Packed]], NDArray[np.bool_]]:
+        holds = self.moves.evaluator.compile(term)
+        return lambda states: np.array([bool(holds(state)) for state in states], np.bool_)
+
+
+class Table(Sequence[State]):
+    """States as the rows of a table; what is read from it is plain."""
+
+    def __init__(self, rows: Array) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, number: int) -> State: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> Table: ...
+
+    def __getitem__(self, number: int | slice) -> State | Table:
+        return Table(self.rows[number]) if isinstance(number, slice) else tuple(self.rows[number].tolist())
+
+    def __iter__(self) -> Iterator[State]:
+        return map(tuple, self.rows.tolist())
+
+
+class ByColumns:
+    """All states at once. A move is folded when a state stands where it is filed, and what it changes when it first fires.
+
+    Raises:
+        Unfit: columns cannot hold this system; so do its methods, when they meet a term that columns cannot hold.
+    """
+
+    at_once = 4096
+
+    def __init__(self, moves: Moves) -> None:
+        self.moves = moves
+        self._columns = Columns(moves.evaluator)
+        self._width = len(moves.evaluator.layout.cells)
+        self._live: dict[tuple[int, int] | None, list[tuple[int, Part]]] = {}
+        self._changes: dict[int, list[tuple[int, Part]]] = {}
+        self._seen: tuple[Sequence[Packed], Array, Sheet] | None = None
+
+    def pack(self, state: State) -> Packed:
+        return np.array(state, self._columns.dtype).tobytes()
+
+    def states(self, packed: Sequence[Packed]) -> Table:
+        rows = b"".join(map(bytes, packed))  # `pack` and `steps` make nothing else
+        return Table(np.frombuffer(rows, self._columns.dtype).reshape(len(packed), self._width))
+
+    def test(self, term: z3.BoolRef) -> Callable[[Sequence[Packed]], NDArray[np.bool_]]:
+        value = self._columns.term(term)
+        if isinstance(value, Column):
+            return lambda states: self._spread(states)[1].at(value)
+        return lambda states: np.full(len(states), bool(value))
+
+    def steps(self, states: Sequence[Packed]) -> Steps:
+        rows, sheet = self._spread(states)
+        found = list(self._fired(rows, sheet))
+        if not found:
+            return Steps(np.array([], np.intp), np.array([], np.intp), [])
+        before = np.concatenate([chosen for _, chosen, _ in found])
+        moves = np.repeat([number for number, _, _ in found], [len(chosen) for _, chosen, _ in found])
+        order = np.argsort(before, kind="stable")  # moves are tried in the order in which `enabled` names them
+        after = np.concatenate([after for _, _, after in found])[order].tobytes()
+        size = self._width * self._columns.dtype.itemsize
+        return Steps(before[order], moves[order], [after[at * size : (at + 1) * size] for at in range(len(order))])
+
+    def _spread(self, states: Sequence[Packed]) -> tuple[Array, Sheet]:
+        """The states as rows, and as columns; those of the last question are kept for the next one."""
+        if self._seen is None or self._seen[0] is not states:
+            rows = self.states(states).rows
+            self._seen = states, rows, Sheet(np.ascontiguousarray(rows.T))
+        return self._seen[1:]
+
+    def _fired(self, rows: Array, everywhere: Sheet) -> Iterator[tuple[int, NDArray[np.intp], Array]]:
+        """Moves that are enabled somewhere: their number, in which states, and what follows."""
+        for sheet, live in self._candidates(everywhere):
+            for number, guard in live:
+                chosen = sheet.chosen if isinstance(guard, int) else sheet.chosen[sheet.at(guard)]
+                if len(chosen):
+                    after, here = rows[chosen], Sheet(sheet.cells, chosen)
+                    for place, value in self._changed(number):
+                        after[:, place] = value if isinstance(value, int) else here.at(value)
+                    yield number, chosen, after
+
+    def _candidates(self, everywhere: Sheet) -> Iterator[tuple[Sheet, list[tuple[int, Part]]]]:
+        """The moves that may be enabled, with the states in which they may."""
+        yield everywhere, self._guards(None, self.moves.always)
+        for place, by_value in self.moves.filed.items():
+            here = everywhere.cells[place]
+            for value in np.unique(here).tolist():
+                live = self._guards((place, value), by_value.get(value, ()))
+                if live:
+                    yield Sheet(everywhere.cells, np.flatnonzero(here == value)), live
+
+    def _guards(self, file: tuple[int, int] | None, moves: Sequence[Move]) -> list[tuple[int, Part]]:
+        """The guards of the moves of a file that are not false everywhere."""
+        if file not in self._live:
+            guards = [(self.moves.rank(m), self._columns.term(m.action.guard, m.action.params, m.arguments)) for m in moves]
+            self._live[file] = [(number, guard) for number, guard in guards if isinstance(guard, Column) or guard]
+        return self._live[file]
+
+    def _changed(self, number: int) -> list[tuple[int, Part]]:
+        if number not in self._changes:
+            move = self.moves.ranked[number]
+            self._changes[number] = list(self._columns.changes(move.action, move.arguments))
+        return self._changes[number]

@@ -1,0 +1,176 @@
+"""The graph under construction: nodes and their open ends, the inlined calls, the locals."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import z3
+
+from ...core.shape import shape, subterms
+from ...core.sorts import Kind
+from ...core.system import Source
+from ..errors import Refusal
+from ..text import ast
+from ..text.show import show
+from .cfg import Local, Node, Nop, Refuse, Set
+from .convert import Spot
+from .library import CType, Library, Value
+from .places import LocalPlace, Place
+
+
+class Abandoned(Exception):
+    """The rest of an expression or statement cannot run: what was to come first never ends well."""
+
+
+Ends = list[tuple[Node, str]]
+"""Open ends: a node, and which of its edges (`next` or `other`) leads on."""
+
+
+@dataclass
+class Frame:
+    """One inlined call: what its names mean, and where its returns go."""
+
+    function: ast.Function
+    prefix: str
+    returns: CType
+    end: Nop
+    names: dict[str, Place] = field(default_factory=dict)
+    result: LocalPlace | None = None
+    labels: dict[str, Nop] = field(default_factory=dict)
+    breaks: list[Nop] = field(default_factory=list)
+    continues: list[Nop] = field(default_factory=list)
+    taken: dict[str, CType] = field(default_factory=dict)
+    in_scope: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """What is declared inside is forgotten at the end."""
+        names, depth = dict(self.names), len(self.in_scope)
+        yield
+        self.names = names
+        del self.in_scope[depth:]
+
+    def path_for(self, name: str, ctype: CType) -> str:
+        """A path for a new local; blocks that follow each other may share one, nested ones may not."""
+        for quotes in itertools.count():
+            path = f"{self.prefix}.{name}" + "'" * quotes
+            if path not in self.in_scope and self.taken.setdefault(path, ctype) == ctype:
+                self.in_scope.append(path)
+                return path
+        raise AssertionError("unreachable")
+
+
+class Builder:
+    """Appends nodes after the open ends. Where there are none, nothing that is lowered can run."""
+
+    def __init__(
+        self,
+        role: str,
+        functions: Mapping[str, ast.Function],
+        structs: Mapping[str, ast.Struct],
+        library: Library,
+        broken: Mapping[str, Exception],
+    ) -> None:
+        self.role = role
+        self.functions = functions
+        self.structs = structs
+        self.library = library
+        self.broken = broken
+        self.nodes: list[Node] = []
+        self.here: Ends = []
+        self.frames: list[Frame] = []
+        self.locals: dict[str, Local] = {}
+        self.erased: list[tuple[Source, str]] = []
+        self.inlined: dict[str, None] = {}
+        self._by_id: dict[int, tuple[Local, z3.ExprRef]] = {}  # the term beside its identity keeps it from being used again
+        self._entered: set[int] = set()
+        self._fresh = itertools.count(1)
+        self._prefixes: dict[str, int] = {}
+
+    @property
+    def frame(self) -> Frame:
+        return self.frames[-1]
+
+    # Nodes
+
+    def stamp(self, spot: Spot) -> tuple[int, Source, tuple[str, ...]]:
+        """Number, source and call stack of the next node."""
+        stack = tuple(f.function.name for f in self.frames)
+        return len(self.nodes), Source(spot.at.file, spot.at.line, stack[-1], spot.text), stack
+
+    def emit(self, node: Node) -> None:
+        """Append `node` after the open ends, of which there must be some."""
+        assert node.number == len(self.nodes)
+        assert self.here, "nothing is lowered where nothing can run"
+        self.nodes.append(node)
+        self.jump(node)
+        self.here = [(node, "next")]
+
+    def jump(self, target: Node) -> None:
+        """Lead the open ends to `target`; nothing is open afterwards."""
+        for node, way in self.take():
+            setattr(node, way, target.number)
+            self._entered.add(target.number)
+
+    def take(self) -> Ends:
+        """The open ends, for the caller to care for."""
+        ends, self.here = self.here, []
+        return ends
+
+    def nop(self, at: ast.Location) -> Nop:
+        """A join, not connected yet."""
+        made = Nop(*self.stamp(Spot(at, "")))
+        self.nodes.append(made)
+        return made
+
+    def join(self, nop: Nop, *, more: bool = False) -> None:
+        """Go on at `nop`, if something leads there by now (or, with `more`, will)."""
+        self.jump(nop)
+        self.here = [(nop, "next")] if more or nop.number in self._entered else []
+
+    def assign(self, values: Mapping[Local, z3.ExprRef], spot: Spot) -> None:
+        if values:
+            self.emit(Set(*self.stamp(spot), values=dict(values)))
+
+    def never(self, what: str, refusal: Refusal, spot: Spot) -> Abandoned:
+        """Something that must not be reached stands here; the caller raises what this answers."""
+        self.emit(Refuse(*self.stamp(spot), what=what, refusal=refusal))
+        self.here = []
+        return Abandoned()
+
+    # Locals
+
+    def local(self, path: str, kind: Kind) -> Local:
+        if path not in self.locals:
+            made = Local(path, kind)
+            self.locals[path] = made
+            const = made.const
+            self._by_id[const.get_id()] = (made, const)
+        return self.locals[path]
+
+    def temporary(self, ctype: CType, hint: str) -> LocalPlace:
+        return LocalPlace(ctype, f"{self.frame.prefix}.{hint}~{next(self._fresh)}")
+
+    def prefix(self, function: str) -> str:
+        """What the locals of one more inlined call of `function` begin with."""
+        count = self._prefixes.get(function, 0) + 1
+        self._prefixes[function] = count
+        return function if count == 1 else f"{function}#{count}"
+
+    def locals_in(self, value: Value) -> set[str]:
+        """The paths of the locals that a value mentions."""
+        keys = {node.get_id() for term in value.parts.values() for node in subterms(term)}
+        return {self._by_id[key][0].path for key in keys & self._by_id.keys()}
+
+
+def spot_of(expression: ast.Expr) -> Spot:
+    return Spot(expression.at, show(expression))
+
+
+def reads_state(value: Value) -> bool:
+    """Whether a value mentions a function of indices, which may be shared state."""
+    shapes = (shape(node) for term in value.parts.values() for node in subterms(term))
+    return any(z3.is_quantifier(s.term) or (s.operator == z3.Z3_OP_UNINTERPRETED and bool(s.children)) for s in shapes)

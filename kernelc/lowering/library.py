@@ -1,0 +1,277 @@
+"""What C names mean: types, constants, intrinsics. Kernel C is given its meaning by a `Library` that the model supplies.
+
+Every intrinsic has typed parameters and a typed result, and the lowering checks them: an untyped identity between a page
+and an address is the likeliest silent modelling error there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import z3
+
+from ...core.sorts import BOOL, Kind, Sort, Truth, Word
+from ...core.system import Param, Update
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A C type that is one value of a kind.
+
+    Args:
+        literals: what an integer literal of this type stands for; an enumeration also takes its elements by name.
+        less_equal: the order behind `<`, `<=`, `>`, `>=`; without it the comparison is refused.
+    """
+
+    name: str
+    kind: Kind
+    literals: Mapping[int, z3.ExprRef] = field(default_factory=dict, compare=False)
+    less_equal: Callable[[z3.ExprRef, z3.ExprRef], z3.BoolRef] | None = field(default=None, compare=False)
+    signed: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Record:
+    """A C type of several fields, flattened: a struct by value, a table pointer, an SPTE.
+
+    Args:
+        literals: what an integer literal (0, NULL) of this type stands for, field by field.
+        truth: what `if (x)` asks; without it the test is refused.
+        equal: what `==` asks; without it all fields are compared.
+        add: pointer plus integer, where that is allowed.
+        casts: by name, the other types whose values convert to this one (a table's memory is also a pointer to its first entry).
+    """
+
+    name: str
+    fields: tuple[tuple[str, CType], ...]
+    literals: Mapping[int, Mapping[str, z3.ExprRef]] = field(default_factory=dict, compare=False)
+    truth: Callable[[Value], z3.BoolRef] | None = field(default=None, compare=False)
+    equal: Callable[[Value, Value], z3.BoolRef] | None = field(default=None, compare=False)
+    add: Callable[[Value, z3.ExprRef], Value] | None = field(default=None, compare=False)
+    casts: Mapping[str, Callable[[Value], Value]] = field(default_factory=dict, compare=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def field(self, name: str) -> CType | None:
+        return dict(self.fields).get(name)
+
+
+@dataclass(frozen=True)
+class Array:
+    """A small array inside a struct or a local."""
+
+    element: CType
+    length: int
+
+    def __str__(self) -> str:
+        return f"{self.element}[{self.length}]"
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A pointer to the only thing of its kind here (`struct kvm *`), or a lock: it has a name and no content."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Void:
+    """No value."""
+
+    def __str__(self) -> str:
+        return "void"
+
+
+@dataclass(frozen=True)
+class FunctionName:
+    """A function handed on as a constant argument; bound when inlined."""
+
+    def __str__(self) -> str:
+        return "function"
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A pointer to a local: as a parameter of an intrinsic, the intrinsic reads the local and may write it."""
+
+    to: CType
+
+    def __str__(self) -> str:
+        return f"{self.to} *"
+
+
+CType = Scalar | Record | Array | Handle | Void | FunctionName | Ref
+VOID = Void()
+BOOLEAN = Scalar("bool", BOOL, {0: z3.BoolVal(False), 1: z3.BoolVal(True)})
+
+
+def leaves(ctype: CType, prefix: str = "") -> Iterator[tuple[str, Kind]]:
+    """The scalars that a value of `ctype` consists of, as dotted paths and kinds."""
+    match ctype:
+        case Scalar():
+            yield prefix, ctype.kind
+        case Record():
+            for name, inner in ctype.fields:
+                yield from leaves(inner, f"{prefix}.{name}" if prefix else name)
+        case Array():
+            for i in range(ctype.length):
+                yield from leaves(ctype.element, f"{prefix}[{i}]")
+        case Handle() | Void() | FunctionName() | Ref():
+            return
+
+
+@dataclass(frozen=True)
+class Value:
+    """A typed value: one term per leaf. A scalar's only path is the empty one.
+
+    `name` says which handle or function it is, or to which local a pointer points; it is known while compiling.
+    """
+
+    type: CType
+    parts: Mapping[str, z3.ExprRef] = field(default_factory=dict)
+    name: str = ""
+
+    @property
+    def term(self) -> z3.ExprRef:
+        """The term of a scalar."""
+        return self.parts[""]
+
+    def __getitem__(self, path: str) -> z3.ExprRef:
+        return self.parts[path]
+
+    def field(self, name: str, ctype: CType) -> Value:
+        """The part of a record (or, with `[i]`, of an array) below one field."""
+        picked = {}
+        for path, term in self.parts.items():
+            if path == name:
+                picked[""] = term
+            elif path.startswith(name) and path[len(name)] in ".[":
+                picked[path[len(name) :].removeprefix(".")] = term
+        return Value(ctype, picked)
+
+
+def scalar(ctype: Scalar, term: z3.ExprRef) -> Value:
+    return Value(ctype, {"": term})
+
+
+def record(ctype: Record, **parts: z3.ExprRef) -> Value:
+    """A record from its leaves; nested paths are written with `__` for the dot."""
+    return Value(ctype, {name.replace("__", "."): term for name, term in parts.items()})
+
+
+def boolean(term: z3.BoolRef) -> Value:
+    return Value(BOOLEAN, {"": term})
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something that must be true when an intrinsic runs: `WARN_ON`, `lockdep_assert_held`."""
+
+    label: str
+    holds: z3.BoolRef
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One thing that an intrinsic can do: when it may, what it changes, what it answers.
+
+    Args:
+        guard: blocks (or, among several effects, chooses); speaks of the state before, of the arguments and of `choices`.
+        choices: nondeterministic values used in the rest.
+        refs: new values of the `Ref` parameters, in order; None leaves one as it is.
+        label: what a reader sees instead of the C text; may name choices as `{name}`.
+    """
+
+    value: Value | None = None
+    guard: z3.BoolRef = field(default_factory=lambda: z3.BoolVal(True))
+    updates: tuple[Update, ...] = ()
+    choices: tuple[Param, ...] = ()
+    refs: tuple[Value | None, ...] = ()
+    checks: tuple[Check, ...] = ()
+    label: str = ""
+
+
+Mover = Literal["local", "right", "left", "wait", "none"]
+"""How a step commutes with other threads' steps (Lipton): local ones merge with either neighbour, right movers (acquire)
+with the next visible step, left movers (release) with the previous one, the rest stand alone. A `wait` blocks on a condition
+that stays true once it is; it begins a step and merges with what follows."""
+
+Meaning = Callable[..., "Effect | Sequence[Effect] | Value"]
+
+
+@dataclass(frozen=True)
+class Intrinsic:
+    """A call that kernel C does not define.
+
+    Args:
+        meaning: called with the thread's term and one `Value` per parameter; answers a Value (a pure function), one Effect,
+            or several (the run takes any whose guard holds).
+        mover: how it commutes; a read of `reads` under a write-held lock that every writer of it holds becomes local, too.
+        acquires, releases: locks, as `name:read` or `name:write`.
+        reads, writes: which groups of shared state it touches, for that computation.
+        doc: what it stands for, with its source.
+    """
+
+    name: str
+    params: tuple[CType, ...]
+    result: CType
+    meaning: Meaning
+    mover: Mover = "none"
+    acquires: tuple[str, ...] = ()
+    releases: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    doc: str = ""
+
+
+@dataclass(frozen=True)
+class Library:
+    """The meaning of all names that kernel C may use without defining them.
+
+    Args:
+        types: by base spelling and number of stars.
+        constants: named values (`RET_PF_RETRY`, `NULL` per type comes from literals).
+        intrinsics: by name of the function.
+        fields: `(type or handle name, dotted path)` to an intrinsic of one parameter, the base: a read of shared state.
+        stores: the same with a second parameter, the value: a write of shared state.
+        handles: `(handle name, field)` to the handle that stands there: `kvm->mmu_lock`.
+        embedded: `(type name, field)` to what `&base->field` is: a thing that is known by what it lies in (`&sp->rcu_head`).
+        loads, saves: by type name of a pointer: what `*p` and `*p = x` mean.
+        identities: calls that give back their only argument (`likely`, `READ_ONCE`).
+        erased: calls without effect here, each with the reason: a report lists them as erased by abstraction.
+        erased_fields: stores to fields that the model does not have, likewise.
+    """
+
+    types: Mapping[tuple[str, int], CType]
+    constants: Mapping[str, Value] = field(default_factory=dict)
+    intrinsics: Mapping[str, Intrinsic] = field(default_factory=dict)
+    fields: Mapping[tuple[str, str], Intrinsic] = field(default_factory=dict)
+    stores: Mapping[tuple[str, str], Intrinsic] = field(default_factory=dict)
+    handles: Mapping[tuple[str, str], Handle] = field(default_factory=dict)
+    embedded: Mapping[tuple[str, str], Intrinsic] = field(default_factory=dict)
+    loads: Mapping[str, Intrinsic] = field(default_factory=dict)
+    saves: Mapping[str, Intrinsic] = field(default_factory=dict)
+    identities: frozenset[str] = frozenset()
+    erased: Mapping[str, str] = field(default_factory=dict)
+    erased_fields: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    recursion: int = 1
+
+
+def default(kind: Kind) -> z3.ExprRef:
+    """What a dead local holds: the first element, zero, or false."""
+    match kind:
+        case Sort():
+            return kind.element(0)
+        case Word():
+            return z3.BitVecVal(0, kind.width)
+        case Truth():
+            return z3.BoolVal(False)

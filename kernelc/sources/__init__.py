@@ -1,0 +1,1 @@
+"""What was given: patches and mails, and the trees that they are against."""

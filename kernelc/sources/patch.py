@@ -1,0 +1,531 @@
+"""A change as a unified diff: read it, and apply it to files in memory.
+
+`unidiff` reads the hunks; this module says what a change may be, finds where its hunks belong, and accounts for every line.
+A hunk applies only where its old lines stand exactly as given. It may have moved; that is reported, never guessed at silently.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from email import message_from_bytes
+from email.message import Message
+from email.policy import default as modern
+from typing import Literal
+
+from unidiff.errors import UnidiffParseError
+from unidiff.patch import Hunk as UnidiffHunk
+from unidiff.patch import PatchedFile, PatchSet
+
+from ...core.errors import InputError
+from ..errors import shorten
+
+_FROM_LINE = re.compile(r"^From \S.*\d\d:\d\d.*\d{4}", re.MULTILINE)
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]*:[ \t]")
+_HUNK = re.compile(r"@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@")
+_TAG = re.compile(r"^(?:\s*\[[^]]*\])+\s*")
+_NUMBER = re.compile(r"\[[^]]*?\b(\d+)/(\d+)\s*\]")
+_PREFIX = re.compile(r"^[abciow12]/")
+_NOWHERE = "/dev/null"
+_SEARCH_LIMIT = 2_000_000
+_EXPECTED = "a unified diff, as `git format-patch`, `git diff` or `diff -u` write it"
+
+
+@dataclass(frozen=True, slots=True)
+class HunkLine:
+    """One line of a hunk; `text` ends in a newline unless the file ends without one. `at` is its line in the patch."""
+
+    kind: Literal[" ", "+", "-"]
+    text: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hunk:
+    """A changed region: where the patch says it is in the old and new file (from 1), and its lines. `at`: line of its `@@`."""
+
+    at: int
+    old_start: int
+    new_start: int
+    lines: tuple[HunkLine, ...]
+
+    @property
+    def old(self) -> tuple[str, ...]:
+        """Return the lines that the old file must have."""
+        return tuple(line.text for line in self.lines if line.kind != "+")
+
+    @property
+    def new(self) -> tuple[str, ...]:
+        """Return the lines that the new file gets in their place."""
+        return tuple(line.text for line in self.lines if line.kind != "-")
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """What a patch does to one file: `old` and `new` are the paths as written, None where the file does not exist."""
+
+    old: str | None
+    new: str | None
+    hunks: tuple[Hunk, ...]
+    at: int
+
+    @property
+    def path(self) -> str:
+        """Return the path without its `a/` or `b/`, for reports."""
+        return _PREFIX.sub("", self.new or self.old or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """One change: `name` is the file it came from, `subject` its title ('' for a plain diff)."""
+
+    name: str
+    subject: str
+    files: tuple[FileChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedLine:
+    """A line that a patch adds or removes.
+
+    `line` counts in the new file for an added line, in the old file for a removed one. `near` is a line of the new file: the
+    same for an added line; for a removed one the first line after the place where it stood, else the last; 0 if there is none.
+    """
+
+    file: str
+    kind: Literal["added", "removed"]
+    line: int
+    text: str
+    near: int
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The outcome of a patch: new texts of the touched files, names of deleted ones, each changed line, and remarks."""
+
+    files: Mapping[str, str]
+    deleted: tuple[str, ...]
+    changed: tuple[ChangedLine, ...]
+    notes: tuple[str, ...]
+
+
+# Reading
+
+
+def parse_change(text: str | bytes, name: str) -> tuple[Patch, ...]:
+    """Read a change: a plain diff, one `git format-patch` mail, or an mbox of several.
+
+    Messages without a diff (a cover letter, a reply) are left out. If the subjects are numbered `[PATCH 2/5]`, the patches come
+    in that order, else in the order of the file.
+
+    Args:
+        text: the content; bytes if its encoding is only known from its mail headers.
+        name: the file's name, for messages.
+
+    Raises:
+        InputError: there is no diff in it, or one that cannot be used (malformed, binary, a rename, only a mode).
+    """
+    data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+    if not data.strip():
+        raise InputError(f"{name}: the file is empty; expected {_EXPECTED}")
+    if b"\0" in data:
+        raise InputError(f"{name}: this is a binary file (it has a NUL byte); expected {_EXPECTED}")
+    mails = list(_mails(data, name))
+    patches = [Patch(name, mail.subject, files) for mail in mails if (files := _files(mail, name))]
+    if not patches:
+        raise InputError(f"{name}: there is no diff in this file; expected {_EXPECTED}")
+    return tuple(_in_order(patches))
+
+
+@dataclass(frozen=True, slots=True)
+class _Mail:
+    """The text of one message that may hold a diff; `before` lines of the file come before it."""
+
+    subject: str
+    text: str
+    before: int
+
+
+def _mails(data: bytes, name: str) -> Iterator[_Mail]:
+    # Latin-1 keeps each byte one character, so that a position in the string is a position in the file.
+    text = data.decode("latin-1")
+    starts = [match.start() for match in _FROM_LINE.finditer(text) if _starts_message(text, match)]
+    if not starts or text[: starts[0]].strip():
+        starts.insert(0, 0)
+    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        yield _mail(data[start:end], data.count(b"\n", 0, start), name)
+
+
+def _starts_message(text: str, match: re.Match[str]) -> bool:
+    """Say whether a `From ` line opens a message rather than a sentence: headers follow it."""
+    end = text.find("\n", match.end())
+    return end >= 0 and _HEADER.match(text, end + 1) is not None
+
+
+def _mail(data: bytes, before: int, name: str) -> _Mail:
+    opened = data.startswith(b"From ")
+    if data.partition(b"\n")[0].endswith(b"\r") and (opened or _is_mail(data.replace(b"\r\n", b"\n"))):
+        # The mail travelled with CR LF; git takes these off, too. A CR inside an encoded body is left alone.
+        data = data.replace(b"\r\n", b"\n")
+    if not opened and not _is_mail(data):
+        return _Mail("", _decode(data, "utf-8", name), before)
+    content = data.partition(b"\n")[2] if opened else data
+    message = message_from_bytes(content, policy=modern)
+    subject = _TAG.sub("", " ".join(str(message.get("Subject", "")).split()))
+    number = _NUMBER.search(str(message.get("Subject", "")))
+    subject = f"[{number.group(1)}/{number.group(2)}] {subject}" if number else subject
+    if message.is_multipart() or _encoding(message) not in ("", "7bit", "8bit", "binary"):
+        return _Mail(subject, "\n".join(_bodies(message, name)), 0)
+    head, gap, body = content.partition(b"\n\n")
+    charset = message.get_content_charset("utf-8")
+    return _Mail(subject, _decode(body, charset, name), before + opened + head.count(b"\n") + gap.count(b"\n"))
+
+
+def _is_mail(data: bytes) -> bool:
+    """Say whether mail headers come first: not the notes above a plain diff, which the diff may follow without an empty line."""
+    head = data.partition(b"\n\n")[0].decode("latin-1")
+    names = {line.partition(":")[0] for line in head.split("\n") if _HEADER.match(line)}
+    return _HEADER.match(head) is not None and bool(names & {"From", "Subject"}) and _diff_start(_split(head)) is None
+
+
+def _encoding(message: Message) -> str:
+    return str(message.get("Content-Transfer-Encoding", "")).strip().lower()
+
+
+def _bodies(message: Message, name: str) -> Iterator[str]:
+    for part in message.walk():
+        if part.get_content_maintype() == "text" and part.get_content_subtype() != "html":
+            payload = part.get_payload(decode=True)
+            if isinstance(payload, bytes):
+                yield _decode(payload, part.get_content_charset("utf-8"), name)
+
+
+def _decode(data: bytes, charset: str, name: str) -> str:
+    try:
+        return data.decode(charset)
+    except LookupError:
+        raise InputError(f"{name}: the mail is written in an unknown character set, {charset!r}; save it as UTF-8") from None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{name}: line {line} of the text is not {charset}; save the file as UTF-8") from None
+
+
+def _in_order(patches: list[Patch]) -> list[Patch]:
+    """Sort a series by its numbers if every patch has one and none appears twice."""
+    numbers = [_NUMBER.match(patch.subject) for patch in patches]
+    places = [int(number.group(1)) for number in numbers if number]
+    if len(set(places)) != len(patches):
+        return patches
+    return [patch for _, patch in sorted(zip(places, patches, strict=True), key=lambda pair: pair[0])]
+
+
+def _files(mail: _Mail, name: str) -> tuple[FileChange, ...]:
+    """Read the diff in a mail; empty if there is none."""
+    lines = _split(mail.text)
+    begin = _diff_start(lines)
+    if begin is None:
+        return ()
+    lines = lines[begin:]
+    if not lines[-1].endswith("\n"):
+        lines[-1] += "\n"
+    before = mail.before + begin
+    try:
+        parsed = PatchSet(lines)
+    except UnidiffParseError as error:
+        at = _malformed(lines)
+        place = f" at line {before + at + 1}: `{shorten(lines[at])}`" if at is not None else f" (its diff begins at line {before + 1})"
+        raise InputError(f"{name}: the diff is malformed{place} ({error}); make it again with git, it may have been edited") from None
+    _check_complete(lines, parsed, before, name)
+    return tuple(_file(file, lines, before, name) for file in parsed)
+
+
+def _split(text: str) -> list[str]:
+    """Split at newlines only: C files contain form feeds, which `splitlines` takes for line ends."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
+
+
+def _diff_start(lines: Sequence[str]) -> int | None:
+    for index, line in enumerate(lines):
+        if line.startswith("diff --git ") or _heads_file(lines, index):
+            return index
+        if line.startswith(("Binary files ", "Only in ")) and line.rstrip().endswith("differ"):
+            return index
+    return None
+
+
+def _heads_file(lines: Sequence[str], index: int) -> bool:
+    return lines[index].startswith("--- ") and index + 1 < len(lines) and lines[index + 1].startswith("+++ ")
+
+
+def _malformed(lines: Sequence[str]) -> int | None:
+    """Find the first hunk whose header does not say what follows it; unidiff does not tell which it stumbled on."""
+    for index, line in enumerate(lines):
+        if not line.startswith("@@"):
+            continue
+        counts = re.match(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@", line)
+        if counts is None:
+            return index
+        old, new = (int(count) if count is not None else 1 for count in counts.groups())
+        for following in lines[index + 1 :]:
+            if old <= 0 and new <= 0:
+                break
+            old -= following[0] in " -\n"
+            new -= following[0] in " +\n"
+            if following[0] not in " -+\n\\":
+                return index
+        if old or new:
+            return index
+    return None
+
+
+def _check_complete(lines: Sequence[str], parsed: PatchSet, before: int, name: str) -> None:
+    """Refuse a diff of which unidiff silently left something out: a bad hunk header, or more lines than the header says."""
+    read = {line.diff_line_no for file in parsed for hunk in file for line in hunk}
+    seen_file = False
+    for index, line in enumerate(lines):
+        if index + 1 in read:
+            continue
+        if _heads_file(lines, index) or line.startswith("+++ "):
+            seen_file = True
+        elif line.startswith("@@") and not _HUNK.match(line):
+            what = f"this hunk header is malformed: `{shorten(line)}`; expected `@@ -line,count +line,count @@`"
+            raise InputError(f"{name}:{before + index + 1}: {what}")
+        elif line.startswith("diff "):
+            seen_file = False
+        elif line.startswith("-- \n") or line == "--\n":
+            return
+        elif seen_file and line[0] in "+- " and line.strip():
+            what = f"this line belongs to no hunk: `{shorten(line)}`; the hunk above it has more lines than its header says"
+            raise InputError(f"{name}:{before + index + 1}: {what}; make the diff again with git, it may have been edited")
+
+
+def _file(file: PatchedFile, lines: Sequence[str], before: int, name: str) -> FileChange:
+    at = before + (file.diff_line_no or 1)
+    info = [line.rstrip("\n") for line in file.patch_info or ()]
+    path = _path(file.target_file) or _path(file.source_file) or "?"
+    where = f"{name}:{at}: {path}"
+    if any(line.startswith(("rename ", "copy ")) for line in info):
+        raise InputError(f"{where} is renamed or copied; give the change as an edit of the file under its present name")
+    if file.is_binary_file or any("Binary files" in line or "GIT binary patch" in line for line in info):
+        raise InputError(f"{where} is a binary file; leave it out of the change")
+    if file.is_symlink or file.is_submodule:
+        raise InputError(f"{where} is a symbolic link or a submodule; leave it out of the change")
+    if not file:
+        if any(line.startswith(("old mode", "new mode ")) for line in info):
+            raise InputError(f"{where} changes only its mode; leave it out of the change, a mode means nothing to the model")
+        raise InputError(f"{where} has no hunks; expected {_EXPECTED}")
+    for written in (file.source_file, file.target_file):
+        if written.startswith('"'):
+            raise InputError(f"{where} has a quoted path ({written}); rename the file so that its path is plain ASCII")
+    headers = _hunk_headers(lines, file)
+    hunks = tuple(_hunk(hunk, before + header) for hunk, header in zip(file, headers, strict=True))
+    created = len(file) == 1 and file[0].source_start == 0 and file[0].source_length == 0
+    return FileChange(None if created else _path(file.source_file), _path(file.target_file), hunks, at)
+
+
+def _path(written: str) -> str | None:
+    return None if written.strip() == _NOWHERE else written.strip()
+
+
+def _hunk_headers(lines: Sequence[str], file: PatchedFile) -> Iterator[int]:
+    """Return the line (from 1) of each hunk's `@@`: the nearest one above the hunk's first line."""
+    for hunk in file:
+        first = next((line.diff_line_no for line in hunk if line.diff_line_no), 1)
+        yield next((at for at in range(first - 1, 0, -1) if lines[at - 1].startswith("@@")), first)
+
+
+def _hunk(hunk: UnidiffHunk, at: int) -> Hunk:
+    found: list[HunkLine] = []
+    for index, line in enumerate(hunk, 1):
+        number = line.diff_line_no - hunk[0].diff_line_no + at + 1 if line.diff_line_no and hunk[0].diff_line_no else at + index
+        if line.is_added:
+            found.append(HunkLine("+", line.value, number))
+        elif line.is_removed:
+            found.append(HunkLine("-", line.value, number))
+        elif line.is_context:
+            found.append(HunkLine(" ", line.value, number))
+        elif line.line_type == "\\" and found:
+            # "\ No newline at end of file" speaks of the line before it.
+            found[-1] = HunkLine(found[-1].kind, found[-1].text.removesuffix("\n"), found[-1].at)
+    return Hunk(at, hunk.source_start, hunk.target_start, tuple(found))
+
+
+# Applying
+
+
+def apply(patch: Patch, files: Mapping[str, str]) -> Applied:
+    """Apply a patch to files in memory.
+
+    Args:
+        patch: the change.
+        files: path to content. A path in the patch names the file of that path (with or without `a/`, `b/` or one other leading
+            directory), else the only file whose path ends with it, or the longest path with which it ends.
+
+    Returns:
+        What is new; `files` itself is left as it is.
+
+    Raises:
+        InputError: the patch does not fit: a file is unknown or ambiguous, or a hunk does not apply.
+    """
+    touched: dict[str, str] = {}
+    deleted: list[str] = []
+    changed: list[ChangedLine] = []
+    notes: list[str] = []
+    for change in patch.files:
+        known = {key: text for key, text in {**files, **touched}.items() if key not in deleted} if touched or deleted else files
+        key = _target(patch, change, known)
+        before = "" if change.old is None else known[key]
+        after, lines, remarks = _applied(patch, change, key, before)
+        changed.extend(lines)
+        notes.extend(remarks)
+        if change.new is None:
+            if after:
+                where = f"{patch.name}:{change.at}: deleting {key}"
+                raise InputError(f"{where} leaves text in it; make the patch against this version of the file")
+            touched.pop(key, None)
+            deleted.append(key)
+        else:
+            touched[key] = after
+            deleted = [name for name in deleted if name != key]
+    return Applied(touched, tuple(deleted), tuple(changed), tuple(notes))
+
+
+def _target(patch: Patch, change: FileChange, files: Mapping[str, str]) -> str:
+    """Find the file that a change speaks of."""
+    where = f"{patch.name}:{change.at}"
+    if change.old is None:
+        path = _PREFIX.sub("", change.new or "")
+        if files.get(path):
+            raise InputError(f"{where}: the patch creates {path}, but this file exists; make the patch against the present files")
+        return path
+    written = [path for path in (change.new, change.old) if path is not None]
+    for candidate in _candidates(written):
+        if candidate in files:
+            return candidate
+    for candidate in _candidates(written):
+        within = sorted((key for key in files if candidate.endswith("/" + key)), key=len)[-1:]  # of x/f.c and f.c, a/x/f.c is the former
+        found = sorted([*(key for key in files if key.endswith("/" + candidate)), *within])
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise InputError(f"{where}: {candidate} could be {_several(found)}; write the whole path in the patch")
+    near = sorted(key for key in files if key.rsplit("/", 1)[-1] == change.path.rsplit("/", 1)[-1]) or sorted(files)
+    raise InputError(f"{where}: the patch changes {change.path}, which is not among the files; expected one of {_several(near)}")
+
+
+def _candidates(paths: Sequence[str]) -> list[str]:
+    """Return the names that a path in a diff may stand for: with `a/` or `b/` off, as it is, and with one directory off."""
+    found: list[str] = []
+    for make in (lambda path: _PREFIX.sub("", path), str, lambda path: path.partition("/")[2]):
+        found.extend(name for path in paths if (name := make(path)) and name not in found)
+    return found
+
+
+def _several(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:4])
+    return shown + (f" and {len(names) - 4} more" if len(names) > 4 else "") if names else "(no files were given)"
+
+
+def _applied(patch: Patch, change: FileChange, key: str, text: str) -> tuple[str, list[ChangedLine], list[str]]:
+    old = _split(text)
+    new: list[str] = []
+    changed: list[ChangedLine] = []
+    notes: list[str] = []
+    used, offset = 0, 0
+    for number, hunk in enumerate(change.hunks, 1):
+        place = _place(patch, key, hunk, old, used, offset)
+        shift = place - _stated(hunk)
+        if shift != 0:
+            moved = f"{abs(shift)} line{'s' * (abs(shift) > 1)} {'below' if shift > 0 else 'above'} its place, at line {place + 1}"
+            notes.append(f"{patch.name}:{hunk.at}: hunk {number} of {key} applies {moved}")
+        offset = shift
+        new.extend(old[used:place])
+        changed.extend(_changes(key, hunk, place, len(new)))
+        new.extend(hunk.new)
+        used = place + len(hunk.old)
+    new.extend(old[used:])
+    return "".join(new), [_within(line, len(new)) for line in changed], notes
+
+
+def _stated(hunk: Hunk) -> int:
+    """Return the index (from 0) of the old line at which the hunk says it begins; without old lines it names the one before."""
+    return hunk.old_start - 1 if hunk.old else hunk.old_start
+
+
+def _place(patch: Patch, key: str, hunk: Hunk, old: Sequence[str], used: int, offset: int) -> int:
+    """Find the index in `old` where the hunk applies, at or after `used`; the nearest to where it should be."""
+    wanted, needle = _stated(hunk) + offset, list(hunk.old)
+    where = f"{patch.name}:{hunk.at}: hunk for {key}"
+    if not needle:
+        if old:
+            raise InputError(f"{where} has no context, so its place cannot be checked; make the diff with context (`diff -u`, `git diff`)")
+        return 0
+    starts = range(used, len(old) - len(needle) + 1)
+    found = [start for start in starts if old[start] == needle[0] and old[start : start + len(needle)] == needle]
+    if not found:
+        raise InputError(f"{where} does not apply: {_mismatch(hunk, old, used, max(wanted, used))}")
+    found.sort(key=lambda start: (abs(start - wanted), start))
+    if len(found) > 1 and abs(found[0] - wanted) == abs(found[1] - wanted):
+        both = f"line {found[0] + 1} as at line {found[1] + 1}"
+        raise InputError(f"{where} fits as well at {both}; give it more context, or the right line number")
+    return found[0]
+
+
+def _mismatch(hunk: Hunk, old: Sequence[str], used: int, wanted: int) -> str:
+    """Say what the hunk expects and what the file has, at the place where most of the hunk fits."""
+    needle = [line for line in hunk.lines if line.kind != "+"]
+    if _contains(old, hunk.new) and hunk.new != hunk.old:
+        return "the file already has the lines that it makes; the change seems to be applied already"
+
+    def fits(start: int) -> int:
+        return sum(1 for line, have in zip(needle, old[start : start + len(needle)], strict=False) if line.text == have)
+
+    stated = max(0, min(wanted, len(old)))
+    nearby = range(used, max(len(old), used + 1)) if len(old) * len(needle) < _SEARCH_LIMIT else range(stated, stated + 1)
+    start = max(nearby, key=lambda at: (fits(at), -abs(at - wanted)))
+    if not fits(start):
+        start = stated
+    for index, line in enumerate(needle):
+        have = old[start + index] if start + index < len(old) else None
+        if have == line.text:
+            continue
+        found = "the file ends there" if have is None else f"the file has `{_visible(have, line.text)}`"
+        expects = f"line {line.at} of the patch expects `{_visible(line.text, have or '')}` at line {start + index + 1}"
+        return f"{expects}, but {found}; {_hint(line.text, have)}"
+    return "its lines are there, but before an earlier hunk of the same file; put the hunks in the order of the file"
+
+
+def _contains(lines: Sequence[str], part: Sequence[str]) -> bool:
+    return bool(part) and any(list(lines[start : start + len(part)]) == list(part) for start in range(len(lines) - len(part) + 1))
+
+
+def _visible(text: str, other: str) -> str:
+    """Show a line; if it differs from the other only in white space, show the white space."""
+    if text.split() == other.split():
+        return text.replace("\t", "\\t").replace("\r", "\\r").replace("\n", "") + ("" if text.endswith("\n") else "\\ no newline")
+    return shorten(text)
+
+
+def _hint(expected: str, have: str | None) -> str:
+    if have is not None and expected.rstrip("\r\n") == have.rstrip("\r\n"):
+        return "only the line end differs: convert the line ends of the patch or the file, or mend the end of the file"
+    if have is not None and expected.split() == have.split():
+        return "only white space differs: get the patch unchanged by mail programs and editors"
+    return "make the patch against this version of the file"
+
+
+def _changes(key: str, hunk: Hunk, old_index: int, new_index: int) -> Iterator[ChangedLine]:
+    for line in hunk.lines:
+        text = line.text.rstrip("\r\n")
+        if line.kind == "+":
+            yield ChangedLine(key, "added", new_index + 1, text, new_index + 1)
+        elif line.kind == "-":
+            yield ChangedLine(key, "removed", old_index + 1, text, new_index + 1)
+        old_index += line.kind != "+"
+        new_index += line.kind != "-"
+
+
+def _within(line: ChangedLine, length: int) -> ChangedLine:
+    """Move `near` of a line removed at the end of the file to the last line that is left."""
+    return line if line.near <= length else ChangedLine(line.file, line.kind, line.line, line.text, length)

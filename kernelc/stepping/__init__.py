@@ -1,0 +1,1 @@
+"""From control-flow graphs to atomic steps, and the interpreter that they are compared with."""

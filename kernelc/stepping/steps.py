@@ -1,0 +1,251 @@
+"""Atomic steps: paths through the graphs of all roles, cut where other threads may come in between.
+
+A step is right movers and local code, at most one visible operation, then left movers and local code (Lipton): a lock is
+taken together with what follows, and released together with what went before. A read is local where locks keep every other
+thread from writing the same group of state; that is computed here from all roles, not assumed.
+One action per path, so that a broken lemma names a source line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import z3
+
+from ...core.ground import negation
+from ...core.rewrite import subterms
+from ...core.sorts import BOOL, Rigid, Sort, StateVar
+from ...core.system import Action, Param, Source, Update, set_at, set_where
+from ..lowering.analyse import fold_constants
+from ..lowering.cfg import THREAD, THREADS, Graph, Refuse
+from ..lowering.library import default
+from .paths import Path, Paths, other_writers
+
+
+@dataclass(frozen=True)
+class Location:
+    """A place where a thread rests between steps: the value of its program counter."""
+
+    role: str
+    node: int
+    at: Source
+    index: int
+
+    @property
+    def name(self) -> str:
+        if self.at.text == "done":
+            return f"{self.role}:done"
+        return f"{self.role}:{self.at.function}:{self.at.line}.{self.node}"
+
+
+@dataclass(frozen=True)
+class PathStep:
+    """How one action came about: where it starts and ends, which operations it executed, with which effect each."""
+
+    action: str
+    role: str
+    start: int
+    end: int
+    nodes: tuple[int, ...]
+    effects: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A call that would be an error if it could be reached: it cannot, in this scenario."""
+
+    role: str
+    what: str
+    at: Source
+
+
+@dataclass(frozen=True)
+class Software:
+    """All roles, compiled: state, initial values, actions, and what a report needs to know about them."""
+
+    sorts: tuple[Sort, ...]
+    state: tuple[StateVar, ...]
+    init: tuple[Update, ...]
+    rigids: tuple[Rigid, ...]
+    actions: tuple[Action, ...]
+    steps: Mapping[str, PathStep]
+    locations: tuple[Location, ...]
+    graphs: Mapping[str, Graph]
+    local_vars: Mapping[tuple[str, str], StateVar]
+    assertions: tuple[str, ...]
+    unreachable: tuple[Refused, ...]
+    lines: Mapping[tuple[str, int], str]
+
+    @property
+    def pc(self) -> StateVar:
+        return next(v for v in self.state if v.name == "pc")
+
+    def at(self, name: str) -> z3.ExprRef:
+        """The program counter's value at the location of that name."""
+        return self.pc.kind.element(name)  # type: ignore[union-attr]
+
+
+def compile_threads(
+    graphs: Sequence[Graph],
+    threads: Sequence[str],
+    *,
+    unprotected: frozenset[str] = frozenset(),
+    merge: bool = True,
+    paths: type[Paths] = Paths,
+) -> Software:
+    """Make the atomic steps of all roles.
+
+    Args:
+        graphs: one per role.
+        threads: the role of each thread, by thread number.
+        unprotected: groups of state that the machine itself writes at any time.
+        merge: merge movers; without it every operation is a step of its own.
+        paths: how steps are made: one action per path, or `JoinedPaths`.
+
+    Raises:
+        Refusal: a call without a meaning can be reached.
+        ModelError: a role has too many paths.
+    """
+    by_role = {g.role: g for g in graphs}
+    for graph in graphs:
+        fold_constants(graph)
+    writers = other_writers(graphs, threads, unprotected)
+    found = {name: paths(graph, writers[name], merge) for name, graph in by_role.items()}
+    locations = _locations(found)
+    makers = _Makers(found, locations, tuple(threads))
+    actions, steps = [], {}
+    for name, its in found.items():
+        for path in its.paths:
+            action, step = makers.action(name, its, path)
+            actions.append(action)
+            steps[action.name] = step
+    refused = [Refused(name, n.what, n.at) for name, its in found.items() for n in its.graph.nodes if isinstance(n, Refuse)]
+    init = [Update(makers.pc, makers.pc.variables(), makers.started(*makers.pc.variables()))]
+    init += [Update(makers.failed, makers.failed.variables(), z3.BoolVal(False))]
+    init += [Update(v, v.variables(), default(v.kind)) for v in makers.local_vars.values()]
+    return Software(
+        sorts=(THREADS, makers.roles, makers.places, makers.assertions),
+        state=(makers.pc, makers.failed, *makers.local_vars.values()),
+        init=tuple(init),
+        rigids=(makers.role, makers.started),
+        actions=tuple(actions),
+        steps=steps,
+        locations=locations,
+        graphs=by_role,
+        local_vars=makers.local_vars,
+        assertions=makers.assertions.elements,
+        unreachable=tuple(dict.fromkeys(refused)),
+        lines={(n.at.file, n.at.line): n.at.text for g in graphs for n in g.nodes if n.at.text},
+    )
+
+
+def _locations(found: Mapping[str, Paths]) -> tuple[Location, ...]:
+    locations: list[Location] = []
+    for role, paths in found.items():
+        for node in paths.cuts:
+            at = paths.graph.nodes[node].at
+            if node == paths.graph.exit:
+                at = Source(at.file, at.line, at.function, "done")
+            locations.append(Location(role, node, at, len(locations)))
+    return tuple(locations)
+
+
+class _Makers:
+    """What the actions of all roles share: program counters, roles, locals, assertions."""
+
+    def __init__(self, found: Mapping[str, Paths], locations: Sequence[Location], threads: tuple[str, ...]) -> None:
+        self._numbers = {(x.role, x.node): x.index for x in locations}
+        self._names: dict[str, int] = {}
+        self.roles = roles = Sort("Role", tuple(found))
+        self.places = Sort("Pc", tuple(x.name for x in locations))
+        self.pc = StateVar("pc", (THREADS,), self.places, "where each thread is")
+        entries = {role: self._numbers[role, paths.graph.entry] for role, paths in found.items()}
+        self.role = Rigid(
+            "role",
+            (THREADS,),
+            roles,
+            lambda _, at: roles.elements.index(threads[at[0]]),
+            # What only one thread does is merged further, so a proof must not speak of two.
+            axioms=tuple(_at_most(threads.count(name), roles, name) for name in found if threads.count(name) < 2),
+            doc="which entry function a thread runs",
+        )
+        self.started = Rigid(
+            "started_at",
+            (THREADS,),
+            self.places,
+            lambda _, at: entries[threads[at[0]]],
+            axioms=tuple(
+                z3.ForAll([THREAD], z3.Implies(self.role(THREAD) == roles.element(r), _started(self.places) == self.places.element(entry)))
+                for r, entry in entries.items()
+            ),
+            doc="the entry of each thread's role",
+        )
+        labels = sorted({label for paths in found.values() for path in paths.paths for label, _ in path.checks})
+        self.assertions = Sort("Assertion", tuple(labels) or ("none",))
+        self.failed = StateVar("assertion_failed", (self.assertions,), BOOL, "an assertion of the kernel C that was found false; stays so")
+        self.local_vars = {
+            (r, local.path): StateVar(f"{r}.{local.path}", (THREADS,), local.kind, f"a local of {r}")
+            for r, paths in found.items()
+            for local in sorted(paths.stored, key=lambda x: x.path)
+        }
+
+    def action(self, role: str, paths: Paths, path: Path) -> tuple[Action, PathStep]:
+        """The action that takes `path`."""
+        here, there = (self.places.element(self._numbers[role, node]) for node in (path.start, path.node))
+        guard = z3.And(self.role(THREAD) == self.roles.element(role), self.pc(THREAD) == here, *path.conditions)
+        updates = (set_at(self.pc, (THREAD,), there), *path.updates, *self._locals_after(role, paths, path), *self._failures(path))
+        number, label = _visible(paths, path)
+        visible = paths.graph.nodes[number].at
+        mentioned = {term.get_id() for whole in (guard, *(u.value for u in updates)) for term in subterms(whole)}
+        choices = tuple(c for c in path.choices if c.const.get_id() in mentioned)
+        sources = dict.fromkeys((visible, *(paths.graph.nodes[n].at for n, _ in path.ops)))
+        name = self._name(f"{role}.{visible.function}:{visible.line}")
+        action = Action(name, role, (Param("t", THREADS), *choices), guard, updates, label, tuple(sources))
+        return action, PathStep(name, role, path.start, path.node, path.nodes, path.ops)
+
+    def _name(self, base: str) -> str:
+        self._names[base] = self._names.get(base, 0) + 1
+        return base if self._names[base] == 1 else f"{base}#{self._names[base]}"
+
+    def _locals_after(self, role: str, paths: Paths, path: Path) -> list[Update]:
+        """New values of locals; one that no longer matters goes back to its default, so that equal states are the same state."""
+        result = []
+        after = paths.live(path.node)
+        for local in sorted(paths.live(path.start) | after, key=lambda x: x.path):
+            value = path.env[local] if local in after else default(local.kind)
+            if not value.eq(paths.stored_term(local)):
+                result.append(set_at(self.local_vars[role, local.path], (THREAD,), value))
+        return result
+
+    def _failures(self, path: Path) -> list[Update]:
+        if not path.checks:
+            return []
+        a = self.assertions.const("assertion")
+        wrong = z3.Or([z3.And(a == self.assertions.element(label), negation(holds)) for label, holds in path.checks])
+        return [set_where(self.failed, (a,), wrong, z3.BoolVal(True))]
+
+
+def _at_most(number: int, roles: Sort, name: str) -> z3.BoolRef:
+    """No thread of that role, or no two."""
+    role = z3.Function("role", THREADS.z3, roles.z3)
+    other = THREADS.const("other")
+    theirs = role(THREAD) == roles.element(name)
+    if number == 0:
+        return z3.ForAll([THREAD], z3.Not(theirs))
+    return z3.ForAll([THREAD, other], z3.Implies(z3.And(theirs, role(other) == roles.element(name)), THREAD == other))
+
+
+def _started(places: Sort) -> z3.ExprRef:
+    return z3.Function("started_at", THREADS.z3, places.z3)(THREAD)
+
+
+def _visible(paths: Paths, path: Path) -> tuple[int, str]:
+    """The node and label that a reader should see: the visible operation's, else the first one's, else where the path starts."""
+    if path.ops:
+        order = ("none", "wait", "right", "left", "local")
+        rank = min(range(len(path.ops)), key=lambda i: (order.index(paths.mover(path.ops[i][0])), i))
+        return path.ops[rank][0], path.labels[rank]
+    nodes = paths.graph.nodes
+    number = next((n for n in path.nodes if nodes[n].at.text), path.nodes[0])
+    return number, nodes[number].at.text

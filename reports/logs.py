@@ -1,0 +1,34 @@
+"""A whole run for other tools: every answer as a test case of JUnit, every violation that is news as a result of SARIF."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..counterexamples.forms.junit import Case, Kind, junit_run
+from ..counterexamples.forms.sarif import sarif_log
+from ..counterexamples.schema import Cex
+from ..runner.asking.results import Document, Result
+from ..runner.telling.answers import expectation_text, verdict_text
+
+Key = tuple[str, str, str | None]
+"""Scenario, property and change of an answer."""
+
+
+def junit(document: Document, texts: Mapping[Key, str]) -> bytes:
+    """One test case a question: passed if the answer is the one that the scenario expects, an error if there is no answer."""
+    return junit_run(_case(record, texts.get(_key(record), "")) for record in document.results)
+
+
+def sarif(document: Document, made: Mapping[Key, Cex]) -> bytes:
+    """The violations that no scenario expects; a log without results if there are none."""
+    return sarif_log([made[key] for key in map(_key, (r for r in document.results if not r.as_expected)) if key in made])
+
+
+def _key(record: Result) -> Key:
+    return record.scenario, record.property, record.change
+
+
+def _case(record: Result, text: str) -> Case:
+    kind: Kind = "passed" if record.as_expected else "error" if record.verdict in ("unknown", "vacuous") else "failed"
+    message = ", ".join(word for word in (verdict_text(record), expectation_text(record), record.reason or "") if word)
+    return Case(record.property, record.scenario, kind, message, text, record.seconds, record.change or "")

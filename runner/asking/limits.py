@@ -1,0 +1,66 @@
+"""How far to go with a question, and the engines that it is put to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ...checker.bounded.bmc import Reached, bmc, reach
+from ...checker.circuits.kinduction import k_induction
+from ...checker.circuits.pdr import pdr
+from ...checker.portfolio import Engine
+from ...checker.states.explore import Surveyed, survey
+from ...checker.states.walk import Walked, walk
+from ...core.verdict import Verdict
+from .proofs import Certified, PlainProof, certified, certified_states
+
+MARGIN = 5
+"""How many steps beyond the last goal the default depth goes."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far to go.
+
+    Args:
+        depth: the depth asked for; without it, the one at which every goal was reached, plus `MARGIN`.
+        timeout: seconds for each question.
+        states: how many states may be visited before exploration gives way to walks and bounded model checking.
+        walks: how many random walks a model gets, and how long each may be.
+        goal_depth: how deep to look for a goal that no walk met.
+        certify: make a proof of every complete exploration, and have it checked by two solvers.
+        memory: megabytes of address space for each process that computes; without it, what the machine gives.
+    """
+
+    depth: int | None = None
+    timeout: float | None = 300.0
+    states: int = 120_000
+    walks: int = 200
+    walk_length: int = 60
+    goal_depth: int = 32
+    shortest: bool = True
+    memory: int | None = None
+    certify: bool = False
+
+
+def _provers() -> dict[str, Engine]:
+    return {"pdr": pdr, "k-induction": k_induction}
+
+
+@dataclass(frozen=True)
+class Engines:
+    """The engines that questions are put to; tests put others in their place.
+
+    Args:
+        beside: what runs beside `bmc` where exploration is too large.
+        certify: makes a certificate of a proof, and has it checked.
+        certify_states: makes a proof of a complete exploration, and has it checked.
+    """
+
+    survey: Callable[..., Surveyed] | None = survey
+    walk: Callable[..., Walked] = walk
+    bmc: Callable[..., Verdict] = bmc
+    reach: Callable[..., dict[str, Reached]] = reach
+    beside: Mapping[str, Engine] = field(default_factory=_provers)
+    certify: Callable[..., Certified] = certified
+    certify_states: Callable[..., PlainProof] = certified_states

@@ -1,0 +1,43 @@
+"""A model made ready: grounded once, evaluated by one evaluator, its properties looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+
+from ...core.errors import EngineError
+from ...core.evaluate import Evaluator
+from ...core.ground import GroundSystem, ground
+from ...core.system import Property
+from ...core.trace import Trace, replays
+from ...model.system import Model
+from ..inputs.statements import property_of
+from .limits import Engines, Limits
+
+
+class Prepared:
+    """What a survey and every question of one model share."""
+
+    def __init__(self, model: Model, properties: Iterable[str], limits: Limits, engines: Engines | None = None) -> None:
+        self.model = model
+        self.limits = limits
+        self.engines = engines or Engines()
+        self.properties = {name: property_of(model, name) for name in properties}
+
+    @cached_property
+    def grounded(self) -> GroundSystem:
+        return ground(self.model.system, self.model.geometry)
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        return Evaluator(self.model.system, self.model.geometry)
+
+    def replayed(self, trace: Trace, prop: Property) -> Trace:
+        """The trace, which ends in a violation.
+
+        Raises:
+            EngineError: it does not.
+        """
+        if not replays(trace, prop, self.evaluator):
+            raise EngineError(f"the run that violates {prop.name} does not replay by plain evaluation")
+        return trace

@@ -1,0 +1,84 @@
+"""A proof is told only after two solvers accepted its certificate, each in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...checker.certificates.certificate import grounded, statement_of
+from ...checker.certificates.explored import explored_invariant
+from ...core.errors import TdpcheckError
+from ...core.evaluate import State
+from ...core.ground import GroundSystem
+from ...core.system import Property
+from ...core.verdict import Proved
+from ...model.system import Model
+from ...recheck.recheck import Rechecked, recheck
+
+
+@dataclass(frozen=True)
+class Certified:
+    """A certificate, and why it is refused; empty if it is not."""
+
+    text: str
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class PlainProof:
+    """What became of a complete exploration that was to be a proof: of which properties, by which clauses, and its certificate.
+
+    `refused` says why a solver does not accept it, and `given_up` why there is none; both are empty if two solvers do.
+    """
+
+    properties: tuple[str, ...]
+    clauses: tuple[str, ...] = ()
+    queries: int = 0
+    certificate: str = ""
+    refused: str = ""
+    given_up: str = ""
+
+
+def certified(model: Model, system: GroundSystem, prop: Property, proof: Proved) -> Certified:
+    """The certificate of a proof about a model, checked by two solvers against today's system and property."""
+    try:
+        text = grounded(system, prop, proof.invariant, digest=model.digest, scenario=model.scenario.name)
+        checked = recheck(text, of=statement_of(system, prop))
+    except TdpcheckError as error:
+        return Certified("", f"no certificate: {error}")
+    return Certified(text, "" if checked.accepted else f"second solver: {why(checked)}")
+
+
+def certified_states(
+    model: Model, system: GroundSystem, properties: Sequence[Property], states: Sequence[State], *, timeout: float | None = None
+) -> PlainProof:
+    """A complete exploration as a proof of the properties that hold: clauses that are inductive, checked by two solvers.
+
+    Raises:
+        EngineError: exploration and grounding disagree.
+    """
+    names = tuple(prop.name for prop in properties)
+    learned = explored_invariant(system, states, properties, timeout=timeout)
+    if not learned.complete or not properties:
+        return PlainProof(names, given_up=learned.reason or "nothing holds")
+    text = grounded(system, properties, learned.clauses, digest=model.digest, scenario=model.scenario.name)
+    checked = recheck(text, of=statement_of(system, properties))
+    clauses = tuple(clause.name for clause in learned.clauses)
+    if checked.accepted:
+        return PlainProof(names, clauses, learned.queries, text)
+    reason = f"second solver: {why(checked)}"
+    return PlainProof(names, refused=reason) if checked.refused else PlainProof(names, given_up=reason)
+
+
+def why(checked: Rechecked) -> str:
+    """Why a certificate was not accepted."""
+    if checked.reason:
+        return checked.reason
+    parts = [f"{a.solver} says {a.verdict}" + (f" ({a.reason})" if a.reason else "") for a in checked.answers if not a.accepted]
+    return ", ".join(parts) or "nobody was asked"
+
+
+def short_hash(certificate: str) -> str:
+    """The name of a certificate in a verdict's line."""
+    return hashlib.sha256(certificate.encode()).hexdigest()[:12]

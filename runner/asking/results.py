@@ -1,0 +1,374 @@
+"""What a run says, as typed records: the JSON document is these and nothing else, and tables are made from them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from ...core.plain import PlainVerdict, PlainViolated
+from ...core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
+from ...counterexamples.document import absent
+from ...kernelc.lowering.cfg import Op
+from ...model.account import Accounted, Fate, unmodelled
+from ...model.scenario import Expected, Scenario
+from ...model.system import Model
+from ..documents import INTERRUPTED_CODE, SCHEMA
+from .coverage import Coverage
+from .proofs import short_hash
+from .question import Answer, Subject
+from .steps import Deadlock, TraceStep, deadlock, trace_steps
+
+Word = Literal["proved", "violated", "holds_up_to", "unknown", "vacuous"]
+Label = Literal["introduced", "pre-existing", "fixed"]
+NOT_MODELLED = "change not modelled"
+
+
+class RoleSteps(msgspec.Struct, frozen=True):
+    """Which source lines of a thread some run executed, and which none did; `file:line: text`."""
+
+    reached: tuple[str, ...]
+    never: tuple[str, ...]
+
+
+class ChangedLine(msgspec.Struct, frozen=True):
+    """What became of one changed line."""
+
+    file: str
+    line: int
+    kind: Literal["added", "removed"]
+    text: str
+    fate: Fate
+    why: str
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One change that was checked: `modelled` says whether the model contains all of it."""
+
+    name: str
+    subject: str
+    modelled: bool
+    lines: tuple[ChangedLine, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Before(msgspec.Struct, frozen=True):
+    """The verdict without the change."""
+
+    verdict: Word
+    depth: int | None
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to one question.
+
+    Args:
+        depth: of a violation its steps; else how deep nothing was found.
+        asked: the depth asked for.
+        label: with a change, what it has to do with a violation.
+        shortest: whether no shorter run violates the property; None if nobody established that.
+        goals: the depth at which each declared goal was reached, None if it was not.
+        steps: per role of thread, the lines that were reached and that never were.
+        lifted, ours, intrinsics: functions from a kernel tree, functions of ours, and calls with a meaning of their own.
+        states: how many states there are at this size, when every one was visited: then the answer holds at every depth.
+        premise: the least depth known of a run to what the property speaks of; None if none is known.
+        coverage: `exact` where every state was visited and each line has steps of its own: what was not executed cannot be.
+        undeclared: statements (or whole functions) that no run executes and of which the scenario does not say so, by the names under
+            which it can; known where every state was visited.
+        overdeclared: what the scenario calls unreachable, and some run executes or no thread has.
+        cached: the answer is of an earlier run, whose question was the same to the letter; a violation was replayed again.
+        sizes: of a proof, for which sizes it is one: `every size`, or a geometry.
+        certificate: a short hash of the certificate that two solvers accepted, where there is one.
+        absent: what of a machine has no part in this model.
+    """
+
+    property: str
+    scenario: str
+    change: str | None
+    kernel: str
+    verdict: Word
+    depth: int | None
+    seconds: float
+    trace: tuple[TraceStep, ...] | None
+    reason: str | None
+    lifted: tuple[str, ...]
+    asked: int
+    expected: Expected
+    as_expected: bool
+    label: Label | None
+    before: Before | None
+    shortest: bool | None
+    engine: str
+    goals: dict[str, int | None]
+    steps: dict[str, RoleSteps]
+    assumptions: tuple[str, ...]
+    model: str
+    ours: tuple[str, ...] = ()
+    intrinsics: tuple[str, ...] = ()
+    states: int | None = None
+    premise: int | None = None
+    deadlock: Deadlock = Deadlock(None)
+    coverage: Literal["exact", "sampled"] = "sampled"
+    undeclared: tuple[str, ...] = ()
+    overdeclared: tuple[str, ...] = ()
+    cached: bool = False
+    sizes: str | None = None
+    certificate: str | None = None
+    lemmas: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+
+
+class Document(msgspec.Struct, frozen=True):
+    """What `verify --json` prints."""
+
+    schema: int
+    model: str
+    results: tuple[Result, ...]
+    changes: tuple[Change, ...] = ()
+    interrupted: bool = False
+    not_asked: int = 0
+    exit_code: int = 0
+
+
+class MuseumItem(msgspec.Struct, frozen=True):
+    """A known bug: found again or not, and its good twin."""
+
+    name: str
+    property: str
+    scenario: str
+    expected: Word
+    got: Word
+    depth: int | None
+    good_twin: str
+    seconds: float
+    ok: bool
+    reason: str | None = None
+
+
+MUSEUM = "museum.json"
+"""What a visit leaves beside a run."""
+
+
+class MuseumDocument(msgspec.Struct, frozen=True):
+    """What `museum --json` prints."""
+
+    schema: int
+    items: tuple[MuseumItem, ...]
+    interrupted: bool = False
+
+
+def word_of(verdict: Verdict | PlainVerdict) -> Word:
+    """The word for a verdict in JSON."""
+    match verdict:
+        case Proved():
+            return "proved"
+        case Violated() | PlainViolated():
+            return "violated"
+        case HoldsUpTo():
+            return "holds_up_to"
+        case Unknown(vacuous=True):
+            return "vacuous"
+        case Unknown():
+            return "unknown"
+
+
+def depth_of(verdict: Verdict | PlainVerdict) -> int | None:
+    """How deep a verdict goes; None for every depth, or none at all."""
+    match verdict:
+        case Proved():
+            return None
+        case Violated() | PlainViolated() | HoldsUpTo():
+            return verdict.depth
+        case Unknown(depth=depth):
+            return depth if depth >= 0 else None
+
+
+def result(
+    subject: Subject,
+    answer: Answer,
+    coverage: Coverage,
+    expected: Expected | None,
+    change: str | None = None,
+    before: Before | None = None,
+    *,
+    cached: bool = False,
+) -> Result:
+    """The record of one answer; `before` is the verdict without the change."""
+    model, survey, verdict = subject.model, subject.survey, answer.verdict
+    lifted, ours, intrinsics = made_of(model)
+    made = Result(
+        property=answer.prop.name,
+        scenario=model.scenario.name,
+        change=None,
+        kernel=model.kernel,
+        verdict=word_of(verdict),
+        depth=depth_of(verdict),
+        seconds=round(answer.seconds, 3),
+        trace=trace_steps(verdict.trace) if isinstance(verdict, Violated) else None,
+        reason=verdict.reason if isinstance(verdict, Unknown) else None,
+        lifted=lifted,
+        ours=ours,
+        intrinsics=intrinsics,
+        asked=answer.asked,
+        expected="holds",
+        as_expected=False,
+        label=None,
+        before=None,
+        shortest=verdict.shortest if isinstance(verdict, Violated) else None,
+        engine=verdict.engine,
+        goals=dict(survey.goals),
+        steps={role: RoleSteps(tuple(map(str, c.reached)), tuple(map(str, c.never))) for role, c in coverage.roles.items()},
+        assumptions=assumptions(model),
+        model=model.digest,
+        states=survey.states,
+        premise=answer.premise,
+        deadlock=deadlock(subject),
+        coverage="exact" if coverage.exact else "sampled",
+        undeclared=coverage.names,
+        overdeclared=coverage.overdeclared,
+        cached=cached,
+        sizes=verdict.sizes if isinstance(verdict, Proved) else None,
+        certificate=short_hash(answer.certificate) if isinstance(verdict, Proved) and answer.certificate else None,
+        lemmas=verdict.lemmas if isinstance(verdict, Proved) else (),
+        absent=absent(model),
+    )
+    return in_context(made, expected, change, before)
+
+
+def before_of(verdict: Verdict | PlainVerdict) -> Before:
+    """What is said of the verdict without a change."""
+    return Before(word_of(verdict), depth_of(verdict))
+
+
+def in_context(record: Result, expected: Expected | None, change: str | None = None, before: Before | None = None) -> Result:
+    """The record as it is told of a change, and against what its scenario expects."""
+    label = label_of(before.verdict, record.verdict) if before is not None else None
+    wanted: Expected = expected or "holds"
+    return msgspec.structs.replace(
+        record,
+        change=change,
+        expected=wanted,
+        as_expected=_as_expected(record.verdict, wanted, label),
+        label=label,
+        before=before,
+    )
+
+
+def unanswered(scenario: Scenario, name: str, change: str | None, reason: str, kernel: str) -> Result:
+    """The record of a question that nobody lived to answer."""
+    return Result(
+        property=name, scenario=scenario.name, change=change, kernel=kernel, verdict="unknown", depth=None, seconds=0.0, trace=None,
+        reason=reason, lifted=(), asked=0, expected=scenario.expect.get(name, "holds"), as_expected=False, label=None, before=None,
+        shortest=None, engine="none", goals={}, steps={}, assumptions=(), model="", absent=(),
+    )  # fmt: skip
+
+
+def made_of(model: Model) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """What the threads of a model consist of: lifted functions, functions of ours, and intrinsics."""
+    graphs = model.software.graphs.values()
+    inlined = sorted({name for graph in graphs for name in graph.inlined})
+    origin = {entry.partition(" ")[0]: entry for entry in model.lifted}
+    lifted = tuple(origin[name] for name in inlined if name in origin)
+    ours = tuple(name for name in inlined if name not in origin)
+    return (
+        lifted,
+        ours,
+        tuple(sorted({node.name for graph in graphs for node in graph.nodes if isinstance(node, Op) and node.name != "start"})),
+    )
+
+
+def _as_expected(verdict: Word, wanted: Expected, label: Label | None) -> bool:
+    match verdict:
+        case "violated":
+            return wanted == "violated" and label != "introduced"
+        case "proved" | "holds_up_to":
+            return wanted == "holds" or label == "fixed"
+        case "unknown" | "vacuous":
+            return False
+
+
+def label_of(before: Word, after: Word) -> Label | None:
+    """What a change has to do with a violation."""
+    match before, after:
+        case "violated", "violated":
+            return "pre-existing"
+        case _, "violated":
+            return "introduced" if before in APPROVED else None
+        case "violated", _:
+            return "fixed" if after in APPROVED else None
+        case _:
+            return None
+
+
+APPROVED: tuple[Word, ...] = ("holds_up_to", "proved")
+
+
+def without_approval(record: Result, why: str) -> Result:
+    """The record of a change that the model does not contain: what holds is Unknown, a violation stays one."""
+    if record.verdict not in APPROVED:
+        return record
+    return msgspec.structs.replace(record, verdict="unknown", reason=why, label=None, as_expected=False)
+
+
+def change_record(name: str, subject: str, lines: Sequence[Accounted], notes: Sequence[str] = ()) -> Change:
+    """What became of all lines of a change."""
+    records = tuple(ChangedLine(a.line.file, a.line.line, a.line.kind, a.line.text, a.fate, a.why) for a in lines)
+    return Change(name, subject, not unmodelled(lines), records, tuple(notes))
+
+
+def document(results: Iterable[Result], changes: Iterable[Change] = (), *, interrupted: bool = False, not_asked: int = 0) -> Document:
+    """All records of a run, under one hash of every model that was asked."""
+    records = tuple(results)
+    joined = " ".join(sorted({r.model for r in records}))
+    digest = hashlib.sha256(joined.encode()).hexdigest()[:12]
+    checked = tuple(changes)
+    code = exit_code(records, checked, interrupted=interrupted)
+    return Document(SCHEMA, digest, records, checked, interrupted, not_asked, code)
+
+
+def exit_code(records: Iterable[Result], changes: Iterable[Change] = (), *, interrupted: bool = False) -> int:
+    """0 if every question is answered, 1 if something is violated that no scenario expects, 3 if something is unknown.
+
+    A change that is not modelled as a whole is something unknown. A run that was interrupted has its own code, unless it
+    found a violation by then.
+    """
+    codes = {_code(r) for r in records}
+    if 1 in codes:
+        return 1
+    if interrupted:
+        return INTERRUPTED_CODE
+    return 3 if 3 in codes or not all(c.modelled for c in changes) else 0
+
+
+def _code(record: Result) -> int:
+    match record.verdict:
+        case "violated":
+            return 0 if record.as_expected else 1
+        case "unknown" | "vacuous":
+            return 3
+        case "proved" | "holds_up_to":
+            return 0
+
+
+def assumptions(model: Model) -> tuple[str, ...]:
+    """What is taken for granted, in short sentences."""
+    scenario = model.scenario
+    hardware, start = scenario.hardware, scenario.start
+    coherent = {True: "every device snoops", False: "no device snoops", "any": "each device may or may not snoop"}[hardware.coherent]
+    threads = ", ".join(f"{t.role} ({t.entry})" + (f" x{t.count}" if t.count > 1 else "") for t in scenario.thread)
+    return (
+        f"threads: {threads}; nobody else runs",
+        f"hardware: {'vCPUs run guest code' if hardware.cpu else 'vCPUs run no guest code'}, "
+        f"{'an IOMMU walks and caches' if hardware.iommu else 'no IOMMU walks'}; {coherent}",
+        f"sizes: {_sizes(model)}",
+        f"start: tables {start.tables}, host {start.host}, " + ("shared already" if start.exported else "not shared"),
+        "memory is sequentially consistent; interrupts, faults of the hardware and memory pressure other than shown are left out",
+    )
+
+
+def _sizes(model: Model) -> str:
+    sizes: Mapping[str, int] = msgspec.structs.asdict(model.scenario.geometry) | {"frames": model.scenario.frames}
+    return ", ".join(f"{name} {size}" for name, size in sizes.items())

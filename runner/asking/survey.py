@@ -1,0 +1,177 @@
+"""What is known of a model before its properties are asked: every state visited, or else random walks.
+
+One look serves all properties of a model: goals and premises with the depth at which they were met, violations, what fired, and
+where threads are stuck. Walks are counted, not timed, so that the same question has the same answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...checker.bounded.bmc import INTERRUPTED
+from ...checker.states.walk import shorten
+from ...core.ground import negation
+from ...core.plain import PlainRun, plain_run
+from ...core.system import Property, truth
+from ...core.trace import Trace
+from ...core.verdict import Unknown, Verdict
+from ..inputs.statements import ends_of, goals_of
+from .prepared import Prepared
+from .proofs import PlainProof
+
+
+@dataclass(frozen=True)
+class PlainStuck:
+    """Stuck states that have their threads in the same places: a shortest run to one of them, and how many there are."""
+
+    run: PlainRun
+    states: int
+
+
+@dataclass
+class Survey:
+    """What is known of one model before its properties are asked.
+
+    Args:
+        goals: the least depth met of each declared goal, None if it was not reached.
+        searched: how deep goals that were not reached are excluded.
+        premises: the same of each property's premise.
+        fired: actions that fired in some run.
+        states: how many states there are, when every one was visited.
+        violations: shortened runs into a violation, by property.
+        stuck: the stuck states, when every state was visited.
+        proof: what became of them as a proof, when one was wanted.
+        steps, walks: how much was walked, in so many seconds of `computing`.
+        interrupted: the user wanted no more.
+        gave_way: why exploration came to no end, if it was tried.
+    """
+
+    goals: dict[str, int | None] = field(default_factory=dict)
+    searched: dict[str, int] = field(default_factory=dict)
+    premises: dict[str, int | None] = field(default_factory=dict)
+    fired: set[str] = field(default_factory=set)
+    states: int | None = None
+    violations: dict[str, PlainRun] = field(default_factory=dict)
+    stuck: tuple[PlainStuck, ...] | None = None
+    proof: PlainProof | None = None
+    steps: int = 0
+    walks: int = 0
+    computing: float = 0.0
+    interrupted: bool = False
+    gave_way: str = ""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        return tuple(name for name, depth in self.goals.items() if depth is None)
+
+    @property
+    def depth(self) -> int:
+        """The depth at which every goal was reached, as far as they were."""
+        return max((d for d in self.goals.values() if d is not None), default=0)
+
+
+def surveyed(subject: Prepared, *, explore: bool = True) -> Survey:
+    """What exploration teaches, or else walks; goals that they miss are searched for.
+
+    Raises:
+        EngineError: a violation that does not replay.
+    """
+    started = time.process_time()
+    found, why = _explored(subject) if explore else (None, "")
+    if found is None:
+        found = _walked(subject)
+        found.gave_way = why
+    found.computing = time.process_time() - started
+    if not found.interrupted and found.states is None:
+        _search_goals(subject, found)
+    return found
+
+
+def _watched(subject: Prepared) -> dict[str, Any]:
+    """What to look for in each state: goals, premises, violations."""
+    watched = {f"goal {n}": g for n, g in goals_of(subject.model).items()}
+    watched |= {f"premise {n}": p.premise for n, p in subject.properties.items()}
+    return watched | {f"bad {n}": negation(p.holds) for n, p in subject.properties.items()}
+
+
+def _explored(subject: Prepared) -> tuple[Survey | None, str]:
+    """What a visit to every state teaches; None, and why, if there are too many of them."""
+    engines, limits, model = subject.engines, subject.limits, subject.model
+    if engines.survey is None or limits.states == 0:
+        return None, ""
+    seen = engines.survey(
+        model.system, model.geometry, _watched(subject), max_states=limits.states, timeout=limits.timeout, ends=ends_of(model),
+        keep=limits.certify,
+    )  # fmt: skip
+    interrupted = seen.stopped == INTERRUPTED
+    if not seen.stats.complete and not interrupted:
+        return None, seen.stopped
+    depths = {name: None if trace is None else trace.depth for name, trace in seen.traces.items()}
+    violated = {n: t for n in subject.properties if (t := seen.traces[f"bad {n}"]) is not None}
+    found = Survey(
+        goals={n: depths[f"goal {n}"] for n in goals_of(model)},
+        premises={n: depths[f"premise {n}"] for n in subject.properties},
+        fired={name for name, times in seen.stats.fired.items() if times},
+        violations={n: plain_run(subject.replayed(t, subject.properties[n])) for n, t in violated.items()},
+        states=seen.stats.states if seen.stats.complete else None,
+        stuck=None if seen.stuck is None else tuple(PlainStuck(plain_run(s.trace), s.states) for s in seen.stuck),
+        interrupted=interrupted,
+    )
+    if limits.certify and seen.stats.complete:
+        holding = [prop for name, prop in subject.properties.items() if name not in found.violations]
+        found.proof = subject.engines.certify_states(model, subject.grounded, holding, seen.states, timeout=limits.timeout)
+    return found, ""
+
+
+def _walked(subject: Prepared) -> Survey:
+    limits, model, watched = subject.limits, subject.model, _watched(subject)
+    nothing = Property("nothing", "Walks only look.", truth(True))
+    seen = subject.engines.walk(
+        model.system, model.geometry, nothing, goals=watched, walks=limits.walks, length=limits.walk_length,
+        timeout=limits.timeout, stop=False,
+    )  # fmt: skip
+    depths = _shortened(subject, seen.coverage.goals, watched)
+    survey = Survey(
+        goals={n: depths[f"goal {n}"] for n in goals_of(model)},
+        premises={n: depths[f"premise {n}"] for n in subject.properties},
+        fired={name for name, times in seen.coverage.fired.items() if times},
+        steps=seen.coverage.steps,
+        walks=seen.coverage.walks,
+        interrupted=is_interrupt(seen.verdict),
+    )
+    for name, prop in subject.properties.items():
+        trace = seen.coverage.goals.get(f"bad {name}")
+        if trace is not None:
+            survey.violations[name] = plain_run(subject.replayed(shorten(trace, prop, subject.evaluator), prop))
+    return survey
+
+
+def _shortened(subject: Prepared, traces: Mapping[str, Trace | None], terms: Mapping[str, Any]) -> dict[str, int | None]:
+    depths: dict[str, int | None] = dict.fromkeys(terms)
+    for name, trace in traces.items():
+        if trace is not None:
+            away = Property(name, "", negation(terms[name]))
+            depths[name] = trace.depth if trace.depth == 0 else shorten(trace, away, subject.evaluator).depth
+    return depths
+
+
+def _search_goals(subject: Prepared, survey: Survey) -> None:
+    missing = {n: g for n, g in goals_of(subject.model).items() if survey.goals[n] is None}
+    if not missing:
+        return
+    limits = subject.limits
+    limit = max(limits.goal_depth, limits.depth or 0)
+    for name, found in subject.engines.reach(subject.grounded, missing, limit, timeout=limits.timeout, shortest=True).items():
+        survey.searched[name] = found.refuted
+        survey.interrupted |= found.reason == INTERRUPTED
+        if found.trace is not None:
+            survey.goals[name] = found.depth
+            survey.fired |= set(found.trace.actions)
+
+
+def is_interrupt(verdict: Verdict) -> bool:
+    """Whether the user wanted no more."""
+    return isinstance(verdict, Unknown) and verdict.reason.startswith(INTERRUPTED)

@@ -1,0 +1,90 @@
+"""What the commands that speak of every size share: the scenario, and how a step that breaks a lemma is told."""
+
+from __future__ import annotations
+
+from textwrap import fill
+
+from ..checker.arguments.lemmas import Broken
+from ..core.errors import InputError
+from ..core.system import Property
+from ..model.parametric import Parametric
+from ..model.scenario import Expected, Hardware, Scenario, Start, Thread, shipped_scenarios
+from ..properties import PROPERTIES
+from ..recheck.obligations import INITIALLY
+from .inputs.changes import versions
+from .inputs.sources import Files, files_of
+from .names import unknown
+
+EVERY_ROLE = "every-role"
+NOT_PROVED = 3
+WIDTH = 100
+
+
+def every_role() -> Scenario:
+    """Notifier, vCPU fault, device fault, eager split, in-place recovery and fast zap at once, on a table of huge leaves."""
+    threads = (
+        Thread("notifier", "mmu_notifier_unmap"),
+        Thread("fault", "kvm_tdp_page_fault"),
+        Thread("io_fault", "kvm_fault_exported_tdp"),
+        Thread("split", "kvm_mmu_slot_try_split_huge_pages"),
+        Thread("recover", "kvm_mmu_recover_huge_pages"),
+        Thread("fast_zap", "set_nx_huge_pages", {"start": "first", "last": "last"}),
+    )
+    story = (
+        "The host takes memory back, vCPUs and devices fault, huge pages are split and recovered, NX huge pages are switched: all at once."
+    )
+    expect: dict[str, Expected] = dict.fromkeys(PROPERTIES, "holds")
+    return Scenario(
+        EVERY_ROLE,
+        story,
+        threads,
+        expect,
+        hardware=Hardware(cpu=True),
+        start=Start(tables="huge", host="huge"),
+    )
+
+
+def scenario_for(name: str | None, prop: Property) -> Scenario:
+    """The scenario of that name, or the smallest one that asks a property and expects it to hold.
+
+    Raises:
+        InputError: there is none.
+    """
+    known = {n: s for n, s in shipped_scenarios().items() if s.design == "shared"} | {EVERY_ROLE: every_role()}
+    if name is not None:
+        if name not in known:
+            raise InputError(unknown(name, tuple(known), "scenario of the shared design"))
+        return known[name]
+    fitting = [s for s in known.values() if s.expect.get(prop.name) == "holds"]
+    if not fitting:
+        raise InputError(f"no scenario of the shared design asks {prop.name}; name one with --scenario")
+    return min(fitting, key=lambda s: (len(s.thread), s.name))
+
+
+def files_with(change: str | None) -> Files:
+    """The shipped kernel C with a change applied.
+
+    Raises:
+        InputError: the change is none, does not apply, or is no diff.
+    """
+    last = versions(change, files_of(None))[-1]
+    if last.overlay is not None:
+        raise InputError(f"{change}: an overlay of scenarios says nothing about kernel C; give a diff against model/kernel")
+    return last.files
+
+
+def any_number(model: Parametric) -> str:
+    """Of how much of what a proof speaks."""
+    roles = ", ".join(thread.role for thread in model.scenario.thread)
+    said = f"For any number of pages, frames, tables, roots, vCPUs, IOMMUs, devices and threads ({roles}), compiled from kernel C."
+    return fill(said, WIDTH)
+
+
+def step_text(broken: Broken, model: Parametric) -> str:
+    """A step that is not known to keep a lemma: whose it is, where it stands, and how far it is settled."""
+    how = "a counterexample to induction" if broken.refuted else f"not settled: {broken.reason}"
+    if broken.step == INITIALLY:
+        return f"the initial state ({how})"
+    action = model.system.action(broken.step)
+    where = f"{action.source[0]}: {action.source[0].text}" if action.source else action.label
+    return f"{action.actor}, {where} ({how})"

@@ -1,0 +1,130 @@
+"""Where kernel C comes from: the shipped files or a kernel tree, as they are or changed in memory. One place decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+
+from ...core.errors import InputError
+from ...kernelc.sources.tree import KernelTree, open_tree
+from ...model.account import mark
+from ...model.lift.lift import HEADERS, LIFTED, MACROS, lifted_code
+from ...model.scenario import Scenario
+from ...model.system import Code, KernelSource, Model, build, designs, parse_source, shipped_source
+from ..names import unknown
+
+Files = Mapping[str, str]
+"""File names to text. Shipped: those of all designs, a design's own as `design/file.c`. Of a tree: its paths."""
+
+
+class TreeFiles(Mapping[str, str]):
+    """The files of a kernel tree: any can be looked up, those that functions are lifted from are listed."""
+
+    def __init__(self, tree: KernelTree) -> None:
+        self._tree = tree
+        self._read = cache(self._text)
+
+    def _text(self, name: str) -> str | None:
+        try:
+            return self._tree.read(name)
+        except InputError:
+            return None
+
+    def __getitem__(self, name: str) -> str:
+        text = self._read(name)
+        if text is None:
+            raise KeyError(name)
+        return text
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in (*LIFTED, *HEADERS, *MACROS) if self._read(name) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class Layer(Mapping[str, str]):
+    """Files with some of them changed, added or deleted."""
+
+    def __init__(self, below: Files, changed: Files, deleted: Iterable[str]) -> None:
+        self._below = below
+        self._changed = dict(changed)
+        self._deleted = frozenset(deleted) - frozenset(changed)
+
+    def __getitem__(self, name: str) -> str:
+        if name in self._deleted:
+            raise KeyError(name)
+        return self._changed[name] if name in self._changed else self._below[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in dict.fromkeys((*self._below, *self._changed)) if name not in self._deleted)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def kernel_given(path: str | None, rev: str | None, progress: Callable[[str], None] | None = None) -> KernelTree | None:
+    """The tree that the user named.
+
+    Raises:
+        InputError: a revision without a tree, or what is named is no kernel tree.
+    """
+    if path is None and rev is not None:
+        raise InputError("--rev says which revision of a kernel tree is meant; give the tree with --kernel DIR")
+    return None if path is None else open_tree(path, rev, progress)
+
+
+def files_of(kernel: KernelTree | None) -> Files:
+    """What a change is applied to: the files of the tree, or the kernel C of all shipped designs."""
+    if kernel is not None:
+        return TreeFiles(kernel)
+    files: dict[str, str] = {}
+    for design in designs():
+        files |= shipped_source(design).files
+    return files
+
+
+def code_for(scenario: Scenario, kernel: KernelTree | None, files: Files) -> Code:
+    """The parsed kernel C of a scenario: its design's files among `files`, or functions lifted from `kernel` as `files` has it.
+
+    Raises:
+        InputError: there is no such design, or it needs a tree (or cannot use one).
+        Refusal: a file that is no C.
+    """
+    if scenario.needs_kernel:
+        if kernel is None:
+            raise InputError(f"scenario {scenario.name} runs functions of a kernel tree; give one with --kernel DIR")
+        return _lifted(kernel, tuple((name, files[name]) for name in files))
+    if kernel is not None:
+        raise InputError(f"scenario {scenario.name} runs our kernel C, not functions of {kernel.origin}; leave --kernel out")
+    if scenario.design not in designs():
+        raise InputError(f"scenario {scenario.name}: {unknown(scenario.design, designs(), 'design')}")
+    own = {n: files[n] for n in files if "/" not in n or n.partition("/")[0] == scenario.design}
+    return _parsed(scenario.design, tuple(own.items()))
+
+
+@cache
+def _lifted(kernel: KernelTree, files: tuple[tuple[str, str], ...]) -> Code:
+    return lifted_code(kernel, dict(files))
+
+
+@cache
+def _parsed(design: str, files: tuple[tuple[str, str], ...]) -> Code:
+    return parse_source(KernelSource(design, dict(files)))
+
+
+@dataclass(frozen=True)
+class Built:
+    """A model, and the code that it was made from."""
+
+    model: Model
+    code: Code
+
+
+def built(scenario: Scenario, kernel: KernelTree | None, files: Files, touched: Mapping[str, Iterable[int]] | None = None) -> Built:
+    """Build a scenario's model; in `touched` lines (by file) each statement can be told apart, see `account.mark`."""
+    code = code_for(scenario, kernel, files)
+    if touched:
+        code = replace(code, functions=mark(code.functions, touched))
+    return Built(build(scenario, code), code)

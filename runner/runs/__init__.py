@@ -1,0 +1,1 @@
+"""A whole run: planned, spread over workers, kept in a cache, accounted for."""

@@ -1,0 +1,129 @@
+"""What became of each changed line, from what the workers saw; what no run executed is asked of a solver, in processes of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ...checker.bounded.bmc import INTERRUPTED
+from ...checker.processes import Answered, Child, Say, listen
+from ...model.account import Accounted, Ran, Side, account, can_fire, unfired, unmodelled
+from ..asking import results
+from ..asking.question import Subject
+from ..inputs.changes import touched
+from ..inputs.sources import built
+from .plan import Plan
+from .slots import Slots
+
+Groups = Sequence[tuple[str, ...]]
+
+
+@dataclass
+class Witnesses:
+    """What was seen of each scenario in each version, by their numbers; and how deep the questions of it were asked."""
+
+    ran: dict[tuple[int, int], Ran] = field(default_factory=dict)
+    asked: dict[tuple[int, int], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """Of some groups of actions: those of which one can fire, and how deep that is excluded for others."""
+
+    fired: frozenset[str]
+    excluded: Mapping[str, int]
+
+
+class Accountant:
+    """Says what became of each changed line of a plan."""
+
+    def __init__(self, plan: Plan, witnesses: Witnesses, slots: Slots, working: Callable[[str], None]) -> None:
+        self._plan = plan
+        self._witnesses = witnesses
+        self._slots = slots
+        self._working = working
+
+    def accounted(self, number: int) -> tuple[Accounted, ...]:
+        """The lines that the patch of a version adds or removes.
+
+        Raises:
+            KeyboardInterrupt: the user wanted no more.
+        """
+        version = self._plan.versions[number]
+        self._working(f"{version.name}: accounting for {len(version.changed)} changed lines")
+        after, before = self._side(number), self._side(number - 1)
+        after = self._decided(after, number, unfired(version.changed, after, "added"))
+        before = self._decided(before, number - 1, unfired(version.changed, before, "removed"))
+        return account(version.changed, before, after)
+
+    def _places(self, number: int) -> list[int]:
+        """The scenarios of which that version was seen."""
+        return sorted(place for place, version in self._witnesses.ran if version == number)
+
+    def _side(self, number: int) -> Side:
+        return Side(self._plan.versions[number].files, [self._witnesses.ran[place, number] for place in self._places(number)])
+
+    def _decided(self, side: Side, number: int, wanted: Mapping[int, Groups]) -> Side:
+        """The side, after asking a solver whether what no run executed can be executed."""
+        models, places = list(side.ran), self._places(number)
+        waiting = list(wanted)
+        running: dict[Child, int] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < max(1, self._plan.jobs):
+                    which = waiting.pop(0)
+                    running[self._child(places[which], number, wanted[which])] = which
+                for child, news in listen(running):
+                    which = running.pop(child)
+                    if isinstance(news, Answered):
+                        decided: _Decided | None = news.value
+                        if decided is None:
+                            raise KeyboardInterrupt
+                        old = models[which]
+                        models[which] = replace(old, fired=old.fired | decided.fired, excluded={**old.excluded, **decided.excluded})
+        finally:
+            for child in running:
+                child.kill()
+        return Side(side.files, models)
+
+    def _child(self, place: int, number: int, groups: Groups) -> Child:
+        plan, slots, asked = self._plan, self._slots, self._witnesses.asked[place, number]
+
+        def decide(say: Say) -> _Decided | None:
+            with slots.one():
+                return _decide(plan, place, number, groups, asked)
+
+        return Child(decide, memory=plan.limits.memory)
+
+
+def _decide(plan: Plan, place: int, number: int, groups: Groups, asked: int) -> _Decided | None:
+    """Whether some action of each group can fire within the depth; None if the user wants no more."""
+    scenario, version = plan.scenarios[place], plan.versions[number]
+    model = built(version.scenario(scenario), plan.kernel, version.files, touched(plan.versions, number)).model
+    subject = Subject(model, (), plan.limits, plan.engines)
+    goals = {" ".join(group): can_fire(model.system.action(a) for a in group) for group in groups}
+    answers = subject.engines.reach(subject.grounded, goals, asked, timeout=plan.limits.timeout, shortest=False)
+    fired: set[str] = set()
+    excluded: dict[str, int] = {}
+    for group in groups:
+        found = answers[" ".join(group)]
+        if found.reason == INTERRUPTED:
+            return None
+        if found.trace is not None:
+            fired |= set(group)  # one of them may fire, and each passes the line
+        elif not found.reason:
+            excluded |= dict.fromkeys(group, found.refuted)
+    return _Decided(frozenset(fired), excluded)
+
+
+def why_not_modelled(lines: Sequence[Accounted]) -> str:
+    """Which lines keep a change from being modelled as a whole."""
+    bad = unmodelled(lines)
+    first = bad[0]
+    more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+    return f"{results.NOT_MODELLED}: {first.line.file}:{first.line.line} ({first.line.kind}) is {_said(first)}{more}"
+
+
+def _said(line: Accounted) -> str:
+    words = {"outside": "outside what is modelled", "erased": "erased by abstraction", "undecided": "neither reached nor excluded"}
+    return f"{words.get(line.fate, line.fate)}: {line.why}"

@@ -1,0 +1,53 @@
+"""What a run is to ask, and how it goes about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ...kernelc.sources.tree import KernelTree
+from ...model.scenario import Scenario
+from ..asking.limits import Engines, Limits
+from ..inputs.changes import Version
+from ..inputs.statements import ASSERTIONS
+from .cache import Cache
+
+Place = tuple[int, int, str]
+"""A question: the numbers of its scenario and version in the plan, and the property."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be asked.
+
+    Args:
+        properties: those that were selected; empty for each scenario's own, and the kernel's assertions.
+        versions: the code as it is, then after each patch.
+        jobs: how many processes compute at once.
+        cache: where answers are kept from run to run; None asks everything anew.
+    """
+
+    scenarios: tuple[Scenario, ...]
+    properties: tuple[str, ...]
+    versions: tuple[Version, ...]
+    kernel: KernelTree | None = None
+    limits: Limits = field(default_factory=Limits)
+    engines: Engines = field(default_factory=Engines)
+    jobs: int = 1
+    cache: Cache | None = None
+
+    def asked_in(self, scenario: Scenario) -> tuple[str, ...]:
+        """The properties that are asked in a scenario."""
+        return self.properties or tuple(dict.fromkeys((*scenario.expect, ASSERTIONS)))
+
+    @property
+    def questions(self) -> int:
+        return len(self.versions) * sum(len(self.asked_in(s)) for s in self.scenarios)
+
+    def is_told(self, number: int) -> bool:
+        """Whether the answers of that version are told: with changes, the code as it is serves for comparison alone."""
+        return number > 0 or len(self.versions) == 1
+
+    def name_of(self, scenario: Scenario, number: int) -> str:
+        """A scenario in a version, as progress names it."""
+        version = self.versions[number]
+        return f"{scenario.name} with {version.name}" if version.name else scenario.name

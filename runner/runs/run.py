@@ -1,0 +1,362 @@
+"""All questions of one run: every selected scenario, without and with each change, and what became of each changed line.
+
+The questions are answered by workers (`worker.py`), a process for each scenario, as many at once as the plan has jobs. Here they
+are started, heard and stopped; what they say is put in the order of the plan, whoever was first.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from msgspec.structs import replace as replace_fields
+
+from ...checker.processes import Answered, Child, Died, Failed, News, Said, Say, listen
+from ...core.errors import EngineError, InputError
+from ...core.evaluate import Evaluator
+from ...core.plain import PlainRun, violation
+from ...core.system import Property
+from ...core.verdict import Violated
+from ...model.scenario import Scenario, read_scenario, shipped_scenarios
+from ...model.system import Code, Model
+from ..asking import results
+from ..asking.results import Change, Document, Result
+from ..inputs.changes import Version, read_change, touched
+from ..inputs.sources import Built, built
+from ..inputs.statements import ASSERTIONS, property_names, property_of
+from ..names import choose
+from .accounting import Accountant, Witnesses, why_not_modelled
+from .cache import Known
+from .keys import lookups
+from .plan import Place, Plan
+from .slots import Slots
+from .worker import GRACE, Seen, Told, Worker, Working
+
+PATIENCE = GRACE + 2.0
+"""Seconds that workers have to tell what they know after Control-C."""
+
+
+class Listener(Protocol):
+    """Who wants to know how far a run is."""
+
+    def working(self, what: str) -> None:
+        """Something begins that may take long."""
+
+    def answered(self, record: Result, *, open_: bool = False) -> None:
+        """A question has its answer; `open_` while the lines of its change may still take an approval back."""
+
+
+class Nobody:
+    """A listener that does not listen."""
+
+    def working(self, what: str) -> None:
+        return None
+
+    def answered(self, record: Result, *, open_: bool = False) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Found:
+    """A violation with what a report about it needs: the code that ran, and the version that it belongs to."""
+
+    record: Result
+    model: Model
+    prop: Property
+    verdict: Violated
+    code: Code
+    version: Version
+
+
+@dataclass
+class Outcome:
+    """What a run found, also if it was interrupted.
+
+    Args:
+        runs: the run of each violation, by the place of its question in the plan.
+        certificates: that of each proof.
+    """
+
+    plan: Plan
+    told: dict[Place, Result] = field(default_factory=dict)
+    runs: dict[Place, PlainRun] = field(default_factory=dict)
+    certificates: dict[Place, str] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
+    interrupted: bool = False
+    not_asked: int = 0
+
+    @property
+    def places(self) -> list[Place]:
+        """The questions that are told, in the order of the plan."""
+        order = {
+            (s, v, name): number
+            for s, scenario in enumerate(self.plan.scenarios)
+            for v in range(len(self.plan.versions))
+            for number, name in enumerate(self.plan.asked_in(scenario))
+        }
+        return sorted(self.told, key=lambda place: (place[0], place[1], order[place]))
+
+    @property
+    def records(self) -> list[Result]:
+        return [self.told[place] for place in self.places]
+
+    @property
+    def document(self) -> Document:
+        return results.document(self.records, self.changes, interrupted=self.interrupted, not_asked=self.not_asked)
+
+
+def selected_scenarios(given: Sequence[str], properties: Sequence[str], kernel: object = None) -> tuple[Scenario, ...]:
+    """The scenarios that the user named (or files of them); without any, those for this code that ask one of the properties.
+
+    Raises:
+        InputError: an unknown name, a file that is no scenario, or nothing left to ask.
+    """
+    choose(properties, property_names(), "property")
+    shipped = shipped_scenarios()
+    if given:
+        return tuple({s.name: s for s in (_scenario(name, shipped) for name in given)}.values())
+    fitting = [s for s in shipped.values() if s.needs_kernel == (kernel is not None)]
+    found = tuple(s for s in fitting if not properties or any(p in s.expect or p == ASSERTIONS for p in properties))
+    if not found:
+        raise InputError(f"no scenario asks {', '.join(properties)}; name one with --scenario")
+    return found
+
+
+def _scenario(name: str, shipped: Mapping[str, Scenario]) -> Scenario:
+    if name.endswith(".toml"):
+        data = read_change(name, "a scenario in TOML, or the name of a shipped one")
+        if b"\0" in data:
+            raise InputError(f"{name}: this is a binary file; expected a scenario in TOML")
+        try:
+            return read_scenario(data.decode(), name)
+        except UnicodeDecodeError:
+            raise InputError(f"{name}: not UTF-8; expected a scenario in TOML") from None
+    if "/" in name:
+        raise InputError(f"{name}: a scenario in a file ends in .toml; give such a file, or the name of a shipped scenario")
+    choose([name], tuple(shipped), "scenario")
+    return shipped[name]
+
+
+def run(plan: Plan, listener: Listener | None = None) -> Outcome:
+    """Ask every question of the plan; what was found before an interrupt is kept.
+
+    Raises:
+        InputError: a scenario that the code cannot run, an unknown property, kernel C outside the subset that can be reached.
+    """
+    outcome = Outcome(plan)
+    going = _Run(plan, outcome, listener or Nobody())
+    try:
+        going.ask()
+        going.account()
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+        going.stop()
+    finally:
+        going.end()
+    outcome.not_asked = plan.questions - len(going.answered)
+    if outcome.interrupted:
+        going.account_for_nothing()
+    return outcome
+
+
+class _Run:
+    def __init__(self, plan: Plan, outcome: Outcome, listener: Listener) -> None:
+        self._plan = plan
+        self._outcome = outcome
+        self._listener = listener
+        self._slots = Slots(max(1, plan.jobs))
+        self._running: dict[Child, int] = {}
+        self._errors: dict[int, Exception] = {}
+        self._witnesses = Witnesses()
+        self._questions: dict[Place, str] = {}
+        self.answered: set[Place] = set()
+
+    def ask(self) -> None:
+        """Start a worker for each scenario, as many at once as there are jobs, and hear them to their end."""
+        waiting = list(range(len(self._plan.scenarios)))
+        while waiting or self._running:
+            while waiting and len(self._running) < max(1, self._plan.jobs):
+                self._begin(waiting.pop(0))
+            for child, news in listen(self._running):
+                self._hear(child, news)
+                if self._errors:  # those before it may have one, too: the first one of the plan is told
+                    waiting = [place for place in waiting if place < min(self._errors)]
+        if self._errors:
+            raise self._errors[min(self._errors)]
+
+    def _begin(self, place: int) -> None:
+        known = self._known(place)
+        wanted = [(v, n) for v in range(len(self._plan.versions)) for n in self._plan.asked_in(self._plan.scenarios[place])]
+        needed = len(self._plan.versions) > 1 or any(key not in known or known[key].record.trace is not None for key in wanted)
+        if needed:
+            plan, slots = self._plan, self._slots
+            child = Child(lambda say: _work(plan, place, known, slots, say))
+            self._running[child] = place
+            return
+        for version, name in wanted:
+            scenario = self._plan.scenarios[place]
+            record = replace_fields(results.in_context(known[version, name].record, scenario.expect.get(name)), cached=True, seconds=0.0)
+            self._told((place, version, name), record, None, known[version, name].certificate)
+
+    def _known(self, place: int) -> dict[tuple[int, str], Known]:
+        cache = self._plan.cache
+        if cache is None:
+            return {}
+        known = {}
+        for version, name, question in lookups(self._plan, place):
+            self._questions[place, version, name] = question
+            found = cache.look_up(question)
+            if found is not None:
+                known[version, name] = found
+        return known
+
+    def _hear(self, child: Child, news: News) -> None:
+        place = self._running[child]
+        match news:
+            case Said(value=Working(what=what)):
+                self._listener.working(what)
+            case Said(value=Told() as told):
+                self._take(place, told)
+            case Said(value=Seen() as seen):
+                self._witnesses.ran[place, seen.number] = seen.ran
+                self._witnesses.asked[place, seen.number] = seen.asked
+            case Answered(value=finished):
+                del self._running[child]
+                if not finished:
+                    raise KeyboardInterrupt
+            case Failed() | Died():
+                del self._running[child]
+                self._lost(place, news)
+            case Said():
+                raise EngineError(f"a worker said what nobody understands: {news}")
+
+    def _take(self, place: int, told: Told) -> None:
+        where = (place, told.number, told.name)
+        question = self._questions.get(where)
+        if told.known is not None and question is not None and self._plan.cache is not None:
+            self._plan.cache.keep(question, told.known)
+        self._told(where, told.record, told.run, told.certificate)
+
+    def _told(self, where: Place, record: Result, found: PlainRun | None, certificate: str = "") -> None:
+        self.answered.add(where)
+        if not self._plan.is_told(where[1]):
+            return
+        self._outcome.told[where] = record
+        if found is not None:
+            self._outcome.runs[where] = found
+        if certificate and record.verdict == "proved":
+            self._outcome.certificates[where] = certificate
+        version = self._plan.versions[where[1]]
+        self._listener.answered(record, open_=where[1] > 0 and version.overlay is None and record.verdict in results.APPROVED)
+
+    def _lost(self, place: int, news: Failed | Died) -> None:
+        """A worker ended before its time: bad input is an error of the run; anything else costs the answers that are missing."""
+        if isinstance(news, Failed) and news.kind in _ERRORS:
+            self._errors[place] = _ERRORS[news.kind](news.message)
+            return
+        if isinstance(news, Failed) and news.kind == "KeyboardInterrupt":
+            raise KeyboardInterrupt
+        if isinstance(news, Died):
+            why = news.reason
+        elif news.kind == "MemoryError":
+            why = news.message
+        else:
+            why = f"a fault of tdpcheck itself: {news}; set TDPCHECK_DEBUG=1 to see where, and report it"
+        scenario = self._plan.scenarios[place]
+        kernel = "shipped" if self._plan.kernel is None else str(self._plan.kernel.version)
+        for number, version in enumerate(self._plan.versions):
+            for name in self._plan.asked_in(scenario):
+                where = (place, number, name)
+                if where not in self.answered:
+                    self._told(where, results.unanswered(scenario, name, version.name or None, why, kernel), None)
+
+    # An end before its time
+
+    def stop(self) -> None:
+        """Pass Control-C on to every worker, and take what they still tell; a second one ends that, too."""
+        for child in self._running:
+            child.interrupt()
+        deadline = time.monotonic() + PATIENCE
+        try:
+            while self._running and time.monotonic() < deadline:
+                for child, news in listen(self._running, deadline - time.monotonic()):
+                    if isinstance(news, Said):
+                        if isinstance(news.value, Told):
+                            self._take(self._running[child], news.value)
+                    else:
+                        del self._running[child]
+        except KeyboardInterrupt:
+            return
+
+    def end(self) -> None:
+        """Leave no process behind."""
+        for child in self._running:
+            child.kill()
+        self._running.clear()
+        self._slots.close()
+
+    # Changed lines
+
+    def account(self) -> None:
+        """Say what became of each changed line, and withdraw approval of what is not modelled."""
+        accountant = Accountant(self._plan, self._witnesses, self._slots, self._listener.working)
+        for number, version in enumerate(self._plan.versions[1:], 1):
+            lines = accountant.accounted(number)
+            record = results.change_record(version.name, version.subject, lines, version.notes)
+            self._outcome.changes.append(record)
+            if not record.modelled:
+                self._withdraw(version.name, why_not_modelled(lines))
+
+    def account_for_nothing(self) -> None:
+        """After an interrupt: nobody knows what became of the changed lines, so nothing is approved."""
+        done = {c.name for c in self._outcome.changes}
+        for version in self._plan.versions[1:]:
+            if version.name not in done and version.overlay is None:
+                self._withdraw(version.name, f"{results.NOT_MODELLED}: interrupted before its lines were accounted for")
+
+    def _withdraw(self, name: str, why: str) -> None:
+        told = self._outcome.told
+        for where, record in told.items():
+            if record.change == name and record.verdict in results.APPROVED:
+                told[where] = results.without_approval(record, why)
+                self._listener.answered(told[where])
+
+
+_ERRORS: Mapping[str, Callable[[str], Exception]] = {
+    **dict.fromkeys(("InputError", "ModelError", "Refusal", "TdpcheckError"), InputError),
+    "EngineError": EngineError,
+}
+"""Errors of a worker that are errors of the run, and as what they are told."""
+
+
+def _work(plan: Plan, place: int, known: Mapping[tuple[int, str], Known], slots: Slots, say: Say) -> bool:
+    return Worker(plan, place, known, slots, say).work()
+
+
+def each_violation(outcome: Outcome, wanted: Callable[[Result], bool] = lambda _: True) -> Iterator[Found]:
+    """The violations with the records as they are told in the end, each replayed on a model that is built for it here.
+
+    Raises:
+        EngineError: a run that does not replay.
+    """
+    plan = outcome.plan
+    last: tuple[tuple[int, int], Built] | None = None
+    for place, number, name in outcome.places:
+        record = outcome.told[place, number, name]
+        found = outcome.runs.get((place, number, name))
+        if found is None or not wanted(record):
+            continue
+        if last is None or last[0] != (place, number):
+            version = plan.versions[number]
+            own = version.scenario(plan.scenarios[place])
+            last = (place, number), built(own, plan.kernel, version.files, touched(plan.versions, number))
+        model, code = last[1].model, last[1].code
+        prop = property_of(model, name)
+        trace = violation(found, prop, Evaluator(model.system, model.geometry))
+        verdict = Violated(trace, record.engine, record.shortest, record.seconds)
+        yield Found(record, model, prop, verdict, code, plan.versions[number])
+
+
+__all__ = ["Change", "Found", "Listener", "Nobody", "Outcome", "Plan", "each_violation", "run", "selected_scenarios"]

@@ -1,0 +1,301 @@
+"""One scenario of a run, in a process of its own: it builds the models of all versions, and answers every question about them.
+
+Nothing heavy happens in this process after that: each survey and each question runs in a process forked from it, which begins with
+the model that it needs. One that is killed, crashes or runs out of memory costs its own answer and no other. Since each begins
+alike, the answers do not depend on how many run at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from ...checker.processes import Answered, Child, Died, Failed, News, Said, Say, listen
+from ...core.errors import EngineError
+from ...core.plain import PlainRun, PlainViolated
+from ...core.verdict import HoldsUpTo, Proved, Unknown, Verdict
+from ...model.account import Ran, ran
+from ..asking import results
+from ..asking.asked import Asked, PlainAnswer, carry, ended, fault, same_model
+from ..asking.coverage import Coverage, with_coverage
+from ..asking.question import Subject
+from ..asking.results import Result
+from ..asking.steps import deadlock
+from ..asking.survey import Survey, surveyed
+from ..inputs.changes import touched
+from ..inputs.sources import built
+from ..inputs.statements import goals_of
+from .cache import Known
+from .plan import Plan
+from .slots import Slots
+
+GRACE = 3.0
+"""Seconds that questions have to answer with what they know after Control-C."""
+
+
+@dataclass(frozen=True)
+class Working:
+    """Something begins that may take long."""
+
+    what: str
+
+
+@dataclass(frozen=True)
+class Told:
+    """An answer: its record, the run of a violation, what the cache may keep of it."""
+
+    number: int
+    name: str
+    record: Result
+    run: PlainRun | None
+    known: Known | None = None
+    certificate: str = ""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What accounting needs to know of one version: its model, and how deep its questions were asked."""
+
+    number: int
+    ran: Ran
+    asked: int
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Something for a process of its own: a survey, or a question if a property is named."""
+
+    version: Asked
+    name: str = ""
+    explore: bool = True
+
+
+class Worker:
+    """Answers every question about one scenario.
+
+    Args:
+        known: answers from the cache, by version and property.
+        say: tells the run what happens: `Working`, `Told` and `Seen`.
+    """
+
+    def __init__(self, plan: Plan, place: int, known: Mapping[tuple[int, str], Known], slots: Slots, say: Say) -> None:
+        self._plan = plan
+        self._scenario = plan.scenarios[place]
+        self._known = dict(known)
+        self._slots = slots
+        self._say = say
+        self._versions: list[Asked] = []
+        self._tasks: list[_Task] = []
+        self._running: dict[Child, tuple[_Task, dict[str, int]]] = {}
+
+    def work(self) -> bool:
+        """Do all of it; whether it came to its end without an interrupt.
+
+        Raises:
+            TdpcheckError: the scenario cannot be built.
+        """
+        try:
+            self._build()
+            for version in self._versions:
+                self._begin(version)
+            while self._tasks or self._running:
+                self._start_some()
+                for child, news in listen(self._running):
+                    self._hear(child, news)
+            self._say_what_was_seen()
+        except KeyboardInterrupt:
+            self._stop()
+            return False
+        return True
+
+    # Building
+
+    def _build(self) -> None:
+        plan = self._plan
+        for number, version in enumerate(plan.versions):
+            named = plan.name_of(self._scenario, number)
+            self._say(Working(f"{named}: building the model"))
+            with self._slots.one():
+                own = version.scenario(self._scenario)
+                made = built(own, plan.kernel, version.files, touched(plan.versions, number))
+                subject = Subject(made.model, plan.asked_in(self._scenario), plan.limits, plan.engines)
+                goals_of(made.model)
+                before = self._versions[-1] if self._versions else None
+                same = before if before is not None and same_model(before.made.model, made.model) else None
+            self._versions.append(Asked(number, made, subject, same))
+
+    # What there is to do, and what it came to
+
+    def _begin(self, version: Asked) -> None:
+        if version.same_as is not None:
+            return
+        for name in version.subject.properties:
+            known = self._known.get((version.number, name))
+            if known is not None:
+                self._from_cache(version, name, known)
+        if len(version.answers) < len(version.subject.properties):
+            self._tasks.append(_Task(version))
+        self._settle(version)
+
+    def _from_cache(self, version: Asked, name: str, known: Known) -> None:
+        answer = PlainAnswer(known.verdict, known.asked, 0.0, None, False, known.premise, known.fired, True, known.certificate)
+        try:
+            answer.answer(version.subject, name)
+        except EngineError:
+            return  # it is no run of this model: ask
+        version.subject.survey = known.survey
+        version.answers[name] = answer
+
+    def _start_some(self) -> None:
+        while self._tasks and len(self._running) < max(1, self._plan.jobs):
+            task = self._tasks.pop(0)
+            self._running[Child(self._function(task), memory=self._plan.limits.memory)] = task, {}
+            what = task.name or ("looking at every state" if task.explore else "walking at random")
+            self._say(Working(f"{self._plan.name_of(self._scenario, task.version.number)}: {what}"))
+
+    def _function(self, task: _Task) -> Callable[[Say], object]:
+        subject, slots = task.version.subject, self._slots
+
+        def survey(say: Say) -> Survey:
+            with slots.one():
+                return surveyed(subject, explore=task.explore)
+
+        def ask(say: Say) -> PlainAnswer:
+            with slots.one():
+                return PlainAnswer.of(subject.ask(task.name, say))
+
+        return ask if task.name else survey
+
+    def _hear(self, child: Child, news: News) -> None:
+        task, reached = self._running[child]
+        version = task.version
+        if isinstance(news, Said):
+            reached["depth"] = max(reached.get("depth", -1), int(news.value))
+            named = self._plan.name_of(self._scenario, version.number)
+            self._say(Working(f"{named}: {task.name}, nothing up to depth {news.value}"))
+            return
+        del self._running[child]
+        if isinstance(news, Failed) and news.kind == "KeyboardInterrupt":
+            raise KeyboardInterrupt
+        if task.name:
+            spent = time.monotonic() - child.started
+            self._answered(version, task.name, ended(news, version.subject, reached.get("depth", -1), spent))
+        else:
+            self._surveyed(task, news)
+
+    def _surveyed(self, task: _Task, news: News) -> None:
+        version = task.version
+        match news:
+            case Answered(value=survey):
+                version.subject.survey = survey
+                version.subject.survey.gave_way = survey.gave_way or ("" if task.explore else "exploration ended without an answer")
+                self._ask_all(version)
+            case Died() | Failed(kind="MemoryError" | "ModelError") if task.explore and self._plan.limits.states:
+                self._tasks.insert(0, _Task(version, explore=False))  # too large: that is what walks are for
+            case _:
+                version.subject.survey = Survey()
+                for name in version.subject.properties:
+                    if name not in version.answers:
+                        self._answered(version, name, ended(news, version.subject, -1, 0.0))
+
+    def _ask_all(self, version: Asked) -> None:
+        """Answer what the survey decides, and let the rest be asked."""
+        for name in version.subject.properties:
+            if name in version.answers:
+                continue
+            if version.subject.is_known:
+                try:
+                    answer = PlainAnswer.of(version.subject.ask(name))
+                except EngineError as error:
+                    answer = fault(version.subject, error)
+                self._answered(version, name, answer)
+            else:
+                self._tasks.append(_Task(version, name))
+
+    def _answered(self, version: Asked, name: str, answer: PlainAnswer) -> None:
+        if answer.interrupted and isinstance(answer.verdict, Unknown) and answer.verdict.depth < 0:
+            raise KeyboardInterrupt
+        version.answers[name] = answer
+        self._settle(version)
+        if answer.interrupted:
+            raise KeyboardInterrupt
+
+    # Telling
+
+    def _settle(self, version: Asked) -> None:
+        """Tell what can be told now of this version and of those after it."""
+        for later in self._versions[version.number :]:
+            before = self._versions[later.number - 1] if later.number else None
+            if later.same_as is not None:
+                carry(later.same_as, later)
+            for name in later.subject.properties:
+                known = name in later.answers and (before is None or name in before.answers)
+                if known and name not in later.told:
+                    later.told.add(name)
+                    self._tell(later, name, before)
+
+    def _tell(self, version: Asked, name: str, before: Asked | None) -> None:
+        plain, plan = version.answers[name], self._plan
+        coverage = version.coverage(name, before, plan.versions[version.number])
+        answer = plain.answer(version.subject, name)
+        judged = replace(answer, verdict=_judged(answer.verdict, version.subject, coverage))
+        expected = self._scenario.expect.get(name)
+        change = plan.versions[version.number].name or None
+        was = None if before is None else results.before_of(before.answers[name].verdict)
+        record = results.result(version.subject, judged, coverage, expected, change, was, cached=plain.cached)
+        run = plain.verdict.run if isinstance(plain.verdict, PlainViolated) else None
+        certificate = plain.certificate if record.verdict == "proved" else ""
+        self._say(Told(version.number, name, record, run, self._kept(version, plain, record), certificate))
+
+    def _kept(self, version: Asked, plain: PlainAnswer, record: Result) -> Known | None:
+        """What the cache may keep: answers that would be the same again, whatever the clock and the machine say."""
+        survey = version.subject.survey
+        sure = not isinstance(plain.verdict, Unknown) or survey.states is not None
+        if plain.cached or plain.interrupted or survey.interrupted or not sure:
+            return None
+        shown = results.in_context(record, None)
+        return Known(shown, plain.verdict, plain.asked, plain.premise, plain.fired, replace(survey, proof=None), plain.certificate)
+
+    def _say_what_was_seen(self) -> None:
+        if len(self._versions) < 2:
+            return
+        for version in self._versions:
+            fired = version.subject.survey.fired.union(*(a.fired for a in version.answers.values()))
+            name, made = version.made.model.scenario.name, version.made
+            self._say(Seen(version.number, ran(name, made.model.software, made.code.functions, frozenset(fired)), version.subject.asked))
+
+    # An end before its time
+
+    def _stop(self) -> None:
+        """Pass Control-C on, and tell what is known by then."""
+        self._tasks.clear()
+        for child in self._running:
+            child.interrupt()
+        deadline = time.monotonic() + GRACE
+        while self._running and time.monotonic() < deadline:
+            for child, news in listen(self._running, deadline - time.monotonic()):
+                task, _ = self._running[child]
+                if isinstance(news, Said):
+                    continue
+                del self._running[child]
+                if isinstance(news, Answered) and isinstance(news.value, PlainAnswer):
+                    verdict = news.value.verdict
+                    if not (isinstance(verdict, Unknown) and verdict.depth < 0):
+                        task.version.answers[task.name] = news.value
+                        self._settle(task.version)
+        for child in self._running:
+            child.kill()
+
+
+def _judged(verdict: Verdict, subject: Subject, coverage: Coverage) -> Verdict:
+    """The verdict, unless threads get stuck, or statements are never executed, and the scenario does not say so."""
+    stuck = [s for s in deadlock(subject).stuck if not s.declared]
+    if stuck and isinstance(verdict, HoldsUpTo | Proved):
+        places = ", ".join(f"{name} at {place}" for name, place in stuck[0].threads.items())
+        number = sum(s.states for s in stuck)
+        states = f"{number} state{'s' if number > 1 else ''}"
+        where = f"in {states} no thread can ever go on; the nearest is {len(stuck[0].trace)} steps away: {places}"
+        depth = verdict.depth if isinstance(verdict, HoldsUpTo) else -1
+        return Unknown(f"deadlock: {where}", verdict.engine, depth, seconds=verdict.seconds)
+    return with_coverage(verdict, coverage)

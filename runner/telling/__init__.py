@@ -1,0 +1,1 @@
+"""From answers to documents: the plainest run, its kin, quotes, and every form that there is."""

@@ -1,0 +1,56 @@
+"""An answer in a few words, the same in tables, pages, mails and logs."""
+
+from __future__ import annotations
+
+from ...checker.every_size.induction import EVERY_SIZE
+from ..asking.results import Document, Result
+
+
+def verdict_text(record: Result) -> str:
+    """The verdict with its bound; never a bare word."""
+    match record.verdict:
+        case "proved":
+            sizes = "every size" if record.sizes == EVERY_SIZE else "this size"
+            return f"Proved ({sizes}" + (f"; certificate {record.certificate})" if record.certificate else ")")
+        case "violated":
+            shortest = " (shortest)" if record.shortest else ""
+            return f"Violated in {steps_text(record.depth)}{shortest}"
+        case "holds_up_to":
+            return f"HoldsUpTo {record.depth}"
+        case "vacuous":
+            return "Unknown (vacuous)"
+        case "unknown":
+            return f"Unknown ({_short_reason(record)})"
+
+
+def steps_text(number: int | None) -> str:
+    return "1 step" if number == 1 else f"{number} steps"
+
+
+def _short_reason(record: Result) -> str:
+    return (record.reason or "no reason").split(":")[0].split(";")[0]
+
+
+def expectation_text(record: Result) -> str:
+    """What the verdict has to do with what was expected, or with the change."""
+    if record.label is not None:
+        return f"{record.label}, as expected" if record.label == "pre-existing" and record.as_expected else record.label
+    if record.verdict in ("unknown", "vacuous"):
+        return ""
+    if record.as_expected:
+        return "as expected"
+    return f"expected: {record.expected}"
+
+
+def summary(document: Document) -> str:
+    """The last line: how many answers of each kind."""
+    counts: dict[str, int] = {}
+    for record in document.results:
+        key = verdict_text(record).split(" ")[0]
+        if record.verdict == "violated":
+            key = f"Violated {record.label}" if record.label else "Violated as expected" if record.as_expected else "Violated"
+        counts[key] = counts.get(key, 0) + 1
+    parts = ", ".join(f"{number} {word}" for word, number in sorted(counts.items())) or "nothing asked"
+    end = f"; interrupted, {document.not_asked} not asked" if document.interrupted else ""
+    answers = "1 answer" if len(document.results) == 1 else f"{len(document.results)} answers"
+    return f"{answers}: {parts}{end}. model {document.model}"
