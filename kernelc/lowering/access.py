@@ -14,7 +14,7 @@ from .build import Builder, spot_of
 from .cfg import Local, Op
 from .convert import NULL, Spot, arithmetic, coerce, element_at, is_literal, join, literal
 from .library import BOOLEAN, Array, Check, CType, Effect, FunctionName, Handle, Intrinsic, Library, Record, Ref, Scalar, Value, leaves
-from .places import DerefPlace, ElementPlace, FieldPlace, FixedPlace, LocalPlace, Place
+from .places import DerefPlace, ElementPlace, FieldPlace, FixedPlace, LocalPlace, MissingPlace, Place
 from .resolve import Types
 
 
@@ -66,7 +66,10 @@ class Access(Builder):
         match expression:
             case ast.Name(name=name):
                 if self.frames and name in self.frame.names:
-                    return self.frame.names[name]
+                    found = self.frame.names[name]
+                    if isinstance(found, MissingPlace):
+                        raise found.refusal
+                    return found
                 known = self.named(name)
                 if known is None:
                     raise spot_of(expression).refusal("unknown name", "declare it as a local, or as a constant in model/intrinsics")
@@ -219,6 +222,8 @@ class Access(Builder):
     def load(self, place: Place, spot: Spot) -> Value:
         """Read a place."""
         match place:
+            case MissingPlace(refusal=refusal):
+                raise refusal
             case FixedPlace(value=value):
                 return value
             case LocalPlace(type=ctype, path=path):
@@ -269,6 +274,8 @@ class Access(Builder):
                     raise spot.refusal(f"the model cannot write {fields} of a {base.type}", "declare the field in model/intrinsics")
                 stored = coerce(value, write.params[1], spot)
                 self.intrinsic(write, [base, stored], spot)
+            case MissingPlace(refusal=refusal):
+                raise refusal
             case FixedPlace():
                 raise spot.refusal("this cannot be assigned", "assign to a local that holds a value, to a field, or through a pointer")
         return stored

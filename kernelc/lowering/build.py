@@ -29,9 +29,22 @@ Ends = list[tuple[Node, str]]
 """Open ends: a node, and which of its edges (`next` or `other`) leads on."""
 
 
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One declaration of a local: two of one name, in blocks that follow each other, may share a path."""
+
+    path: str
+    type: CType
+    number: int
+
+
 @dataclass
 class Frame:
-    """One inlined call: what its names mean, and where its returns go."""
+    """One inlined call: what its names mean, and where its returns go.
+
+    `declared` are the locals in scope. Of a label by its number, `placed` keeps those that are in scope there, and `awaited` the
+    jumps to it that came before it, each with what was in scope where it jumped.
+    """
 
     function: ast.Function
     prefix: str
@@ -44,14 +57,18 @@ class Frame:
     continues: list[Nop] = field(default_factory=list)
     taken: dict[str, CType] = field(default_factory=dict)
     in_scope: list[str] = field(default_factory=list)
+    declared: list[Declared] = field(default_factory=list)
+    placed: dict[int, tuple[Declared, ...]] = field(default_factory=dict)
+    awaited: dict[int, list[tuple[Ends, frozenset[Declared]]]] = field(default_factory=dict)
 
     @contextmanager
     def scope(self) -> Iterator[None]:
         """What is declared inside is forgotten at the end."""
-        names, depth = dict(self.names), len(self.in_scope)
+        names, depth, declared = dict(self.names), len(self.in_scope), len(self.declared)
         yield
         self.names = names
         del self.in_scope[depth:]
+        del self.declared[declared:]
 
     def path_for(self, name: str, ctype: CType) -> str:
         """A path for a new local; blocks that follow each other may share one, nested ones may not."""

@@ -221,6 +221,7 @@ class Calls(Expressions):
             # Falling off the end of a function that gives a value gives any value.
             held = tuple(self.local(join(frame.result.path, leaf), kind) for leaf, kind in leaves(frame.result.type))
             self.emit(Havoc(*self.stamp(Spot(ast.Location(function.at.file, function.last_line), "}")), locals=held))
+        assert not frame.awaited, "every label of the function has been placed"
         self.join(frame.end)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import z3
 
+from ...core.errors import ModelError
 from ...core.sorts import Kind, Sort
 from ...core.system import Source
 from ..errors import Refusal
@@ -133,3 +134,20 @@ class Graph:
                 if follower >= 0 and follower not in seen:
                     seen.add(follower)
                     todo.append(follower)
+
+    def check_closed(self) -> None:
+        """Every reachable node but the end leads on, or refuses to be reached.
+
+        Raises:
+            ModelError: one does not, so that what follows it in the C text would be lost. A fault of the lowering, never of the text.
+        """
+        for number in self.reachable():
+            node = self.nodes[number]
+            if number != self.exit and not isinstance(node, Refuse) and _leads_nowhere(node):
+                raise ModelError(f"{self.role}: what follows {node.at} is missing from the graph (node {number}); please report this")
+
+
+def _leads_nowhere(node: Node) -> bool:
+    if isinstance(node, Op):
+        return any(node.after(which) < 0 for which in range(len(node.effects)))
+    return node.next < 0 or (isinstance(node, Branch) and node.other < 0)

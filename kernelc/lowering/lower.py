@@ -59,6 +59,7 @@ class _Lowering(Statements):
         self.body(function)
         graph = Graph(self.role, self.nodes, first.number, frame.end.number, self.locals, tuple(self.inlined), tuple(self.erased))
         _release(graph, first)
+        graph.check_closed()
         return graph
 
     def _bind_entry(self, function: ast.Function, frame: Frame, arguments: Mapping[str, Value], spot: Spot) -> None:

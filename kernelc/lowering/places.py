@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import z3
 
+from ..errors import Refusal
 from .library import CType, Value
 
 
@@ -50,4 +51,11 @@ class FixedPlace:
     value: Value
 
 
-Place = LocalPlace | ElementPlace | DerefPlace | FieldPlace | FixedPlace
+@dataclass(frozen=True, slots=True)
+class MissingPlace:
+    """A name that is declared where nothing can run: whoever jumps past that and uses it is refused."""
+
+    refusal: Refusal
+
+
+Place = LocalPlace | ElementPlace | DerefPlace | FieldPlace | FixedPlace | MissingPlace

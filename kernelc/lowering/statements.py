@@ -7,12 +7,12 @@ from contextlib import suppress
 from ..errors import Refusal
 from ..text import ast
 from ..text.show import show, show_type
-from .build import Abandoned, Ends, spot_of
+from .build import Abandoned, Declared, Ends, spot_of
 from .calls import Calls, children
 from .cfg import Havoc, Nop
 from .convert import Spot, coerce, join, of_literal
 from .library import Array, CType, FunctionName, Handle, Record, Ref, Value, leaves
-from .places import FixedPlace, LocalPlace
+from .places import FixedPlace, LocalPlace, MissingPlace
 
 
 class Statements(Calls):
@@ -53,9 +53,9 @@ class Statements(Calls):
                 self.jump(_innermost(frame.continues, "continue", at))
             case ast.Jump(label=label, at=at):
                 assert label is not None
-                self.jump(self._label(label, at))
+                self._goto(self._label(label, at))
             case ast.Label(name=name, statement=inner, at=at):
-                self.join(self._label(name, at), more=True)
+                self._place_label(self._label(name, at), name, at)
                 self.statement(inner)
             case ast.Return():
                 self._return(statement)
@@ -83,6 +83,36 @@ class Statements(Calls):
             frame.labels[name] = self.nop(at)
         return frame.labels[name]
 
+    def _goto(self, label: Nop) -> None:
+        """Jump; what the label sees declared and the jump did not holds any value there, whatever was in its place before."""
+        frame = self.frame
+        seen = frozenset(frame.declared)
+        if label.number in frame.placed:
+            self._forget(label, seen)
+            self.jump(label)
+        else:
+            frame.awaited.setdefault(label.number, []).append((self.take(), seen))
+
+    def _place_label(self, label: Nop, name: str, at: ast.Location) -> None:
+        frame = self.frame
+        if label.number in frame.placed:
+            raise Refusal(at, "this label is defined twice in one function", name, "give the two places two names")
+        frame.placed[label.number] = tuple(frame.declared)
+        falls = self.take()
+        for ends, seen in frame.awaited.pop(label.number, []):
+            self.here = ends
+            self._forget(label, seen)
+            self.jump(label)
+        self.here = falls
+        self.join(label, more=True)
+
+    def _forget(self, label: Nop, seen: frozenset[Declared]) -> None:
+        """Nothing that is declared between a jump and its label has a value behind it."""
+        passed = [declared for declared in self.frame.placed[label.number] if declared not in seen]
+        held = tuple(self.local(join(d.path, leaf), kind) for d in passed for leaf, kind in leaves(d.type))
+        if held and self.here:
+            self.emit(Havoc(*self.stamp(Spot(ast.Location(label.at.file, label.at.line), "")), locals=held))
+
     # Declarations
 
     def _declare(self, statement: ast.Declare) -> None:
@@ -103,6 +133,7 @@ class Statements(Calls):
         finally:
             place = LocalPlace(ctype, self.frame.path_for(statement.name, ctype))
             self.frame.names[statement.name] = place
+            self.frame.declared.append(Declared(place.path, ctype, len(self.nodes)))
         if initial is not None:
             self.store(place, initial, spot)
         elif self.here:
@@ -114,7 +145,10 @@ class Statements(Calls):
         """A pointer to a local, or a function: known while compiling, so it has a value from the start and keeps it."""
         if statement.value is None:
             raise spot.refusal(f"a {ctype} without a value", "initialize it, and use another variable for another target")
-        if self.here:
+        if not self.here:
+            what = f"a {ctype} that is used behind a jump past its declaration"
+            self.frame.names[statement.name] = MissingPlace(spot.refusal(what, "declare it before the jump"))
+        else:
             given = coerce(self.value(statement.value), ctype, spot_of(statement.value))
             self.frame.names[statement.name] = FixedPlace(given)
 
@@ -161,7 +195,8 @@ class Statements(Calls):
     def _loop(self, at: ast.Location, condition: ast.Expr | None, step: ast.Expr | None, body: ast.Stmt, test_last: bool) -> None:
         frame = self.frame
         head, again, out = self.nop(at), self.nop(at), self.nop(at)
-        self.join(head)
+        # A jump to a label in the body comes to the head by the body alone.
+        self.join(head, more=bool(labels(body)))
         leave: Ends = []
         if not test_last and condition is not None:
             self.here, leave = self._ways(condition)

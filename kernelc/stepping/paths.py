@@ -114,10 +114,11 @@ class Paths:
 
     Raises:
         Refusal: a call without a meaning can be reached.
-        ModelError: there are too many paths.
+        ModelError: there are too many paths, or a node leads nowhere.
     """
 
     def __init__(self, graph: Graph, writers: Mapping[str, Sequence[frozenset[str]]], merge: bool) -> None:
+        graph.check_closed()
         self.graph = graph
         self.cuts: list[int] = [graph.entry]
         self.paths: list[Path] = []

@@ -633,3 +633,112 @@ void empty_branch(u2 n, bool present)
 	if (present && !leaf)
 		*cell0 = 1;
 }
+
+void into_a_loop_that_nothing_else_enters(void)
+{
+	bool more = false;
+
+	if (any_bool()) {
+		goto in;
+		while (more) {
+			*cell1 = 3;
+in:
+			*cell0 = 1;
+			more = any_bool() && !more;
+		}
+		*cell1 = 2;
+	} else {
+		*cell1 = 1;
+	}
+	*cell0 = 2;
+}
+
+void into_a_loop_that_tests_last(void)
+{
+	u2 n = 0;
+
+	goto in;
+	do {
+		*cell0 = n;
+in:
+		n++;
+		if (n == 3)
+			continue;
+		*cell1 = n;
+	} while (n < 3);
+	*cell0 = 3;
+}
+
+void into_the_inner_of_two_loops(void)
+{
+	u2 i = 1;
+	u2 k = 2;
+
+	goto in;
+	for (i = 0; i < 2; i++) {
+		for (k = 0; k < 2; k++) {
+			*cell1 = k;
+in:
+			*cell0 = i;
+			if (k == 1)
+				break;
+		}
+		if (any_bool())
+			goto out;
+	}
+out:
+	*cell1 = i;
+}
+
+void into_a_loop_without_a_condition(void)
+{
+	u2 n = 1;
+
+	goto in;
+	for (;;) {
+		*cell1 = n;
+		if (n == 3)
+			break;
+in:
+		n++;
+	}
+	*cell0 = n;
+}
+
+void into_a_branch_and_a_loop_that_never_run(void)
+{
+	if (any_bool())
+		goto one;
+	goto two;
+	if (false) {
+		*cell0 = 3;
+one:
+		*cell0 = 1;
+	}
+	while (false) {
+		*cell1 = 3;
+two:
+		*cell1 = 1;
+	}
+	*cell0 = 2;
+}
+
+void back_into_a_block_that_is_over(void)
+{
+	bool again = true;
+
+	{
+		u2 n = 1;
+
+		*cell0 = n;
+in:
+		*cell1 = 1;
+	}
+	if (again) {
+		again = false;
+		goto in;
+	}
+	for (;;)
+		if (any_bool())
+			return;
+}

@@ -174,3 +174,36 @@ def test_lowering_twice_gives_the_same_graph() -> None:
     first, second = toy.graph(text), toy.graph(text)
 
     assert [repr(n) for n in first.nodes] == [repr(n) for n in second.nodes]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("void f(void) { out: *cell0 = 1; if (any_bool()) { out: *cell1 = 1; } goto out; }", "this label is defined twice in one function"),
+        (
+            "static void g(u2 *p, u2 *q) { goto in; { u2 *p = q; in: *p = 1; } } void f(u2 a, u2 b) { g(&a, &b); }",
+            "a u2 * that is used behind a jump past its declaration",
+        ),
+    ],
+)
+def test_labels_that_mean_two_things_are_refused(text: str, what: str) -> None:
+    """The second place of a label, or an outer variable of the same name, would be taken in silence."""
+    assert what == refused(text).what
+
+
+def test_a_value_does_not_outlive_a_jump_into_its_scope() -> None:
+    """The local of a block that was left is not what it was when a jump leads back behind its declaration."""
+    graph = toy.graph("void f(void) { { u2 n = 1; in: *cell0 = n; } if (any_bool()) goto in; }")
+    released = [n for n in graph.nodes if isinstance(n, Havoc) and n.number in set(graph.reachable())]
+
+    assert [("f.n",)] == [tuple(local.path for local in n.locals) for n in released]
+
+
+def test_a_node_that_leads_nowhere_is_an_error_of_ours() -> None:
+    """What follows it would be lost, and a proof would speak of less than the text."""
+    graph = toy.graph("void f(void) { *cell0 = 1; *cell1 = 2; }")
+    writes = [n for n in graph.nodes if isinstance(n, Op)]
+    writes[0].next = -1
+
+    with pytest.raises(ModelError, match=r"what follows toy\.c:1 is missing from the graph"):
+        graph.check_closed()
