@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 from hypothesis import settings
+
+from tdpcheck.cli.main import tdpcheck
+from tdpcheck.tests.calling import Call, diff
 
 DEBIAN_KERNEL = Path("/usr/src/linux-source-6.1.tar.xz")
 
@@ -45,3 +50,28 @@ def kernel_tree() -> Path:
     if os.environ.get("TDPCHECK_REQUIRE_KERNEL") == "1":
         pytest.fail(f"{reason} (TDPCHECK_REQUIRE_KERNEL=1 makes this a failure)")
     pytest.skip(reason)
+
+
+@pytest.fixture
+def call() -> Call:
+    """Call the command line; no exception may come out of it."""
+
+    def called(*arguments: str) -> Result:
+        result = CliRunner().invoke(tdpcheck, list(arguments))
+        assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+        assert "Traceback" not in result.output
+        return result
+
+    return called
+
+
+@pytest.fixture
+def patch(tmp_path: Path) -> Callable[..., str]:
+    """Write a patch and answer with its path."""
+
+    def written(file: str, old: str, new: str, name: str = "change.patch") -> str:
+        path = tmp_path / name
+        path.write_text(diff(file, old, new))
+        return str(path)
+
+    return written

@@ -10,8 +10,7 @@ from pathlib import Path
 from tdpcheck.cli.explore import begun
 from tdpcheck.cli.explorer.session import Session
 from tdpcheck.cli.explorer.web import Server, listening
-
-from .conftest import QUICK, diff
+from tdpcheck.tests.calling import QUICK, diff
 
 AIM = "violate reject_noncoherent_dma"
 

@@ -11,7 +11,7 @@ from tdpcheck.checker.certificates.certificate import grounded, parametric
 from tdpcheck.core.ground import ground
 from tdpcheck.core.sorts import Geometry
 from tdpcheck.examples import table_cache
-from tdpcheck.tests.cli.conftest import Call
+from tdpcheck.tests.calling import Call
 
 GOOD = parametric(table_cache.system, table_cache.no_stale_cache, table_cache.lemmas, digest="1b77e2", scenario="toy")
 BAD = parametric(table_cache.broken, table_cache.no_stale_cache, table_cache.lemmas)

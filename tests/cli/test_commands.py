@@ -15,8 +15,7 @@ from tdpcheck.cli.museum import visit
 from tdpcheck.core.errors import InputError
 from tdpcheck.museum.loader import read_item
 from tdpcheck.runner.asking.question import Limits
-
-from .conftest import QUICK, Call, diff
+from tdpcheck.tests.calling import QUICK, Call, diff
 
 
 @pytest.mark.parametrize("kind", list(KINDS))

@@ -9,9 +9,8 @@ import pytest
 
 from tdpcheck.core.errors import InputError
 from tdpcheck.runner.output import checked
+from tdpcheck.tests.calling import QUICK, Call
 from tdpcheck.tests.counterexamples.planted import GOLDEN, SHOWN
-
-from .conftest import QUICK, Call
 
 SCENARIO = """\
 name = "own"

@@ -16,7 +16,7 @@ from tdpcheck.runner.asking.limits import Limits
 from tdpcheck.runner.exercises import broken_change, read_exercise, shipped_exercises
 from tdpcheck.runner.inputs.changes import patched
 from tdpcheck.runner.inputs.sources import files_of
-from tdpcheck.tests.cli.conftest import Call
+from tdpcheck.tests.calling import Call
 
 QUICK = "coherent-sharing"
 LATE = "	if (flush && !may_block)\n		kvm_make_all_cpus_request(kvm, KVM_REQ_TLB_FLUSH);\n	else if (flush)\n"

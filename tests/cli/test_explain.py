@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tdpcheck.tests.cli.conftest import Call
+from tdpcheck.tests.calling import Call
 
 QUICK = ("explain", "reject_noncoherent_dma", "--scenario", "noncoherent-export", "--jobs", "1")
 

@@ -17,9 +17,9 @@ from textual.widgets import DataTable, Input, OptionList, Static
 from tdpcheck.cli.explorer.session import Cancelled, Session
 from tdpcheck.cli.explorer.terminal import Explorer, Looking
 from tdpcheck.counterexamples.schema import load
+from tdpcheck.tests.calling import QUICK
 
 from . import exploring
-from .conftest import QUICK
 from .exploring import AIM
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -19,9 +19,9 @@ import pytest
 from tdpcheck.cli.explorer.web import LARGEST, Server, listening
 from tdpcheck.core.errors import InputError
 from tdpcheck.counterexamples.schema import load
+from tdpcheck.tests.calling import QUICK
 
 from . import exploring
-from .conftest import QUICK
 from .exploring import AIM
 
 JSON = {"Content-Type": "application/json"}

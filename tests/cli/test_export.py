@@ -16,9 +16,9 @@ from tdpcheck.core.verdict import Proved
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.runner.inputs.sources import built, files_of
+from tdpcheck.tests.calling import QUICK, Call
 from tdpcheck.tests.checker.export.test_exports import spin
 
-from .conftest import QUICK, Call
 from .test_errors import complaint
 
 PROPERTY = "reject_noncoherent_dma"

@@ -17,12 +17,12 @@ from tdpcheck.reports.compare import Comparison
 from tdpcheck.reports.overview import Overview
 from tdpcheck.reports.stored import Stored
 from tdpcheck.runner.asking.results import document
+from tdpcheck.tests.calling import QUICK
 from tdpcheck.tests.counterexamples.browser import chromium
+from tdpcheck.tests.reports.runs import answer, plain_run, series_run
 
 from . import exploring
-from .conftest import QUICK
 from .exploring import AIM
-from .runs import answer, plain_run, series_run
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ import pytest
 
 from tdpcheck.model.system import shipped_source
 from tdpcheck.museum.loader import FOLDER
-from tdpcheck.tests.cli.conftest import Call
+from tdpcheck.tests.calling import Call
 
 QUICK = ("prove", "reject_noncoherent_dma", "--scenario", "noncoherent-export", "--jobs", "1")
 

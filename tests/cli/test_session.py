@@ -19,9 +19,9 @@ from tdpcheck.core.system import Action, Property, truth
 from tdpcheck.core.trace import replays
 from tdpcheck.counterexamples.document import replay, to_trace
 from tdpcheck.counterexamples.schema import load
+from tdpcheck.tests.calling import QUICK, Call
 
 from . import exploring
-from .conftest import QUICK, Call
 from .exploring import AIM
 
 

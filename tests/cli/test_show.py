@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from tdpcheck.runner.telling.rendering import formats, render
+from tdpcheck.tests.calling import Call
 from tdpcheck.tests.counterexamples.planted import FAULTS, GOLDEN, SHOWN
-
-from .conftest import Call
 
 KEPT = str(GOLDEN / f"{SHOWN}.cex.json")
 

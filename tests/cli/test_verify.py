@@ -17,8 +17,7 @@ from junitparser import JUnitXml
 from tdpcheck.cli.main import tdpcheck
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.runner.inputs.sources import files_of
-
-from .conftest import QUICK, Call, diff
+from tdpcheck.tests.calling import QUICK, Call, diff
 
 Patch = Callable[..., str]
 FLUSH = ("kvm_main.c", "\tkvm_tdp_fd_flush_notify(kvm);\n", "")

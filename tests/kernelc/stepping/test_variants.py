@@ -16,7 +16,7 @@ from tdpcheck.kernelc.stepping import variants
 from tdpcheck.kernelc.stepping.joined import JoinedPaths
 from tdpcheck.kernelc.stepping.variants import by_value
 
-TEXT = (Path(__file__).parent / "programs.c").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[1] / "programs.c").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"^(?!static)\w+ (\w+)\(", TEXT, re.MULTILINE)
 
 

@@ -13,8 +13,7 @@ from tdpcheck.model.account import Accounted, Fate, Side, account, ran, same_beh
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.runner.inputs.changes import patched
 from tdpcheck.runner.inputs.sources import Files, built, files_of
-
-from .conftest import QUICK, diff
+from tdpcheck.tests.calling import QUICK, diff
 
 SCENARIO = shipped_scenarios()[QUICK]
 EXPORT = "\troot->exported = true;\n"

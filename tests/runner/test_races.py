@@ -9,7 +9,7 @@ import pytest
 
 from tdpcheck.museum.loader import FOLDER, shipped_items
 from tdpcheck.runner.telling.races import RACES, races_of, shown
-from tdpcheck.tests.cli.conftest import Call
+from tdpcheck.tests.calling import Call
 
 SEEN = {"exported_is_valid": "share-vs-fast-zap"}
 """Where a smaller scenario than the item's own has the step: every size needs no second thread to race with."""

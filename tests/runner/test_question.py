@@ -19,8 +19,7 @@ from tdpcheck.runner.asking.question import Engines, Limits, Subject
 from tdpcheck.runner.inputs.changes import Version
 from tdpcheck.runner.inputs.sources import built, files_of
 from tdpcheck.runner.runs.run import Plan, run
-
-from .conftest import QUICK
+from tdpcheck.tests.calling import QUICK
 
 PROPERTY = "reject_noncoherent_dma"
 SCENARIO = shipped_scenarios()[QUICK]

@@ -28,8 +28,7 @@ from tdpcheck.runner.inputs.sources import files_of
 from tdpcheck.runner.runs.plan import Plan
 from tdpcheck.runner.runs.run import Outcome, run
 from tdpcheck.runner.runs.slots import Slots
-
-from .conftest import QUICK
+from tdpcheck.tests.calling import QUICK
 
 ROOT = Path(__file__).parents[2]
 SCENARIOS = tuple(shipped_scenarios()[name] for name in (QUICK, "mm-exit"))

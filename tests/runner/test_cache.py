@@ -23,8 +23,7 @@ from tdpcheck.runner.runs.cache import Cache, Known, default_cache, question, so
 from tdpcheck.runner.runs.keys import lookups, to_the_letter
 from tdpcheck.runner.runs.plan import Plan
 from tdpcheck.runner.runs.run import Outcome, run
-
-from .conftest import QUICK, Call, diff
+from tdpcheck.tests.calling import QUICK, Call, diff
 
 SCENARIO = shipped_scenarios()[QUICK]
 

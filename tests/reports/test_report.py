@@ -21,9 +21,8 @@ from tdpcheck.reports.page import page
 from tdpcheck.reports.stored import Stored, read_run
 from tdpcheck.runner.asking.results import Change, Document, MuseumDocument, MuseumItem, Result, document
 from tdpcheck.runner.documents import to_json
-
-from .conftest import QUICK, Call
-from .runs import FIRST, SECOND, answer, leave, line, plain_run, series_run
+from tdpcheck.tests.calling import QUICK, Call
+from tdpcheck.tests.reports.runs import FIRST, SECOND, answer, leave, line, plain_run, series_run
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -21,7 +21,7 @@ from tdpcheck.core.system import Action, Property, TransitionSystem, Update, tru
 from tdpcheck.core.trace import replays
 from tdpcheck.core.verdict import Proved, Violated
 from tdpcheck.examples import table_cache
-from tdpcheck.tests.checker.test_stuck import asked, two_locks
+from tdpcheck.tests.checker.states.test_stuck import asked, two_locks
 from tdpcheck.tests.random_systems import GEOMETRY, Terms, random_state, random_system
 from tdpcheck.tests.toys import TOYS, Toy
 

@@ -14,8 +14,7 @@ from tdpcheck.runner.asking.limits import Engines, Limits
 from tdpcheck.runner.asking.proofs import PlainProof
 from tdpcheck.runner.asking.question import Subject
 from tdpcheck.runner.inputs.sources import built, files_of
-
-from .conftest import QUICK, Call
+from tdpcheck.tests.calling import QUICK, Call
 
 PROPERTY = "reject_noncoherent_dma"
 

@@ -15,8 +15,7 @@ import pytest
 from tdpcheck.core.verdict import HoldsUpTo, Unknown
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.runner.asking.coverage import Before, Coverage, RoleCover, Statement, declaration, declares, with_coverage
-
-from .conftest import QUICK, Call
+from tdpcheck.tests.calling import QUICK, Call
 
 Patch = Callable[..., str]
 SHIPPED = Path(__file__).parents[2] / "model" / "scenarios" / f"{QUICK}.toml"

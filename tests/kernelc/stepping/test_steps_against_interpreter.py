@@ -19,7 +19,7 @@ from tdpcheck.kernelc.lowering.cfg import Graph, Nop, Op
 from tdpcheck.kernelc.stepping.interpret import Config, Interpreter, Run
 from tdpcheck.kernelc.stepping.joined import JoinedPaths
 
-TEXT = (Path(__file__).parent / "programs.c").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[1] / "programs.c").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"^(?!static)\w+ (\w+)\(", TEXT, re.MULTILINE)
 
 
