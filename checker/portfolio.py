@@ -10,7 +10,6 @@ Which engine answers may differ from run to run: that is what a race is. What is
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -21,9 +20,11 @@ from ..core.evaluate import Evaluator
 from ..core.plain import PlainVerdict, plain_verdict, verdict_of
 from ..core.system import Property
 from ..core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
-from .bounded.bmc import INTERRUPTED, Progress, Subject, bmc
+from .attempt import Progress, Subject
+from .bounded.bmc import bmc
 from .circuits.kinduction import k_induction
 from .circuits.pdr import pdr
+from .clock import INTERRUPTED, TIME_IS_UP, Clock
 from .processes import Answered, Child, Died, Failed, News, Said, Say, listen
 
 ENGINE = "portfolio"
@@ -66,7 +67,7 @@ def portfolio(
         The first conclusive answer, which names its engine; HoldsUpTo at least `depth`; or Unknown with the greatest depth that was
         searched, and with what became of each engine.
     """
-    race = _Race(subject, prop, depth, timeout, progress, accept, patience)
+    race = _Race(subject, prop, depth, Clock(timeout), progress, accept, patience)
     try:
         race.start(engines or ENGINES, memory)
         return race.run()
@@ -81,21 +82,20 @@ class _Race:
     subject: Subject
     prop: Property
     depth: int
-    timeout: float | None
+    clock: Clock
     progress: Progress | None
     accept: Accept | None
     patience: float
-    started: float = field(default_factory=time.monotonic)
     refuted: int = -1
     by: str = ENGINE
     bounded: HoldsUpTo | None = None
-    waits_until: float | None = None
+    proof: Clock | None = None  # for how long one is waited for
     ended: dict[str, str] = field(default_factory=dict)
     running: dict[Child, str] = field(default_factory=dict)
 
     @property
     def spent(self) -> float:
-        return time.monotonic() - self.started
+        return self.clock.spent
 
     def start(self, engines: Mapping[str, Engine], memory: int | None) -> None:
         for place, (name, engine) in enumerate(engines.items()):
@@ -105,7 +105,7 @@ class _Race:
         def answer(say: Say) -> tuple[PlainVerdict, str]:
             if place:
                 os.nice(5)
-            verdict = engine(self.subject, self.prop, self.depth, timeout=self.timeout, progress=say)
+            verdict = engine(self.subject, self.prop, self.depth, timeout=self.clock.timeout, progress=say)
             return plain_verdict(verdict), _written(verdict)
 
         return answer
@@ -122,13 +122,13 @@ class _Race:
                     return verdict
         if self.bounded is not None:
             return replace(self.bounded, seconds=self.spent)
-        reason = "the time is up" if self.running else "; ".join(f"{name}: {why}" for name, why in self.ended.items()) or "nobody was asked"
+        reason = TIME_IS_UP if self.running else "; ".join(f"{name}: {why}" for name, why in self.ended.items()) or "nobody was asked"
         return Unknown(reason, self.by, self.refuted, seconds=self.spent)
 
     def _left(self) -> float | None:
         """How long there is still something to wait for."""
-        ends = [e for e in (self.waits_until, None if self.timeout is None else self.started + self.timeout + GRACE) if e is not None]
-        return min(ends) - time.monotonic() if ends else None
+        clocks = [self.clock.longer(GRACE), *([] if self.proof is None else [self.proof])]
+        return min((left for clock in clocks if (left := clock.left) is not None), default=None)
 
     def _hear(self, child: Child, news: News) -> Verdict | None:
         """The conclusive answer, if this is one."""
@@ -170,7 +170,7 @@ class _Race:
                 self.ended[name] = f"nothing within {depth} steps"
                 if depth >= self.depth and self.bounded is None:
                     self.bounded = verdict
-                    self.waits_until = time.monotonic() + max(LEAST_WAIT, self.patience * self.spent)
+                    self.proof = Clock(max(LEAST_WAIT, self.patience * self.spent))
             case Unknown(reason=reason, depth=depth):
                 if reason.startswith(INTERRUPTED):
                     raise KeyboardInterrupt
@@ -188,9 +188,9 @@ class _Race:
         """What is known when the user wants no more: engines are asked once what they know."""
         for child in self.running:
             child.interrupt()
-        deadline = time.monotonic() + GRACE
-        while self.running and time.monotonic() < deadline:
-            for child, news in listen(self.running, deadline - time.monotonic()):
+        clock = Clock(GRACE)
+        while self.running and not clock.is_up:
+            for child, news in listen(self.running, clock.left):
                 name = self.running[child]
                 if isinstance(news, Said):
                     self._refuted(name, int(news.value))

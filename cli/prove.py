@@ -15,7 +15,7 @@ from ..checker.arguments.lemmas import Broken
 from ..checker.arguments.missing import FOUND, Missing, Race, mended, missing
 from ..checker.arguments.needed import smallest
 from ..checker.certificates.instantiated import InitialState, instantiated, instantiated_statement, recorded
-from ..checker.circuits.sat import OutOfTime
+from ..checker.clock import OutOfTime
 from ..core.system import Lemma, Property
 from ..model.parametric import Parametric, parametric, sizes, starts
 from ..properties import PROPERTIES

@@ -24,7 +24,8 @@ from ...core.shape import subterms
 from ...core.sorts import Geometry, Kind, Rigid, Sort, Truth, Word, element_index
 from ...core.system import TransitionSystem
 from ..circuits.circuit import Circuit, Latch
-from ..circuits.sat import Clauses, Clock, Sat
+from ..circuits.sat import Clauses, Sat
+from ..clock import Clock
 
 SOLVER = "cadical153"
 MOST = 8

@@ -6,13 +6,13 @@ them that is inductive is found, if time suffices, and only if the properties ar
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from ...core.system import Lemma, Property, TransitionSystem
 from ...recheck.instances import Uses
 from ..certificates.instantiated import fitting, left_open
+from ..clock import Clock
 from ..every_size.theory import Theory
 from .lemmas import Broken, Checked, check_theory
 
@@ -58,7 +58,7 @@ def houdini(
         timeout: seconds for everything; `patience`, seconds for a question that E-matching leaves open.
         jobs: how many processes ask.
     """
-    deadline = None if timeout is None else time.monotonic() + timeout
+    clock = Clock(timeout)
     names = {prop.name for prop in properties}
     theory = Theory(system, properties, lemmas, without)
     uses: Uses = dict(known or {})
@@ -68,8 +68,7 @@ def houdini(
     dropped = list(without)
     seconds, asked, queries = 0.0, 0, 0
     while True:
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        checked = check_theory(theory, timeout=left, patience=patience, jobs=jobs, steps=todo, recording=True, progress=progress)
+        checked = check_theory(theory, timeout=clock.left, patience=patience, jobs=jobs, steps=todo, recording=True, progress=progress)
         uses |= checked.uses
         seconds, asked, queries = seconds + checked.seconds, asked + checked.asked, queries + checked.queries
         first = tuple(checked.broken) if first is None else first

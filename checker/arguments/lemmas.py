@@ -7,7 +7,6 @@ proof wrong.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,6 +17,7 @@ from ...core.system import Action, Lemma, Property, TransitionSystem
 from ...recheck.instances import Uses
 from ...recheck.obligations import INITIALLY
 from ..certificates.instantiated import InstantiatedWriter
+from ..clock import INTERRUPTED, TIME_IS_UP, Clock
 from ..every_size.ematching import Instance, Matcher, Step
 from ..every_size.goals import Changes, Goal
 from ..every_size.theory import Theory
@@ -99,20 +99,19 @@ def check_theory(
         steps: ask of these alone, actions or `initially`; by default, of all.
         recording: keep the instances of clauses that prove each step, for a certificate. That takes about twice as long.
     """
-    started = time.monotonic()
+    clock = Clock(timeout)
     search = Search(theory, patience, recording)
     names = [INITIALLY, *theory.actions] if steps is None else list(steps)
-    deadline = None if timeout is None else started + timeout
     result = Checked(tuple(lemma.name for lemma in theory.lemmas))
     if jobs == 1:
-        _join(result, _some(search, names, deadline, progress))
+        _join(result, _some(search, names, clock, progress))
     else:
         # The large questions of a program stand side by side in the list: dealt out like cards, each process gets some.
-        children = [Child(partial(_some, search, names[n::jobs], deadline)) for n in range(jobs)]
+        children = [Child(partial(_some, search, names[n::jobs], clock)) for n in range(jobs)]
         _listen(children, result, progress)
     order = {step: number for number, step in enumerate(names)}
     result.broken.sort(key=lambda b: order[b.step])
-    result.seconds = time.monotonic() - started
+    result.seconds = clock.spent
     return result
 
 
@@ -127,18 +126,18 @@ class Found:
     stopped: str = ""
 
 
-def _some(search: Search, steps: Sequence[str], deadline: float | None, progress: Callable[[str], None] | None) -> Found:
+def _some(search: Search, steps: Sequence[str], clock: Clock, progress: Callable[[str], None] | None) -> Found:
     result = Found()
     try:
         for step in steps:
-            if deadline is not None and time.monotonic() > deadline:
-                result.stopped = "the time is up"
+            if clock.is_up:
+                result.stopped = TIME_IS_UP
                 break
             if progress is not None:
                 progress(step)
             search.step(step, result)
     except KeyboardInterrupt:
-        result.stopped = "interrupted"
+        result.stopped = INTERRUPTED
     return result
 
 

@@ -23,7 +23,7 @@ from ..circuits.circuit import circuit
 from ..circuits.inductive import essential, existing, grounded_lemmas, keep_inductive
 from ..circuits.pdr import blocked
 from ..circuits.reduce import relevant
-from ..circuits.sat import Clock
+from ..clock import Clock
 from ..every_size.goals import Part, parts_of
 from .generalise import Generaliser, Saying, patterns
 from .houdini import Weakened, houdini

@@ -17,7 +17,8 @@ from ...core.sorts import Geometry
 from ...core.system import Action, Lemma, Property, TransitionSystem
 from ..circuits.circuit import circuit
 from ..circuits.inductive import existing, grounded_parts
-from ..circuits.sat import Clauses, Clock, Sat
+from ..circuits.sat import Clauses, Sat
+from ..clock import Clock
 
 SOLVER = "minisat22"
 

@@ -9,33 +9,26 @@ Biere, Cimatti, Clarke, Zhu: Symbolic Model Checking without BDDs, TACAS 1999.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import z3
 
 from ...core.errors import EngineError, InputError
 from ...core.evaluate import Evaluator
-from ...core.ground import GroundSystem, bad, cone, ground
-from ...core.sorts import Geometry
-from ...core.system import Property, TransitionSystem
+from ...core.ground import bad, cone
+from ...core.system import Property
 from ...core.trace import Trace, replays, run
-from ...core.verdict import HoldsUpTo, Unknown, Verdict, Violated
+from ...core.verdict import Verdict, Violated
+from ..attempt import Attempt, Progress, Subject, as_grounded
+from ..clock import INTERRUPTED, TIME_IS_UP, Clock, OutOfTime
 from ..states.walk import shorten
 from .symmetry import use_in_order
 from .unroller import Unroller
 
 ENGINE = "bmc"
-INTERRUPTED = "interrupted"
 CHUNK = 8
 """How many more steps each question covers. Asking far too deep is cheaper than asking often."""
-
-Subject = GroundSystem | tuple[TransitionSystem, Geometry]
-"""What an engine checks: a grounded system, or one with the geometry to ground it at."""
-
-Progress = Callable[[int], None]
-"""Told each depth up to which nothing bad was found."""
 
 
 def bmc(subject: Subject, prop: Property, depth: int, *, timeout: float | None = None, progress: Progress | None = None) -> Verdict:
@@ -51,16 +44,13 @@ def bmc(subject: Subject, prop: Property, depth: int, *, timeout: float | None =
     Raises:
         EngineError: the solver's run does not replay.
     """
-    clock = _Clock(timeout)
-    search = None
-    try:
-        search = _Search(_grounded(subject), prop, clock)
-        found = search.up_to(depth, progress)
-    except (_OutOfTime, KeyboardInterrupt) as stop:
-        return Unknown(_reason(str(stop)), ENGINE, search.refuted if search else -1, seconds=clock.spent)
-    if found is None:
-        return HoldsUpTo(search.refuted, ENGINE, seconds=clock.spent)
-    return Violated(found, ENGINE, search.shortest, clock.spent)
+
+    def answer(attempt: Attempt) -> Violated | None:
+        search = _Search(attempt)
+        found = search.up_to(depth)
+        return None if found is None else Violated(found, ENGINE, search.shortest, attempt.clock.spent)
+
+    return Attempt(ENGINE, subject, prop, Clock(timeout), progress).answer(answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,99 +93,77 @@ def reach(
     Raises:
         EngineError: the solver's run does not replay.
     """
-    clock = _Clock(timeout)
-    grounded = _grounded(subject)
+    clock = Clock(timeout)
+    grounded = as_grounded(subject)
     results: dict[str, Reached] = {}
     stopped = ""
     for name, goal in goals.items():
         if stopped == INTERRUPTED:
             results[name] = Reached(None, reason=stopped)
             continue
-        search = _Search(grounded, Property(name, f"{name} is out of reach", z3.Not(goal)), clock)
+        attempt = Attempt(ENGINE, grounded, Property(name, f"{name} is out of reach", z3.Not(goal)), clock, progress)
+        search = _Search(attempt)
         try:
-            found = search.up_to(depth, progress, shorten_it=shortest)
+            found = search.up_to(depth, shorten_it=shortest)
             stopped = search.stopped
-        except (_OutOfTime, KeyboardInterrupt) as stop:
-            found, stopped = None, _reason(str(stop))
-        results[name] = Reached(found, search.shortest, search.refuted, stopped)
+        except (OutOfTime, KeyboardInterrupt) as stop:
+            found, stopped = None, str(stop) or INTERRUPTED
+        results[name] = Reached(found, search.shortest, attempt.refuted, stopped)
     return results
-
-
-def _grounded(subject: Subject) -> GroundSystem:
-    return subject if isinstance(subject, GroundSystem) else ground(*subject)
-
-
-class _OutOfTime(Exception):
-    """The solver gave no answer: why."""
-
-
-@dataclass
-class _Clock:
-    timeout: float | None
-    start: float = field(default_factory=time.monotonic)
-
-    @property
-    def spent(self) -> float:
-        return time.monotonic() - self.start
-
-    @property
-    def left(self) -> float | None:
-        return None if self.timeout is None else self.timeout - self.spent
 
 
 class _Search:
     """The questions about one property on one unrolling, and what the answers taught."""
 
-    def __init__(self, grounded: GroundSystem, prop: Property, clock: _Clock) -> None:
+    def __init__(self, attempt: Attempt) -> None:
+        grounded, prop = attempt.grounded(), attempt.prop
+        self._attempt = attempt
         self._prop = prop
-        self._clock = clock
         self._bad = bad(grounded, prop)
         self._unroller = Unroller(use_in_order(cone(grounded, [self._bad]), [prop.holds]))
         self._evaluator = Evaluator(grounded.system, grounded.geometry)
         self._unrolled: list[z3.BoolRef] = [self._unroller.initial()]
-        self.refuted = -1
         self.shortest: bool | None = None
         self.stopped = ""
 
-    def up_to(self, depth: int, progress: Progress | None, *, shorten_it: bool = True) -> Trace | None:
+    def up_to(self, depth: int, *, shorten_it: bool = True) -> Trace | None:
         """The shortest bad run of at most `depth` steps that could be found in time; None if there is none."""
-        while self.refuted < depth:
-            ask = min(depth, self.refuted + CHUNK if self.refuted >= 0 else CHUNK)
+        attempt = self._attempt
+        while attempt.refuted < depth:
+            ask = min(depth, attempt.refuted + CHUNK if attempt.refuted >= 0 else CHUNK)
             trace = self._ask(ask)
             if trace is not None:
                 return self._shorter(trace) if shorten_it else trace
-            self.refuted = ask
-            if progress is not None:
-                progress(ask)
+            attempt.nothing_within(ask)
         return None
 
     def _shorter(self, trace: Trace) -> Trace:
         trace = shorten(trace, self._prop, self._evaluator)
         try:
-            while trace.depth > self.refuted + 1:
+            while trace.depth > self._attempt.refuted + 1:
                 shorter = self._ask(trace.depth - 1)
                 if shorter is None:
-                    self.refuted = trace.depth - 1
+                    self._attempt.refuted = trace.depth - 1
                     break
                 trace = shorten(shorter, self._prop, self._evaluator)
-        except (_OutOfTime, KeyboardInterrupt) as stop:
-            self.stopped = _reason(str(stop))
+        except (OutOfTime, KeyboardInterrupt) as stop:
+            self.stopped = str(stop) or INTERRUPTED
             return trace
         self.shortest = True
         return trace
 
     def _ask(self, depth: int) -> Trace | None:
         """A run to a bad state of at most `depth` steps, or None if the solver excludes it."""
-        unroller = self._unroller
+        unroller, refuted = self._unroller, self._attempt.refuted
         while len(self._unrolled) <= depth:
             self._unrolled.append(unroller.transition(len(self._unrolled) - 1))
         solver = z3.Then("simplify", "propagate-values", "bit-blast", "smt").solver()  # measured: the steadiest of nine back ends
         solver.add(self._unrolled[: depth + 1])
         # A run rests first and acts then. What is refuted already leaves it less time to rest.
         solver.add([z3.Implies(unroller.rests(step + 1), unroller.rests(step)) for step in range(depth - 1)])
-        if 0 <= self.refuted < depth:
-            solver.add(z3.Not(unroller.rests(depth - self.refuted - 1)))
-            solver.add([z3.Not(unroller.at(self._bad, step)) for step in range(self.refuted + 1)])
+        if 0 <= refuted < depth:
+            solver.add(z3.Not(unroller.rests(depth - refuted - 1)))
+            solver.add([z3.Not(unroller.at(self._bad, step)) for step in range(refuted + 1)])
         solver.add(unroller.at(self._bad, depth))
         answer = self._check(solver)
         if answer == z3.unsat:
@@ -203,14 +171,12 @@ class _Search:
         return self._run(solver.model(), depth)
 
     def _check(self, solver: z3.Solver) -> z3.CheckSatResult:
-        left = self._clock.left
-        if left is not None:
-            if left <= 0:
-                raise _OutOfTime("timeout")
-            solver.set("timeout", max(1, int(left * 1000)))
+        limit = self._attempt.clock.milliseconds()
+        if limit is not None:
+            solver.set("timeout", limit)
         answer = solver.check()
         if answer == z3.unknown:
-            raise _OutOfTime(solver.reason_unknown())
+            raise _stopped(solver.reason_unknown())
         return answer
 
     def _run(self, model: z3.ModelRef, depth: int) -> Trace:
@@ -225,8 +191,8 @@ class _Search:
         return trace
 
 
-def _reason(said: str) -> str:
-    """Why there is no answer, from what the solver said; nothing is said when Python itself was interrupted."""
+def _stopped(said: str) -> OutOfTime | KeyboardInterrupt:
+    """Why there is no answer, from what the solver said; it says nothing when Python itself was interrupted."""
     if not said or "interrupt" in said:
-        return INTERRUPTED
-    return "the time is up" if said in ("timeout", "canceled") else f"the solver gave up: {said}"
+        return KeyboardInterrupt()
+    return OutOfTime(TIME_IS_UP if said in ("timeout", "canceled") else f"the solver gave up: {said}")

@@ -11,7 +11,6 @@ It differs from IC3 (Bradley: SAT-Based Model Checking without Unrolling, VMCAI 
 from __future__ import annotations
 
 import operator
-import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -28,6 +27,7 @@ from ...core.ground import GroundSystem, bad, conjunction, disjunction, negation
 from ...core.sorts import Sort
 from ...core.system import Lemma, Property
 from ..bounded.unroller import Unroller
+from ..clock import INTERRUPTED, Clock, OutOfTime
 from ..states.layers import Table
 
 
@@ -61,20 +61,16 @@ def explored_invariant(
         EngineError: the solver breaks a clause from a reachable state, or a reachable state violates a property: `states` are not
             all states, or exploration and grounding disagree.
     """
-    started = time.monotonic()
-    learner = _Learner(grounded, states, properties, None if timeout is None else started + timeout)
+    clock = Clock(timeout)
+    learner = _Learner(grounded, states, properties, clock)
     reason = ""
     try:
         learner.run()
-    except _OutOfTime as stop:
+    except OutOfTime as stop:
         reason = str(stop)
     except KeyboardInterrupt:
-        reason = "interrupted"
-    return Invariant(learner.clauses(), not reason, reason, learner.queries, time.monotonic() - started)
-
-
-class _OutOfTime(Exception):
-    """Why the learning ended early."""
+        reason = INTERRUPTED
+    return Invariant(learner.clauses(), not reason, reason, learner.queries, clock.spent)
 
 
 CONFLICTS = 20_000
@@ -91,11 +87,11 @@ Cube = tuple[tuple[int, frozenset[int]], ...]
 class _Learner:
     """The reachable states as bit sets, the transition relation as clauses of a SAT solver, and what was learned."""
 
-    def __init__(self, grounded: GroundSystem, states: Collection[State], properties: Sequence[Property], deadline: float | None) -> None:
+    def __init__(self, grounded: GroundSystem, states: Collection[State], properties: Sequence[Property], clock: Clock) -> None:
         position = Layout(grounded.system, grounded.geometry).position
         self._grounded = grounded
         self._cells = grounded.cells
-        self._deadline = deadline
+        self._clock = clock
         self._states = _States(states, [position[cell.name] for cell in self._cells])
         self._variables = [grounded.variable(cell) for cell in self._cells]
         self._domains = [range(_patterns(variable)) for variable in self._variables]
@@ -137,8 +133,7 @@ class _Learner:
         self.queries += 1
         answer = None
         while answer is None:
-            if self._deadline is not None and time.monotonic() > self._deadline:
-                raise _OutOfTime("the time is up")
+            self._clock.check()
             solver.conf_budget(CONFLICTS)
             answer = solver.solve_limited(assumptions=goal)
         if not answer:

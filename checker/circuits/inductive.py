@@ -19,8 +19,9 @@ from ...core.evaluate import Evaluator
 from ...core.ground import GroundSystem, bad, cone, conjuncts
 from ...core.system import Lemma, Property
 from ...core.verdict import Proved
+from ..clock import Clock
 from .circuit import Circuit, circuit
-from .sat import Clauses, Clock, Sat
+from .sat import Clauses, Sat
 
 SOLVER = "minisat22"
 Kind = Literal["initiation", "consecution", "safety"]

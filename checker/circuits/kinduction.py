@@ -16,15 +16,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...core.ground import GroundSystem, ground
 from ...core.system import Lemma, Property
-from ...core.verdict import HoldsUpTo, Unknown, Verdict, Violated
-from ..bounded.bmc import INTERRUPTED, Progress, Subject
-from .circuit import Circuit, clause_term, replayed
-from .inductive import proved
+from ...core.verdict import Verdict
+from ..attempt import Attempt, Progress, Subject
+from ..clock import Clock
+from .circuit import Circuit
+from .frame import OnCircuit
 from .pdr import backwards
-from .reduce import prepare
-from .sat import Clauses, Clock, OutOfTime, Sat
+from .sat import Clauses, Sat
 
 ENGINE = "k-induction"
 SOLVER = "glucose4"
@@ -53,26 +52,21 @@ def k_induction(
     Raises:
         EngineError: a run does not replay, or an invariant is none.
     """
-    clock = Clock(timeout)
-    refuted = -1
-    try:
-        grounded = subject if isinstance(subject, GroundSystem) else ground(*subject)
-        ready = prepare(grounded, prop, prop.lemmas if seeds is None else seeds, clock)
-        made = ready.circuit
+
+    def answer(attempt: Attempt) -> Verdict | None:
+        question = OnCircuit(attempt, seeds)
+        made, clock = question.circuit, attempt.clock
         base, step = _Base(made, clock, solver), _Step(made, clock, solver)
-        while refuted < depth:
-            if base.violated(refuted + 1 + made.starts_late):
-                trace = replayed(made, prop, *base.run(), ENGINE)
-                return Violated(trace, ENGINE, trace.depth == refuted + 1 or None, clock.spent)
-            refuted += 1
-            if progress is not None:
-                progress(refuted)
-            if step.holds(refuted + 1):
-                clauses = [clause_term(grounded, cube) for cube in backwards(made, clock)]
-                return proved(grounded, prop, (*ready.facts, *clauses), ENGINE, base.asked + step.asked, clock)
-    except (OutOfTime, KeyboardInterrupt) as stop:
-        return Unknown(str(stop) or INTERRUPTED, ENGINE, refuted, seconds=clock.spent)
-    return HoldsUpTo(refuted, ENGINE, seconds=clock.spent)
+        while attempt.refuted < depth:
+            k = attempt.refuted + 1
+            if base.violated(k + made.starts_late):
+                return question.violated(*base.run())
+            attempt.nothing_within(k)
+            if step.holds(k + 1):
+                return question.proved(backwards(made, clock), base.asked + step.asked)
+        return None
+
+    return Attempt(ENGINE, subject, prop, Clock(timeout), progress).answer(answer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,15 +23,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ...core.errors import EngineError
-from ...core.ground import GroundSystem, ground
 from ...core.system import Lemma, Property
 from ...core.trace import Trace
-from ...core.verdict import HoldsUpTo, Unknown, Verdict, Violated
-from ..bounded.bmc import INTERRUPTED, Progress, Subject
-from .circuit import Circuit, Latch, clause_term, replayed
-from .inductive import proved
-from .reduce import prepare
-from .sat import Clauses, Clock, OutOfTime, Sat
+from ...core.verdict import Verdict
+from ..attempt import Attempt, Progress, Subject
+from ..clock import Clock
+from .circuit import Circuit, Latch, replayed
+from .frame import OnCircuit
+from .sat import Clauses, Sat
 
 ENGINE = "pdr"
 SOLVER = "cadical153"
@@ -71,22 +70,16 @@ def pdr(
     Raises:
         EngineError: a run does not replay, or an invariant is none.
     """
-    clock = Clock(timeout)
-    search = None
-    try:
-        grounded = subject if isinstance(subject, GroundSystem) else ground(*subject)
-        ready = prepare(grounded, prop, prop.lemmas if seeds is None else seeds, clock)
-        search = _Search(ready.circuit, clock, solver, progress)
+
+    def answer(attempt: Attempt) -> Verdict | None:
+        question = OnCircuit(attempt, seeds)
+        search = _Search(question.circuit, attempt.clock, solver, attempt.nothing_within)
         cubes, failed = search.up_to(depth)
         if cubes is not None:
-            invariant = (*ready.facts, *(clause_term(grounded, search.latches(cube)) for cube in cubes))
-            return proved(grounded, prop, invariant, ENGINE, search.asked, clock)
-        if failed is not None:
-            trace = replayed(ready.circuit, prop, *search.run(failed), ENGINE)
-            return Violated(trace, ENGINE, trace.depth <= search.refuted + 1 or None, clock.spent)
-    except (OutOfTime, KeyboardInterrupt) as stop:
-        return Unknown(str(stop) or INTERRUPTED, ENGINE, search.refuted if search else -1, seconds=clock.spent)
-    return HoldsUpTo(search.refuted, ENGINE, seconds=clock.spent)
+            return question.proved([search.latches(cube) for cube in cubes], search.asked)
+        return None if failed is None else question.violated(*search.run(failed))
+
+    return Attempt(ENGINE, subject, prop, Clock(timeout), progress).answer(answer)
 
 
 def blocked(made: Circuit, prop: Property, clock: Clock, solver: str = SOLVER) -> list[list[tuple[Latch, bool]]] | Trace:
@@ -99,7 +92,7 @@ def blocked(made: Circuit, prop: Property, clock: Clock, solver: str = SOLVER) -
         OutOfTime: the time of `clock` is up.
         EngineError: a run does not replay.
     """
-    search = _Search(made, clock, solver, None)
+    search = _Search(made, clock, solver)
     cubes, failed = search.up_to(None)
     if failed is not None:
         return replayed(made, prop, *search.run(failed), ENGINE)
@@ -115,7 +108,7 @@ def backwards(made: Circuit, clock: Clock, solver: str = SOLVER) -> list[list[tu
     Raises:
         EngineError: something bad is reachable after all.
     """
-    search = _Search(made, clock, solver, None)
+    search = _Search(made, clock, solver)
     return [search.latches(cube) for cube in search.closed()]
 
 
@@ -131,12 +124,11 @@ class _Duty:
 class _Search:
     """Frames over one circuit."""
 
-    def __init__(self, made: Circuit, clock: Clock, solver: str, progress: Progress | None) -> None:
+    def __init__(self, made: Circuit, clock: Clock, solver: str, nothing_within: Progress = lambda _: None) -> None:
         self.made = made
-        self.refuted = -1
         self._clock = clock
         self._solver_name = solver
-        self._progress = progress
+        self._nothing_within = nothing_within
         self._owners = [None, *(_owner(latch) for latch in made.latches)]
         leaves = [*(latch.node for latch in made.latches), *made.inputs]
         self._size, self._leaves = len(made.latches), len(leaves)
@@ -170,15 +162,14 @@ class _Search:
         """The clauses of a proof, or a duty that no frame can fulfil; neither if nothing bad is within `depth` steps."""
         if self._ask([self._acts[0], self._bad]):
             return None, self._duty(self._sat_model(), [self._bad], None)
+        self._nothing_within(-self.made.starts_late)
         while True:
-            self.refuted = self.level - 1 - self.made.starts_late
             failed = self._clear_last()
             if failed is not None:
                 return None, failed
-            self.refuted = self.level - self.made.starts_late
-            if self._progress is not None:
-                self._progress(self.refuted)
-            if depth is not None and self.refuted >= depth:
+            refuted = self.level - self.made.starts_late
+            self._nothing_within(refuted)
+            if depth is not None and refuted >= depth:
                 return None, None
             self._frames.append([])
             self._acts.append(self._fresh())

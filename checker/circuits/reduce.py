@@ -16,10 +16,11 @@ import z3
 
 from ...core.ground import GroundSystem, bad, cone
 from ...core.system import Lemma, Property
+from ..clock import Clock
 from .aig import FALSE, TRUE, Aig, copy
 from .circuit import Circuit, Latch, bit_term, circuit
 from .inductive import existing, grounded_lemmas, keep_inductive
-from .sat import Clauses, Clock, Sat
+from .sat import Clauses, Sat
 
 SOLVER = "minisat22"
 RUNS, STEPS = 256, 24

@@ -7,53 +7,19 @@ graph are left, and a solver has less to do for each of very many small question
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pysat.solvers import Solver
 
+from ..clock import Clock
 from .aig import Aig
 
 WIDEST = 30
 """No gate has more operands than this."""
 SLICE = 20_000
 """After so many conflicts a long question looks at the clock."""
-
-
-class OutOfTime(Exception):
-    """The time is up, or somebody stopped it: why there is no answer."""
-
-
-@dataclass
-class Clock:
-    """Counts the seconds of one engine's run.
-
-    Args:
-        timeout: how many there are, None for as many as it takes.
-    """
-
-    timeout: float | None = None
-    start: float = field(default_factory=time.monotonic)
-
-    @property
-    def spent(self) -> float:
-        return time.monotonic() - self.start
-
-    @property
-    def left(self) -> float | None:
-        """The seconds that are left, None for any number."""
-        return None if self.timeout is None else max(0.0, self.timeout - self.spent)
-
-    def check(self) -> None:
-        """Do nothing while there is time.
-
-        Raises:
-            OutOfTime: there is none left.
-        """
-        if self.timeout is not None and self.spent > self.timeout:
-            raise OutOfTime("the time is up")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ Padon, Losa, Sagiv, Shoham: Paxos Made EPR, OOPSLA 2017.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -22,6 +21,7 @@ from ...core.sorts import Geometry, Word
 from ...core.system import Action, Lemma, Property, TransitionSystem, substitute_updates
 from ...core.verdict import HoldsUpTo, Proved, Unknown, Verdict
 from ...recheck.obligations import INITIALLY, SAFETY
+from ..clock import INTERRUPTED, TIME_IS_UP, Clock, OutOfTime
 from .epr import refuse_outside_epr
 
 ENGINE = "induction"
@@ -90,18 +90,18 @@ def examine(
     Raises:
         ModelError: a question leaves the decidable fragment.
     """
-    started = time.monotonic()
+    clock = Clock(timeout)
     words = (*system.words, *(f"{a.name}({p.name})" for a in system.actions for p in a.params if isinstance(p.kind, Word)))
     if words:
         return Argument(Unknown(f"not parametric: {', '.join(words[:4])} are bit-vectors of a fixed width", ENGINE))
     chosen = tuple(prop.lemmas if lemmas is None else lemmas) or (prop.as_lemma,)
-    attempt = _Attempt(system, prop, chosen, None if timeout is None else started + timeout, progress or (lambda _: None))
+    attempt = _Attempt(system, prop, chosen, clock, progress or (lambda _: None))
     verdict: Proved | HoldsUpTo | Unknown
     try:
         verdict = attempt.verdict()
     except KeyboardInterrupt:
-        verdict = Unknown("interrupted", ENGINE)
-    verdict = replace(verdict, seconds=time.monotonic() - started)
+        verdict = Unknown(INTERRUPTED, ENGINE)
+    verdict = replace(verdict, seconds=clock.spent)
     return Argument(verdict, tuple(attempt.obligations), tuple(attempt.cannot_fire), attempt.queries)
 
 
@@ -113,13 +113,13 @@ class _Attempt:
         system: TransitionSystem,
         prop: Property,
         lemmas: tuple[Lemma, ...],
-        deadline: float | None,
+        clock: Clock,
         progress: Callable[[Obligation], None],
     ) -> None:
         self._system = system
         self._prop = prop
         self._lemmas = lemmas
-        self._deadline = deadline
+        self._clock = clock
         self._progress = progress
         self._enumerations = {sort.name for sort in system.sorts if sort.elements}
         self._solver: z3.Solver = z3.SimpleSolver()
@@ -196,11 +196,12 @@ class _Attempt:
             self._solver = z3.SimpleSolver()
             self._solver.set("mbqi", True)
             self._solver.add(*hypotheses)
-        if self._deadline is not None:
-            left = self._deadline - time.monotonic()
-            if left <= 0:
-                return z3.unknown, "the time is up"
-            self._solver.set("timeout", max(1, int(left * 1000)))
+        try:
+            limit = self._clock.milliseconds()
+        except OutOfTime as stop:
+            return z3.unknown, str(stop)
+        if limit is not None:
+            self._solver.set("timeout", limit)
         self.queries += 1
         self._solver.push()
         if doubt is not None:
@@ -210,7 +211,7 @@ class _Attempt:
         self._solver.pop()
         if "interrupt" in reason:
             raise KeyboardInterrupt
-        return answer, "the time is up" if reason in ("timeout", "canceled") else reason
+        return answer, TIME_IS_UP if reason in ("timeout", "canceled") else reason
 
 
 def _failure(obligation: Obligation, prop: Property) -> str:

@@ -5,7 +5,6 @@ A layer of states is expanded at once, in columns (`layers.py`); every run that 
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,12 +18,12 @@ from ...core.sorts import Geometry
 from ...core.system import Property, TransitionSystem
 from ...core.trace import Trace, run
 from ...core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
+from ..clock import INTERRUPTED, TIME_IS_UP, Clock
 from .layers import Layers, OneByOne, Packed, at_best
 from .moves import Moves
 from .stuck import Ends, Standstill, Stuck
 
 ENGINE = "explore"
-INTERRUPTED = "interrupted"
 
 
 @dataclass
@@ -77,12 +76,12 @@ def explore(
     >>> explore(broken, Geometry({}), stays_within_the_limit).verdict.trace.depth
     11
     """
-    started = time.monotonic()
-    return at_best(Moves(Evaluator(system, geometry)), lambda layers: _explored(layers, prop, max_states, timeout, started))
+    clock = Clock(timeout)
+    return at_best(Moves(Evaluator(system, geometry)), lambda layers: _explored(layers, prop, max_states, clock))
 
 
-def _explored(layers: Layers, prop: Property, max_states: int | None, timeout: float | None, started: float) -> Explored:
-    search = _Breadth(layers, max_states, None if timeout is None else started + timeout)
+def _explored(layers: Layers, prop: Property, max_states: int | None, clock: Clock) -> Explored:
+    search = _Breadth(layers, max_states, clock)
     done = -1
     try:
         holds = layers.test(prop.holds)
@@ -91,11 +90,11 @@ def _explored(layers: Layers, prop: Property, max_states: int | None, timeout: f
                 broken = np.flatnonzero(~holds(part))
                 if len(broken):
                     trace = search.run_to(part[broken[0]])
-                    return Explored(Violated(trace, ENGINE, True, time.monotonic() - started), search.stats)
+                    return Explored(Violated(trace, ENGINE, True, clock.spent), search.stats)
             done = search.stats.depth
     except KeyboardInterrupt:
         search.stopped = INTERRUPTED
-    seconds = time.monotonic() - started
+    seconds = clock.spent
     if search.stats.complete:
         return Explored(Proved(str(layers.moves.evaluator.geometry) or "its only size", (), 0, ENGINE, seconds), search.stats)
     verdict: Verdict = HoldsUpTo(done, ENGINE, seconds=seconds) if done >= 0 else Unknown(search.stopped, ENGINE, seconds=seconds)
@@ -106,7 +105,7 @@ def reachable(system: TransitionSystem, geometry: Geometry, *, max_states: int |
     """Every reachable state with its distance from the initial states, and what was counted."""
 
     def found(layers: Layers) -> tuple[dict[State, int], Stats]:
-        search = _Breadth(layers, max_states, None)
+        search = _Breadth(layers, max_states, Clock())
         return {state: search.stats.depth for layer in search.layers() for state in layers.states(layer)}, search.stats
 
     return at_best(Moves(Evaluator(system, geometry)), found)
@@ -147,11 +146,11 @@ def survey(
         ends: find the stuck states, too.
         keep: answer with the states themselves, too; `explored.py` makes a proof of them.
     """
-    deadline = None if timeout is None else time.monotonic() + timeout
+    clock = Clock(timeout)
 
     def surveyed(layers: Layers) -> Surveyed:
         still = None if ends is None else Standstill(layers, ends)
-        search = _Breadth(layers, max_states, deadline, still=still)
+        search = _Breadth(layers, max_states, clock, still=still)
         nearest: dict[str, Packed] = {}
         try:
             open_ = {name: layers.test(term) for name, term in terms.items()}
@@ -180,7 +179,7 @@ def way(
 ) -> Surveyed:
     """Look for a shortest run from any state, `start`, to one that is `wanted`; the only term of the answer is called 'wanted'."""
     layers = OneByOne(moves)
-    search = _Breadth(layers, max_states, None if timeout is None else time.monotonic() + timeout, start=start)
+    search = _Breadth(layers, max_states, Clock(timeout), start=start)
     found = None
     for layer in search.layers():
         found = next((state for state in layers.states(layer) if wanted(state)), None)
@@ -202,7 +201,7 @@ class _Breadth:
         self,
         layers: Layers,
         max_states: int | None,
-        deadline: float | None,
+        clock: Clock,
         *,
         start: State | None = None,
         still: Standstill | None = None,
@@ -218,7 +217,7 @@ class _Breadth:
         self._before: list[int] = []
         self._moves: list[int] = []
         self._max_states = max_states
-        self._deadline = deadline
+        self._clock = clock
 
     def layers(self) -> Iterator[Sequence[Packed]]:
         """The new states at each depth, for as long as there are any and the limits allow."""
@@ -266,8 +265,8 @@ class _Breadth:
     def _exhausted(self) -> bool:
         if self._max_states is not None and len(self._numbers) > self._max_states:
             self.stopped = f"more than {self._max_states} states"
-        elif self._deadline is not None and time.monotonic() > self._deadline:
-            self.stopped = "the time is up"
+        elif self._clock.is_up:
+            self.stopped = TIME_IS_UP
         return bool(self.stopped)
 
     @property

@@ -12,7 +12,6 @@ existence of refinement mappings, 1991); the price is that sets are visited, not
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from ...core.evaluate import Evaluator, Move, State
 from ...core.sorts import Geometry
 from ...core.system import TransitionSystem
 from ...core.trace import Trace, run
+from ..clock import INTERRUPTED, TIME_IS_UP, Clock
 from .moves import Moves
 
 Subject = tuple[TransitionSystem, Geometry]
@@ -67,7 +67,7 @@ def refines(
     if below.declared != above.declared:
         differ = sorted({name for name, *_ in set(below.declared) ^ set(above.declared)})
         raise ModelError(f"{concrete[0].name} and {abstract[0].name} do not declare {', '.join(differ[:4])} alike: observe what both have")
-    return _Search(below, above, max_pairs, None if timeout is None else time.monotonic() + timeout).answer()
+    return _Search(below, above, max_pairs, Clock(timeout)).answer()
 
 
 class _Side:
@@ -113,9 +113,9 @@ def _by_sight(side: _Side, states: Iterable[State]) -> dict[Any, set[State]]:
 class _Search:
     """Breadth first through pairs of a concrete state and the abstract states beside it."""
 
-    def __init__(self, below: _Side, above: _Side, max_pairs: int | None, deadline: float | None) -> None:
+    def __init__(self, below: _Side, above: _Side, max_pairs: int | None, clock: Clock) -> None:
         self._below, self._above = below, above
-        self._max_pairs, self._deadline = max_pairs, deadline
+        self._max_pairs, self._clock = max_pairs, clock
         self._nexts: dict[Abstract, dict[Any, Abstract]] = {}
         self._parents: dict[Pair, tuple[Pair, Move] | None] = {}
 
@@ -123,7 +123,7 @@ class _Search:
         try:
             return self._search()
         except KeyboardInterrupt:
-            return self._undecided("interrupted")
+            return self._undecided(INTERRUPTED)
 
     def _search(self) -> Refinement:
         below, parents = self._below, self._parents
@@ -137,8 +137,8 @@ class _Search:
         while todo:
             if self._max_pairs is not None and len(parents) > self._max_pairs:
                 return self._undecided(f"more than {self._max_pairs} pairs")
-            if self._deadline is not None and time.monotonic() > self._deadline:
-                return self._undecided("the time is up")
+            if self._clock.is_up:
+                return self._undecided(TIME_IS_UP)
             here = todo.popleft()
             state, states = here
             sight = below.seen(state)

@@ -7,7 +7,6 @@ that walks differ more than coin tosses would make them (Groce et al.: Swarm Tes
 from __future__ import annotations
 
 import random
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from ...core.sorts import Geometry
 from ...core.system import Action, Property, TransitionSystem
 from ...core.trace import Trace, replays, run
 from ...core.verdict import Unknown, Verdict, Violated
+from ..clock import INTERRUPTED, TIME_IS_UP, Clock
 from .moves import Moves, Schedule
 
 ENGINE = "walk"
@@ -88,25 +88,23 @@ def walk(
         Violated with a shortened trace that replays (`shortest` is None: nobody established that), or Unknown.
     """
     walker = _Walker(system, geometry, prop, goals or {}, random.Random(seed), length, eagerness or _software_first)
-    started = time.monotonic()
-    deadline = None if timeout is None else started + timeout
+    clock = Clock(timeout)
     reason = f"{walks} random walks met no violation"
     try:
         for _ in range(walks):
-            walker.once(deadline)
+            walker.once(clock)
             if walker.found is not None and stop:
                 break
-            if deadline is not None and time.monotonic() > deadline:
-                reason = f"the time is up after {walker.coverage.walks} random walks without a violation"
+            if clock.is_up:
+                reason = f"{TIME_IS_UP} after {walker.coverage.walks} random walks without a violation"
                 break
     except KeyboardInterrupt:
-        reason = f"interrupted after {walker.coverage.walks} random walks without a violation"
+        reason = f"{INTERRUPTED} after {walker.coverage.walks} random walks without a violation"
     trace = walker.trace()
-    seconds = time.monotonic() - started
     if trace is None:
-        return Walked(Unknown(reason, ENGINE, seconds=seconds), walker.coverage)
+        return Walked(Unknown(reason, ENGINE, seconds=clock.spent), walker.coverage)
     trace = shorten(trace, prop, walker.evaluator)
-    return Walked(Violated(trace, ENGINE, None, time.monotonic() - started), walker.coverage)
+    return Walked(Violated(trace, ENGINE, None, clock.spent), walker.coverage)
 
 
 def _software_first(action: Action) -> float:
@@ -136,7 +134,7 @@ class _Walker:
         self.coverage = Coverage(Counter({a.name: 0 for a in system.actions}), dict.fromkeys(goals))
         self.found: tuple[State, list[Move]] | None = None
 
-    def once(self, deadline: float | None) -> None:
+    def once(self, clock: Clock) -> None:
         """One walk from an initial state."""
         rng = self._rng
         self.coverage.walks += 1
@@ -153,7 +151,7 @@ class _Walker:
             taken.append(move)
             self.coverage.steps += 1
             self.coverage.fired[move.action.name] += 1
-            if self._look(start, taken, state) or (deadline is not None and time.monotonic() > deadline):
+            if self._look(start, taken, state) or clock.is_up:
                 return
 
     def _choose(self, state: State, eager: Mapping[str, float]) -> Move | None:

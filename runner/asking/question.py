@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ...checker.bounded.bmc import INTERRUPTED
+from ...checker.clock import INTERRUPTED
 from ...checker.portfolio import portfolio
 from ...core.plain import violation
 from ...core.system import Property

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...checker.bounded.bmc import INTERRUPTED
+from ...checker.clock import INTERRUPTED
 from ...checker.states.walk import shorten
 from ...core.ground import negation
 from ...core.plain import PlainRun, plain_run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ...checker.bounded.bmc import INTERRUPTED
+from ...checker.clock import INTERRUPTED
 from ...checker.processes import Answered, Child, Say, listen
 from ...model.account import Accounted, Ran, Side, account, can_fire, unfired, unmodelled
 from ..asking import results

@@ -6,13 +6,13 @@ are started, heard and stopped; what they say is put in the order of the plan, w
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from msgspec.structs import replace as replace_fields
 
+from ...checker.clock import Clock
 from ...checker.processes import Answered, Child, Died, Failed, News, Said, Say, listen
 from ...core.errors import EngineError, InputError
 from ...core.evaluate import Evaluator
@@ -278,10 +278,10 @@ class _Run:
         """Pass Control-C on to every worker, and take what they still tell; a second one ends that, too."""
         for child in self._running:
             child.interrupt()
-        deadline = time.monotonic() + PATIENCE
+        clock = Clock(PATIENCE)
         try:
-            while self._running and time.monotonic() < deadline:
-                for child, news in listen(self._running, deadline - time.monotonic()):
+            while self._running and not clock.is_up:
+                for child, news in listen(self._running, clock.left):
                     if isinstance(news, Said):
                         if isinstance(news.value, Told):
                             self._take(self._running[child], news.value)

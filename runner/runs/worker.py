@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from ...checker.clock import Clock
 from ...checker.processes import Answered, Child, Died, Failed, News, Said, Say, listen
 from ...core.errors import EngineError
 from ...core.plain import PlainRun, PlainViolated
@@ -272,9 +273,9 @@ class Worker:
         self._tasks.clear()
         for child in self._running:
             child.interrupt()
-        deadline = time.monotonic() + GRACE
-        while self._running and time.monotonic() < deadline:
-            for child, news in listen(self._running, deadline - time.monotonic()):
+        clock = Clock(GRACE)
+        while self._running and not clock.is_up:
+            for child, news in listen(self._running, clock.left):
                 task, _ = self._running[child]
                 if isinstance(news, Said):
                     continue

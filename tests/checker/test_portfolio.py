@@ -128,7 +128,7 @@ def test_a_proof_comes_with_its_invariant_through_the_pipe() -> None:
 
 
 def _clock() -> Any:
-    from tdpcheck.checker.circuits.sat import Clock
+    from tdpcheck.checker.clock import Clock
 
     return Clock(None)
 

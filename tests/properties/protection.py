@@ -15,7 +15,7 @@ import z3
 from msgspec.structs import replace as replace_fields
 
 from tdpcheck.checker.arguments.sized import Missed, SizedArgument
-from tdpcheck.checker.circuits.sat import Clock
+from tdpcheck.checker.clock import Clock
 from tdpcheck.core.system import Action, Property, TransitionSystem
 from tdpcheck.kernelc.text.deletions import deletions
 from tdpcheck.kernelc.text.show import show

@@ -10,7 +10,7 @@ from tdpcheck.checker.arguments.missing import Missing, Race, mended, missing
 from tdpcheck.checker.certificates.instantiated import InitialState, instantiated
 from tdpcheck.checker.circuits.circuit import circuit
 from tdpcheck.checker.circuits.pdr import blocked
-from tdpcheck.checker.circuits.sat import Clock, OutOfTime
+from tdpcheck.checker.clock import Clock, OutOfTime
 from tdpcheck.checker.states.explore import explore
 from tdpcheck.core.evaluate import Evaluator
 from tdpcheck.core.ground import ground

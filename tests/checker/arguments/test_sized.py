@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tdpcheck.checker.arguments.sized import SizedArgument
-from tdpcheck.checker.circuits.sat import Clock, OutOfTime
+from tdpcheck.checker.clock import Clock, OutOfTime
 from tdpcheck.core.errors import EngineError
 from tdpcheck.core.evaluate import Evaluator
 from tdpcheck.core.sorts import Geometry

@@ -11,7 +11,8 @@ import z3
 from tdpcheck.checker.circuits.aig import FALSE, TRUE, Aig, copy
 from tdpcheck.checker.circuits.blast import Blaster
 from tdpcheck.checker.circuits.circuit import Circuit, circuit
-from tdpcheck.checker.circuits.sat import Clauses, Clock, Sat, gates
+from tdpcheck.checker.circuits.sat import Clauses, Sat, gates
+from tdpcheck.checker.clock import Clock
 from tdpcheck.core.errors import ModelError
 from tdpcheck.core.evaluate import Evaluator, State
 from tdpcheck.core.ground import GroundSystem, ground

@@ -9,7 +9,7 @@ from tdpcheck.bench import shared_table
 from tdpcheck.checker.circuits.circuit import circuit
 from tdpcheck.checker.circuits.inductive import Failure, check_inductive, essential, grounded_lemmas, keep_inductive, proved
 from tdpcheck.checker.circuits.pdr import pdr
-from tdpcheck.checker.circuits.sat import Clock, OutOfTime
+from tdpcheck.checker.clock import Clock, OutOfTime
 from tdpcheck.checker.states.explore import reachable
 from tdpcheck.core.errors import EngineError
 from tdpcheck.core.evaluate import Evaluator

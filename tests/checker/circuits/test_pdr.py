@@ -12,7 +12,8 @@ from tdpcheck.checker.circuits import pdr as pdr_module
 from tdpcheck.checker.circuits.inductive import check_inductive
 from tdpcheck.checker.circuits.kinduction import k_induction
 from tdpcheck.checker.circuits.pdr import pdr
-from tdpcheck.checker.circuits.sat import Clock, Sat
+from tdpcheck.checker.circuits.sat import Sat
+from tdpcheck.checker.clock import Clock
 from tdpcheck.checker.states.explore import explore
 from tdpcheck.core.errors import EngineError
 from tdpcheck.core.ground import ground

@@ -8,7 +8,7 @@ import z3
 from tdpcheck.checker.circuits.circuit import circuit
 from tdpcheck.checker.circuits.pdr import pdr
 from tdpcheck.checker.circuits.reduce import merged, prepare
-from tdpcheck.checker.circuits.sat import Clock
+from tdpcheck.checker.clock import Clock
 from tdpcheck.checker.states.explore import reachable
 from tdpcheck.core.evaluate import Evaluator
 from tdpcheck.core.ground import ground
