@@ -66,6 +66,11 @@ class Attempt:
         return HoldsUpTo(self.refuted, self.engine, seconds=self.clock.spent) if verdict is None else verdict
 
 
+def at_size(subject: Subject) -> tuple[TransitionSystem, Geometry]:
+    """The system of a subject, and its size."""
+    return (subject.system, subject.geometry) if isinstance(subject, GroundSystem) else subject
+
+
 def as_grounded(subject: Subject) -> GroundSystem:
     """A subject at its size."""
     return subject if isinstance(subject, GroundSystem) else ground(*subject)

@@ -1,8 +1,9 @@
 """One question, several engines side by side: the first conclusive answer counts, and the others are stopped.
 
-A run that violates the property is conclusive once it replays here; a proof, once whoever asks accepts it. That nothing bad happens
-within the depth that was asked for is an answer that a proof would beat: for one it is waited as long again as the answer took. An
-engine that dies, runs out of memory or says what is not so costs its own answer. What was refuted by then is kept, whoever refuted it.
+A run that violates the property is conclusive once it replays here; a proof, once whoever asks accepts it, and for this size alone.
+That nothing bad happens within the depth that was asked for is an answer that a proof would beat: for one it is waited as long again
+as the answer took. An engine that dies, runs out of memory or says what is not so costs its own answer. What was refuted by then is
+kept, whoever refuted it.
 
 Which engine answers may differ from run to run: that is what a race is. What is true does not.
 """
@@ -20,21 +21,14 @@ from ..core.evaluate import Evaluator
 from ..core.plain import PlainVerdict, plain_verdict, verdict_of
 from ..core.system import Property
 from ..core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
-from .attempt import Progress, Subject
-from .bounded.bmc import bmc
-from .circuits.kinduction import k_induction
-from .circuits.pdr import pdr
+from .attempt import Progress, Subject, at_size
 from .clock import INTERRUPTED, TIME_IS_UP, Clock
+from .engines import Engine, racing
 from .processes import Answered, Child, Died, Failed, News, Said, Say, listen
 
 ENGINE = "portfolio"
-Engine = Callable[..., Verdict]
-"""Called with a subject, a property and a depth, and with `timeout` and `progress` by name."""
 Accept = Callable[[Proved], str]
 """Why a proof is not accepted; empty if it is."""
-
-ENGINES: Mapping[str, Engine] = {"bmc": bmc, "pdr": pdr, "k-induction": k_induction}
-"""The engines that there are, the one that should have the processor first in front."""
 
 GRACE = 2.0
 """Seconds beyond the time that engines have, in which they may still say what they know."""
@@ -57,6 +51,7 @@ def portfolio(
     """Put a question to several engines at once.
 
     Args:
+        engines: by name; without them, those of the registry that race.
         timeout: seconds for everything, the waiting for a proof included.
         progress: told the greatest depth up to which some engine found nothing.
         accept: asked of each proof before it counts.
@@ -69,7 +64,7 @@ def portfolio(
     """
     race = _Race(subject, prop, depth, Clock(timeout), progress, accept, patience)
     try:
-        race.start(engines or ENGINES, memory)
+        race.start(racing() if engines is None else engines, memory)
         return race.run()
     except KeyboardInterrupt:
         return race.interrupted()
@@ -152,7 +147,7 @@ class _Race:
 
     def _weigh(self, name: str, plain: PlainVerdict, invariant: str) -> Verdict | None:
         try:
-            verdict = verdict_of(plain, self.prop, _evaluator(self.subject))
+            verdict = verdict_of(plain, self.prop, Evaluator(*at_size(self.subject)))
         except EngineError as wrong:
             self.ended[name] = f"a fault of tdpcheck itself: {wrong}"
             return None
@@ -160,7 +155,9 @@ class _Race:
             case Violated():
                 return replace(verdict, seconds=self.spent)
             case Proved():
-                verdict = replace(verdict, invariant=_read(invariant), seconds=self.spent)
+                # What is accepted is a certificate for this size, whatever else is claimed.
+                size = str(at_size(self.subject)[1]) or "its only size"
+                verdict = replace(verdict, sizes=size, lemmas=(), invariant=_read(invariant), seconds=self.spent)
                 refused = self.accept(verdict) if self.accept is not None else ""
                 if not refused:
                     return verdict
@@ -169,7 +166,7 @@ class _Race:
                 self._refuted(name, depth)
                 self.ended[name] = f"nothing within {depth} steps"
                 if depth >= self.depth and self.bounded is None:
-                    self.bounded = verdict
+                    self.bounded = replace(verdict, broken_lemmas=(), states=None)  # nobody checks those
                     self.proof = Clock(max(LEAST_WAIT, self.patience * self.spent))
             case Unknown(reason=reason, depth=depth):
                 if reason.startswith(INTERRUPTED):
@@ -209,10 +206,6 @@ class _Race:
         for child in self.running:
             child.kill()
         self.running.clear()
-
-
-def _evaluator(subject: Subject) -> Evaluator:
-    return Evaluator(*subject) if isinstance(subject, tuple) else Evaluator(subject.system, subject.geometry)
 
 
 def _written(verdict: Verdict) -> str:

@@ -9,6 +9,7 @@ import click
 import msgspec
 from rich.table import Table
 
+from ..checker.engines import ENGINES
 from ..model.intrinsics import LIBRARY
 from ..model.scenario import shipped_scenarios
 from ..model.system import designs
@@ -69,6 +70,10 @@ def _goals() -> Rows:
     return [(name, "") for name in GOALS]
 
 
+def _engines() -> Rows:
+    return [(name, engine.sentence) for name, engine in ENGINES.items()]
+
+
 def _formats() -> Rows:
     return [(name, "") for name in rendering.formats()]
 
@@ -80,6 +85,7 @@ KINDS: dict[str, Callable[[], Rows]] = {
     "designs": _designs,
     "intrinsics": _intrinsics,
     "goals": _goals,
+    "engines": _engines,
     "formats": _formats,
 }
 
@@ -88,7 +94,7 @@ KINDS: dict[str, Callable[[], Rows]] = {
 @click.argument("kind", type=click.Choice(list(KINDS)))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_(kind: str, as_json: bool) -> None:
-    """List properties, scenarios, changes (the museum's), designs, intrinsics, goals or formats."""
+    """List properties, scenarios, changes (the museum's), designs, intrinsics, goals, engines or formats."""
     rows = KINDS[kind]()
     if as_json:
         click.echo(documents.to_json(Listing(documents.SCHEMA, kind, tuple(Listed(*row) for row in rows))), nl=False)

@@ -18,6 +18,7 @@ from ...core.sorts import Geometry
 from ...core.system import Property, TransitionSystem
 from ...core.trace import Trace, run
 from ...core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
+from ..attempt import Progress, Subject, at_size
 from ..clock import INTERRUPTED, TIME_IS_UP, Clock
 from .layers import Layers, OneByOne, Packed, at_best
 from .moves import Moves
@@ -78,6 +79,13 @@ def explore(
     """
     clock = Clock(timeout)
     return at_best(Moves(Evaluator(system, geometry)), lambda layers: _explored(layers, prop, max_states, clock))
+
+
+def by_exploration(
+    subject: Subject, prop: Property, depth: int, *, timeout: float | None = None, progress: Progress | None = None
+) -> Verdict:
+    """`explore` as one engine among others: to the last state, whatever the depth that is asked for."""
+    return explore(*at_size(subject), prop, timeout=timeout).verdict
 
 
 def _explored(layers: Layers, prop: Property, max_states: int | None, clock: Clock) -> Explored:

@@ -18,6 +18,7 @@ from ...core.sorts import Geometry
 from ...core.system import Action, Property, TransitionSystem
 from ...core.trace import Trace, replays, run
 from ...core.verdict import Unknown, Verdict, Violated
+from ..attempt import Progress, Subject, at_size
 from ..clock import INTERRUPTED, TIME_IS_UP, Clock
 from .moves import Moves, Schedule
 
@@ -105,6 +106,11 @@ def walk(
         return Walked(Unknown(reason, ENGINE, seconds=clock.spent), walker.coverage)
     trace = shorten(trace, prop, walker.evaluator)
     return Walked(Violated(trace, ENGINE, None, clock.spent), walker.coverage)
+
+
+def by_walking(subject: Subject, prop: Property, depth: int, *, timeout: float | None = None, progress: Progress | None = None) -> Verdict:
+    """`walk` as one engine among others: runs of so many steps."""
+    return walk(*at_size(subject), prop, length=depth, timeout=timeout).verdict
 
 
 def _software_first(action: Action) -> float:

@@ -6,12 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ...checker.bounded.bmc import Reached, bmc, reach
-from ...checker.circuits.kinduction import k_induction
-from ...checker.circuits.pdr import pdr
-from ...checker.portfolio import Engine
+from ...checker.engines import Engine, racing
 from ...checker.states.explore import Surveyed, survey
 from ...checker.states.walk import Walked, walk
-from ...core.verdict import Verdict
 from .proofs import Certified, PlainProof, certified, certified_states
 
 MARGIN = 5
@@ -43,8 +40,12 @@ class Limits:
     certify: bool = False
 
 
-def _provers() -> dict[str, Engine]:
-    return {"pdr": pdr, "k-induction": k_induction}
+BOUNDED = "bmc"
+"""The engine that is asked whether a violation is the shortest, too."""
+
+
+def _beside() -> dict[str, Engine]:
+    return {name: engine for name, engine in racing().items() if name != BOUNDED}
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,15 @@ class Engines:
     """The engines that questions are put to; tests put others in their place.
 
     Args:
-        beside: what runs beside `bmc` where exploration is too large.
+        beside: what runs beside `bmc` where exploration is too large; by default, every other engine of the registry that races.
         certify: makes a certificate of a proof, and has it checked.
         certify_states: makes a proof of a complete exploration, and has it checked.
     """
 
     survey: Callable[..., Surveyed] | None = survey
     walk: Callable[..., Walked] = walk
-    bmc: Callable[..., Verdict] = bmc
+    bmc: Engine = bmc
     reach: Callable[..., dict[str, Reached]] = reach
-    beside: Mapping[str, Engine] = field(default_factory=_provers)
+    beside: Mapping[str, Engine] = field(default_factory=_beside)
     certify: Callable[..., Certified] = certified
     certify_states: Callable[..., PlainProof] = certified_states

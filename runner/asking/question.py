@@ -14,7 +14,7 @@ from ...core.system import Property
 from ...core.trace import Trace
 from ...core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
 from ..inputs.statements import ASSERTIONS, goals_of, property_names, property_of
-from .limits import MARGIN, Engines, Limits
+from .limits import BOUNDED, MARGIN, Engines, Limits
 from .prepared import Prepared
 from .survey import Survey, is_interrupt, surveyed
 
@@ -132,9 +132,11 @@ class _Question:
     def _searched(self, depth: int) -> Verdict:
         """What engines side by side find within `depth`, or prove."""
         subject, limits = self._subject, self._subject.limits
-        engines = {"bmc": subject.engines.bmc, **subject.engines.beside}
+        engines = {BOUNDED: subject.engines.bmc, **subject.engines.beside}
         if len(engines) == 1:
-            return self._bounded(depth)
+            verdict = self._bounded(depth)
+            refused = self._refused(verdict) if isinstance(verdict, Proved) else ""
+            return Unknown(f"its proof is not accepted: {refused}", verdict.engine, seconds=verdict.seconds) if refused else verdict
         return portfolio(
             subject.grounded, self._prop, depth, engines=engines, timeout=limits.timeout, progress=self._progress,
             accept=self._refused, memory=limits.memory,

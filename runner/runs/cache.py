@@ -32,7 +32,7 @@ from ..asking.survey import Survey
 FORMAT = 1
 VARIABLE = "TDPCHECK_CACHE"
 _OFF = ("", "0", "off", "no")
-_ROOMS = ("core", "checker", "kernelc", "model", "properties", "cli")
+ROOMS = ("core", "checker", "counterexamples", "kernelc", "model", "properties", "recheck", "runner")
 _PACKAGES = ("z3-solver", "python-sat", "cvc5", "bitwuzla", "msgspec", "tree-sitter", "tree-sitter-c", "tdpcheck")
 _KINDS: Mapping[str, type[Any]] = {"Proved": Proved, "HoldsUpTo": HoldsUpTo, "Unknown": Unknown, "PlainViolated": PlainViolated}
 
@@ -188,7 +188,7 @@ def sources_digest(root: Path | None = None) -> str:
     """A hash of every Python file in the rooms that have to do with answers."""
     root = root or Path(__file__).parents[2]
     digest = hashlib.sha256()
-    for room in _ROOMS:
+    for room in ROOMS:
         for path in sorted((root / room).rglob("*.py")):
             digest.update(f"{path.relative_to(root)}\0".encode())
             digest.update(path.read_bytes())

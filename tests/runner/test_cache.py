@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -138,6 +140,16 @@ def test_a_property_is_asked_to_the_letter() -> None:
     with_lemma = replace(prop, lemmas=(Lemma("trivial", truth(True), "True is true."),))
 
     assert len({to_the_letter(prop), to_the_letter(replace(prop, holds=truth(True))), to_the_letter(with_lemma)}) == 3
+
+
+def test_every_room_that_has_to_do_with_an_answer_counts() -> None:
+    """A room that the worker imports can change what it answers."""
+    code = (
+        "import sys, tdpcheck.runner.runs.worker; from tdpcheck.runner.runs.cache import ROOMS;"
+        "print(sorted({m.split('.')[1] for m in sys.modules if m.startswith('tdpcheck.')} - {*ROOMS}))"
+    )
+
+    assert "[]" == subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def test_a_changed_line_of_python_is_another_program(tmp_path: Path) -> None:
