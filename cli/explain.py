@@ -2,54 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from textwrap import fill
 
 import click
-import msgspec
 
-from ..checker.arguments.lemmas import Checked, check_lemmas
-from ..core.errors import InputError
-from ..core.system import Lemma, Property
-from ..model.parametric import Parametric, parametric
-from ..model.scenario import Scenario
-from ..properties import PROPERTIES
-from ..properties.argument.book import argument
+from ..api.explain import Explained
+from ..api.explain import explain as explained
+from ..checker.arguments.lemmas import Checked
+from ..model.parametric import Parametric
 from ..runner import documents
-from ..runner.every_size import EVERY_ROLE, NOT_PROVED, WIDTH, any_number, files_with, scenario_for, step_text
-from ..runner.inputs.sources import code_for
-from ..runner.inputs.statements import ASSERTIONS
-from ..runner.names import choose, unknown
-from ..runner.telling.races import Race, commands, races_of, shown
+from ..runner.every_size import EVERY_ROLE, NOT_PROVED, WIDTH, any_number, step_text
+from ..runner.telling.races import commands
 from . import printing
-
-
-class Step(msgspec.Struct, frozen=True):
-    """One lemma, as `--json` tells it: `broken_by` are the steps after which it is not known to hold."""
-
-    name: str
-    sentence: str
-    because: str
-    holds: bool
-    broken_by: tuple[str, ...]
-
-
-class Explained(msgspec.Struct, frozen=True):
-    """What `explain --json` prints."""
-
-    schema: int
-    property: str
-    scenario: str
-    change: str | None
-    sizes: str
-    holds: bool
-    lemmas: tuple[Step, ...]
-    goals: int
-    queries: int
-    seconds: float
-    stopped: str
-    races: tuple[Race, ...] = ()
 
 
 @click.command()
@@ -81,23 +45,9 @@ def explain(
     Exit code: 0 every lemma holds initially and is kept by every step, for any number of pages,
     tables, roots, devices and threads; 3 some step is not known to keep some lemma; 2 bad input.
     """
-    if name == ASSERTIONS:
-        raise InputError(f"{name} has no argument of its own for every size: it is the lemma assertions_hold in that of any other property")
-    (chosen,) = choose([name], tuple(PROPERTIES), "property")
-    prop = PROPERTIES[chosen]
-    asked = scenario_for(scenario, prop)
-    files = files_with(change)
     with printing.Progress() as progress:
-        progress.working(f"compiling {asked.name} for every size")
-        model = parametric(asked, code_for(asked, None, files))
-        known_lemmas = argument(model, prop)
-        lemmas = _without(known_lemmas, drop)
-        checked = check_lemmas(model.system, [prop], lemmas, timeout=timeout, jobs=jobs, progress=progress.working)
-        races = []
-        for each in races_of(drop or tuple(lemma.name for lemma in known_lemmas)) if race else ():
-            progress.working(f"{each.lemma}: looking for the race that it prevents")
-            races.append(shown(each))
-        told = _told(prop, asked, change, lemmas, checked, tuple(races))
+        explanation = explained(name, scenario=scenario, change=change, drop=drop, race=race, jobs=jobs, timeout=timeout, listener=progress)
+    told, model, checked = explanation.told, explanation.model, explanation.checked
     if as_json:
         click.echo(documents.to_json(told), nl=False)
     else:
@@ -105,28 +55,6 @@ def explain(
         if race:
             click.echo(_races(told), nl=False)
     context.exit(0 if checked.holds else NOT_PROVED)
-
-
-def _without(lemmas: Sequence[Lemma], drop: Sequence[str]) -> tuple[Lemma, ...]:
-    names = tuple(lemma.name for lemma in lemmas)
-    for name in drop:
-        if name not in names:
-            raise InputError(unknown(name, names, "lemma of this argument"))
-    return tuple(lemma for lemma in lemmas if lemma.name not in drop)
-
-
-def _told(
-    prop: Property, scenario: Scenario, change: str | None, lemmas: Sequence[Lemma], checked: Checked, races: tuple[Race, ...]
-) -> Explained:
-    by: dict[str, list[str]] = {}
-    for broken in checked.broken:
-        by.setdefault(broken.lemma, []).append(broken.step)
-    book = (*lemmas, replace(prop.as_lemma, because="It is one of the steps: what the others prepare."))
-    steps = tuple(Step(x.name, x.sentence, x.because, x.name not in by and not checked.stopped, tuple(by.get(x.name, ()))) for x in book)
-    return Explained(
-        1, prop.name, scenario.name, change, "every size", checked.holds, steps, checked.asked, checked.queries,
-        round(checked.seconds, 3), checked.stopped, races,
-    )  # fmt: skip
 
 
 def _text(told: Explained, model: Parametric, checked: Checked) -> str:

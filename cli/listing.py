@@ -13,11 +13,11 @@ from ..checker.engines import ENGINES
 from ..model.intrinsics import LIBRARY
 from ..model.scenario import shipped_scenarios
 from ..model.system import designs
-from ..museum.loader import shipped_items
 from ..properties import PROPERTIES
 from ..properties.goals import GOALS
 from ..runner import documents
 from ..runner.inputs.statements import ASSERTIONS
+from ..runner.museum.items import shipped_items
 from ..runner.telling import rendering
 from . import printing
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +9,14 @@ from pathlib import Path
 import click
 import msgspec
 
+from ..api.verify import STATES, TIMEOUT
+from ..api.verify import verify as verified
 from ..core.errors import InputError
 from ..counterexamples.command import renamed
 from ..reports import logs
 from ..runner import documents, output
 from ..runner.asking import results
-from ..runner.asking.limits import Limits
-from ..runner.inputs.changes import versions
-from ..runner.inputs.sources import files_of, kernel_given
-from ..runner.runs.cache import default_cache
-from ..runner.runs.plan import Plan
-from ..runner.runs.run import Found, Outcome, each_violation, run, selected_scenarios
+from ..runner.runs.run import Found, Outcome, each_violation
 from ..runner.telling import rendering
 from ..runner.telling.telling import Telling
 from . import printing
@@ -39,12 +35,12 @@ Key = tuple[str, str, str | None]
 @click.option(
     "--states",
     type=click.IntRange(0),
-    default=120_000,
+    default=STATES,
     show_default=True,
     metavar="N",
     help="Visit up to N states before asking Z3; 0: ask at once.",
 )
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), default=300.0, show_default=True, help="Seconds a question.")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), default=TIMEOUT, show_default=True, help="Seconds a question.")
 @click.option(
     "--certify/--no-certify", default=True, show_default=True, help="Make a proof of every complete exploration; two solvers check it."
 )
@@ -89,18 +85,11 @@ def verify(
     folder = output.prepared(out) if out is not None else None
     tests, log = output.checked(junit), output.checked(sarif)
     with printing.Progress() as progress:
-        tree = kernel_given(kernel, rev, progress.said)
-        plan = Plan(
-            scenarios=selected_scenarios(scenarios, properties, tree),
-            properties=tuple(dict.fromkeys(properties)),
-            versions=versions(change, files_of(tree)),
-            kernel=tree,
-            limits=Limits(depth=depth, timeout=timeout, states=states, memory=memory, certify=certify),
-            jobs=jobs or cores(),
-            cache=None if no_cache else default_cache(),
-        )
-        outcome = run(plan, progress)
-        telling = Telling(plan if repair else None, progress.working)
+        outcome = verified(
+            scenarios, properties, change=change, kernel=kernel, rev=rev, depth=depth, states=states, timeout=timeout, certify=certify,
+            jobs=jobs, memory=memory, cache=not no_cache, listener=progress,
+        ).outcome  # fmt: skip
+        telling = Telling(outcome.plan if repair else None, progress.working)
         told, unwritten = _told(outcome, folder, telling, all_=all_)
     if as_json:
         click.echo(documents.to_json(told.document), nl=False)
@@ -121,11 +110,6 @@ def _told(outcome: Outcome, folder: Path | None, telling: Telling, *, all_: bool
         return tell(outcome, folder, telling, all_=all_), None
     except InputError as error:
         return tell(outcome, None, telling, all_=all_), error
-
-
-def cores() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)

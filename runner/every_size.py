@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from textwrap import fill
 
 from ..checker.arguments.lemmas import Broken
@@ -11,7 +12,7 @@ from ..model.parametric import Parametric
 from ..model.scenario import Expected, Hardware, Scenario, Start, Thread, shipped_scenarios
 from ..properties import PROPERTIES
 from ..recheck.obligations import INITIALLY
-from .inputs.changes import versions
+from .inputs.changes import Version, versions
 from .inputs.sources import Files, files_of
 from .names import unknown
 
@@ -67,7 +68,16 @@ def files_with(change: str | None) -> Files:
     Raises:
         InputError: the change is none, does not apply, or is no diff.
     """
-    last = versions(change, files_of(None))[-1]
+    return files_of_versions(versions(change, files_of(None)), change or "")
+
+
+def files_of_versions(known: Sequence[Version], change: str) -> Files:
+    """The kernel C after the last patch of a change.
+
+    Raises:
+        InputError: it is an overlay of scenarios.
+    """
+    last = known[-1]
     if last.overlay is not None:
         raise InputError(f"{change}: an overlay of scenarios says nothing about kernel C; give a diff against model/kernel")
     return last.files

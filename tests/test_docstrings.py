@@ -11,7 +11,7 @@ import pytest
 import tdpcheck.core
 
 ROOT = Path(tdpcheck.core.__file__).parent.parent
-ROOMS = ("core", "kernelc", "model", "properties", "checker", "counterexamples", "museum", "cli")
+ROOMS = ("core", "kernelc", "recheck", "model", "properties", "checker", "counterexamples", "runner", "reports", "api", "cli")
 WITH_EXAMPLES = sorted(
     path.relative_to(ROOT) for room in ROOMS for path in (ROOT / room).rglob("*.py") if ">>> " in path.read_text(encoding="utf-8")
 )
@@ -19,7 +19,7 @@ WITH_EXAMPLES = sorted(
 
 def test_there_are_examples() -> None:
     """Without any, the test below would test nothing, and say nothing."""
-    assert {"checker", "core", "counterexamples", "runner"} <= {path.parts[0] for path in WITH_EXAMPLES}
+    assert {"api", "checker", "core", "counterexamples", "runner"} <= {path.parts[0] for path in WITH_EXAMPLES}
 
 
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=str)

@@ -79,13 +79,20 @@ def versions(path: str | None, files: Files) -> tuple[Version, ...]:
         InputError: a file that is no change, or one that does not apply.
         Refusal: a patch leads to a file that is no C, or to a function that cannot be read.
     """
+    return (Version(files),) if path is None else versions_of(read_change(path), path, files)
+
+
+def versions_of(data: bytes, name: str, files: Files) -> tuple[Version, ...]:
+    """The code as it is, and after each patch of a change that was read already.
+
+    Raises:
+        InputError: it is no change, or does not apply.
+        Refusal: a patch leads to a file that is no C, or to a function that cannot be read.
+    """
     start = Version(files)
-    if path is None:
-        return (start,)
-    data = read_change(path)
-    if path.endswith(".toml"):
-        return start, _overlay(data, path, files)
-    return (start, *patched(parse_change(data, path), files))
+    if name.endswith(".toml"):
+        return start, _overlay(data, name, files)
+    return (start, *patched(parse_change(data, name), files))
 
 
 def patched(patches: Iterable[Patch], files: Files) -> Sequence[Version]:

@@ -44,6 +44,9 @@ class Listener(Protocol):
     def working(self, what: str) -> None:
         """Something begins that may take long."""
 
+    def said(self, what: str) -> None:
+        """Something is done that takes long once, as unpacking a tree."""
+
     def answered(self, record: Result, *, open_: bool = False) -> None:
         """A question has its answer; `open_` while the lines of its change may still take an approval back."""
 
@@ -52,6 +55,9 @@ class Nobody:
     """A listener that does not listen."""
 
     def working(self, what: str) -> None:
+        return None
+
+    def said(self, what: str) -> None:
         return None
 
     def answered(self, record: Result, *, open_: bool = False) -> None:

@@ -14,10 +14,10 @@ from ...counterexamples.document import actor_of, from_verdict
 from ...counterexamples.forms.text import shortly
 from ...kernelc.sources.patch import parse_change
 from ...model.scenario import shipped_scenarios
-from ...museum.loader import Item, shipped_items
 from ..inputs.changes import patched
 from ..inputs.sources import built, files_of
 from ..inputs.statements import property_of
+from ..museum.items import Item, shipped_items
 
 RACES = {
     "exporting": "export-check-outside-lock",

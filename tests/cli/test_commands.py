@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from tdpcheck.cli.listing import KINDS
-from tdpcheck.cli.museum import visit
 from tdpcheck.core.errors import InputError
-from tdpcheck.museum.loader import read_item
 from tdpcheck.runner.asking.question import Limits
+from tdpcheck.runner.museum.items import read_item
+from tdpcheck.runner.museum.visits import visit
 from tdpcheck.tests.calling import QUICK, Call, diff
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tdpcheck.model.system import shipped_source
-from tdpcheck.museum.loader import FOLDER
+from tdpcheck.runner.museum.items import FOLDER
 from tdpcheck.tests.calling import Call
 
 QUICK = ("prove", "reject_noncoherent_dma", "--scenario", "noncoherent-export", "--jobs", "1")

@@ -22,10 +22,10 @@ from tdpcheck.counterexamples.why.schedule import Scheduler
 from tdpcheck.kernelc.sources.patch import parse_change
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import Model
-from tdpcheck.museum.loader import shipped_items
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.runner.inputs.changes import patched
 from tdpcheck.runner.inputs.sources import built, files_of
+from tdpcheck.runner.museum.items import shipped_items
 from tdpcheck.tests.counterexamples.planted import FAULTS
 
 QUICK = ("register-unchecked", "invalidate-exported", "zap-under-read-lock", "split-of-6.1")

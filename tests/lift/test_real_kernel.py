@@ -11,7 +11,7 @@ from tdpcheck.core.trace import replays
 from tdpcheck.kernelc.sources.patch import apply, parse_change
 from tdpcheck.kernelc.sources.tree import KernelTree
 from tdpcheck.model.lift.recipe import Recipe, cook, difference, read_recipe
-from tdpcheck.museum.loader import shipped_items
+from tdpcheck.runner.museum.items import shipped_items
 
 from .tiers import SCENARIOS, lifted, properties_of, visited
 

@@ -8,7 +8,7 @@ import pytest
 
 from tdpcheck.kernelc.sources.tree import KernelTree
 from tdpcheck.model.lift.recipe import read_recipe
-from tdpcheck.museum.loader import shipped_items
+from tdpcheck.runner.museum.items import shipped_items
 
 from .tiers import MUTANTS, SCENARIOS, lifted, shipped, violated
 

@@ -17,10 +17,10 @@ from tdpcheck.model.lift.lift import lifted_code
 from tdpcheck.model.lift.recipe import Recipe, cook, read_recipe
 from tdpcheck.model.scenario import Scenario, Thread, shipped_scenarios
 from tdpcheck.model.system import KernelSource, Model, build, parse_source, shipped_source
-from tdpcheck.museum.loader import shipped_items
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.properties.goals import GOALS
 from tdpcheck.properties.kernel_assertions import kernel_assertions
+from tdpcheck.runner.museum.items import shipped_items
 
 SCENARIOS = {name: scenario for name, scenario in shipped_scenarios().items() if scenario.needs_kernel}
 DESIGN = "linux-6.1"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tdpcheck.museum.loader import Item, shipped_items
+from tdpcheck.runner.museum.items import Item, shipped_items
 
 PAGE = Path(__file__).parents[2] / "docs" / "museum.md"
 BEGIN, END = "<!-- the table begins -->\n", "<!-- the table ends -->\n"

@@ -15,10 +15,10 @@ from tdpcheck.core.verdict import Violated
 from tdpcheck.kernelc.sources.patch import apply, parse_change
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import KernelSource, Model, build, parse_source, shipped_source
-from tdpcheck.museum.loader import Expect, Item, shipped_items
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.properties.kernel_assertions import kernel_assertions
 from tdpcheck.runner.asking.proofs import certified_states
+from tdpcheck.runner.museum.items import Expect, Item, shipped_items
 from tdpcheck.tests.model.test_explored_certificates import SCENARIOS as CERTIFIED
 
 from . import table

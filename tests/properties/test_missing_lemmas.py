@@ -10,12 +10,12 @@ from tdpcheck.core.evaluate import Evaluator
 from tdpcheck.core.trace import replays
 from tdpcheck.model.parametric import Parametric, parametric, sizes, starts
 from tdpcheck.model.scenario import shipped_scenarios
-from tdpcheck.museum.loader import FOLDER, read_item
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.properties.argument.book import argument
 from tdpcheck.recheck.questions import check_certificate
 from tdpcheck.runner.every_size import files_with
 from tdpcheck.runner.inputs.sources import code_for
+from tdpcheck.runner.museum.items import FOLDER, read_item
 
 
 def changed(scenario: str, patch: str | None = None) -> Parametric:

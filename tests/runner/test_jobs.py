@@ -157,6 +157,9 @@ def test_answers_come_in_the_order_of_the_plan_whoever_is_first(tmp_path: Path) 
         def working(self, what: str) -> None:
             return None
 
+        def said(self, what: str) -> None:
+            return None
+
         def answered(self, record: Result, *, open_: bool = False) -> None:
             heard.append(record)
             finished.touch()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tdpcheck.museum.loader import FOLDER, shipped_items
+from tdpcheck.runner.museum.items import FOLDER, shipped_items
 from tdpcheck.runner.telling.races import RACES, races_of, shown
 from tdpcheck.tests.calling import Call
 

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from ..core.errors import InputError
+from ...core.errors import InputError
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[2] / "museum"
 
 
 class Expect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,71 @@
+"""A change, wherever it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike, fspath
+
+from ..core.errors import InputError
+from ..runner.inputs.changes import Version, read_change, versions_of
+from ..runner.inputs.sources import Files
+from ..runner.museum.items import shipped_items
+from ..runner.names import unknown
+
+
+@dataclass(frozen=True)
+class Change:
+    """A patch, an mbox of patches, or a TOML overlay of scenarios (its name ends in `.toml`).
+
+    Args:
+        name: what the change is called in answers; of a file its path.
+        content: the file, as it is.
+
+    Example:
+        >>> from tdpcheck import Change
+        >>> change = Change.of_museum("flush-without-iommu")
+        >>> change.name
+        'flush-without-iommu/change.patch'
+    """
+
+    name: str
+    content: bytes
+
+    @classmethod
+    def read(cls, path: str | PathLike[str]) -> Change:
+        """The change in a file.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        return cls(fspath(path), read_change(fspath(path)))
+
+    @classmethod
+    def of_museum(cls, name: str, *, good: bool = False) -> Change:
+        """The change of a known bug; with `good` its twin that is right.
+
+        Raises:
+            InputError: there is no such item, or it has no good patch of its own.
+        """
+        items = shipped_items()
+        if name not in items:
+            raise InputError(unknown(name, tuple(items), "item in the museum"))
+        item = items[name]
+        if not good:
+            return cls(item.change, item.patch)
+        if item.good_patch is None:
+            raise InputError(f"museum/{name}: its good twin is the kernel C as it is; leave the change out")
+        return cls(f"{name}/{item.expect.good}", item.good_patch)
+
+    def versions(self, files: Files) -> tuple[Version, ...]:
+        """The code as it is, and after each patch.
+
+        Raises:
+            InputError: it is no change, or does not apply.
+            Refusal: it leads to text that is no C.
+        """
+        return versions_of(self.content, self.name, files)
+
+
+def given(change: Change | str | PathLike[str] | None) -> Change | None:
+    """A change as callers may give it: itself, or the path of its file."""
+    return change if change is None or isinstance(change, Change) else Change.read(change)

@@ -1,0 +1,82 @@
+"""`replay`: run a stored counterexample again, without a solver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+
+from ..core.errors import InputError
+from ..core.trace import Misfit
+from ..counterexamples.document import replay as replayed
+from ..counterexamples.schema import Cex, load
+from ..model.scenario import Scenario
+from ..runner.inputs.changes import Version, touched
+from ..runner.inputs.sources import built, files_of, kernel_given
+from ..runner.inputs.statements import property_of
+from ..runner.runs.run import Listener, Nobody, selected_scenarios
+from .change import Change, given
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What became of a stored run.
+
+    Args:
+        cex: the document.
+        misfit: the first step that today's model does not take, or why the property holds at its end; None if it replays.
+        model: a hash of today's model; `cex.model` is that of the model on which the run was found.
+    """
+
+    cex: Cex
+    misfit: Misfit | None
+    model: str
+
+    @property
+    def holds_up(self) -> bool:
+        """Whether it is still a run, and still ends as the document says."""
+        return self.misfit is None
+
+
+def replay(
+    trace: Cex | str | PathLike[str],
+    *,
+    change: Change | str | PathLike[str] | None = None,
+    scenario: Scenario | str | PathLike[str] | None = None,
+    kernel: str | PathLike[str] | None = None,
+    rev: str | None = None,
+    listener: Listener | None = None,
+) -> Replay:
+    """Run a stored counterexample again by plain evaluation, on today's model.
+
+    Args:
+        trace: a document, or the path of its `*.cex.json`.
+        change: the one under which it was found; needed where it was found with one.
+        scenario: the one in which it was found, if that is not a shipped one.
+        kernel, rev: the tree from which its functions were lifted.
+        listener: is told of progress.
+
+    Raises:
+        InputError: a file that is no document, or the change under which it was found is missing.
+
+    Example:
+        >>> from tdpcheck import Change, replay, verify
+        >>> run = verify("notifier-vs-fault", "no_stale_io_mapping", change=Change.of_museum("flush-without-iommu"), cache=False)
+        >>> replay(run.violations[0].counterexample, change=Change.of_museum("flush-without-iommu")).holds_up
+        True
+    """
+    cex = trace if isinstance(trace, Cex) else load(Path(trace).read_bytes(), fspath(trace), violated=False)
+    patch = given(change)
+    if cex.change is not None and patch is None:
+        raise InputError(f"it was found with the change {cex.change!r}; give that change")
+    chosen = scenario if isinstance(scenario, Scenario) else selected_scenarios((fspath(scenario or cex.scenario.name),), ())[0]
+    tree = (
+        None
+        if kernel is None and rev is None
+        else kernel_given(fspath(kernel) if kernel is not None else None, rev, (listener or Nobody()).said)
+    )
+    files = files_of(tree)
+    known = (Version(files),) if patch is None else patch.versions(files)
+    number = next((n for n, v in enumerate(known) if cex.change is not None and v.name == cex.change), len(known) - 1)
+    model = built(known[number].scenario(chosen), tree, known[number].files, touched(known, number)).model
+    return Replay(cex, replayed(cex, model, property_of(model, cex.prop.name)), model.digest)
