@@ -13,31 +13,9 @@ import z3
 from ...core.errors import ModelError
 from ...core.shape import children, shape
 from ...recheck.sexpr import LITERAL, RESERVED, symbol
+from ..operators import smtlib
 
 _QUANTIFIER, _VARIABLE = -1, -2
-_PLAIN = {
-    z3.Z3_OP_TRUE: "true",
-    z3.Z3_OP_FALSE: "false",
-    z3.Z3_OP_AND: "and",
-    z3.Z3_OP_OR: "or",
-    z3.Z3_OP_NOT: "not",
-    z3.Z3_OP_XOR: "xor",
-    z3.Z3_OP_IMPLIES: "=>",
-    z3.Z3_OP_IFF: "=",
-    z3.Z3_OP_EQ: "=",
-    z3.Z3_OP_DISTINCT: "distinct",
-    z3.Z3_OP_ITE: "ite",
-    z3.Z3_OP_CONCAT: "concat",
-    **{
-        getattr(z3, f"Z3_OP_{kind}"): f"bv{name}"
-        for kind, name in (
-            pair.split(":")
-            for pair in "BNEG:neg BADD:add BSUB:sub BMUL:mul BUDIV:udiv BUREM:urem BAND:and BOR:or BXOR:xor BNOT:not BSHL:shl "
-            "BLSHR:lshr BASHR:ashr ULEQ:ule ULT:ult UGEQ:uge UGT:ugt SLEQ:sle SLT:slt SGEQ:sge SGT:sgt".split()
-        )
-    },
-}
-_INDEXED = {z3.Z3_OP_EXTRACT: "extract", z3.Z3_OP_ZERO_EXT: "zero_extend", z3.Z3_OP_SIGN_EXT: "sign_extend"}
 
 
 def sort_text(sort: z3.SortRef) -> str:
@@ -160,12 +138,11 @@ class Writer:
             head = names[name]
         elif operator == z3.Z3_OP_BNUM:
             return f"(_ bv{term.as_long()} {term.size()})"
-        elif operator in _INDEXED:
-            head = f"(_ {_INDEXED[operator]} {' '.join(map(str, term.decl().params()))})"
-        elif operator in _PLAIN:
-            head = _PLAIN[operator]
         else:
-            raise ModelError(f"cannot write {term.decl().name()} as SMT-LIB")
+            known = smtlib(term, operator)
+            if known is None:
+                raise ModelError(f"cannot write {term.decl().name()} as SMT-LIB")
+            head = known
         if operator in (z3.Z3_OP_AND, z3.Z3_OP_OR) and len(parts) < 2:
             return parts[0] if parts else ("true" if operator == z3.Z3_OP_AND else "false")
         if operator == z3.Z3_OP_DISTINCT and len(parts) < 2:

@@ -14,33 +14,11 @@ from ...core.errors import ModelError
 from ...core.ground import Cell, GroundSystem
 from ...core.shape import shape
 from ...core.system import Property
+from ..operators import OPERATORS
 from .machine import Machine, in_order
 
-_CHAINED = {z3.Z3_OP_AND: "and", z3.Z3_OP_OR: "or", z3.Z3_OP_XOR: "xor", z3.Z3_OP_BAND: "and", z3.Z3_OP_BOR: "or", z3.Z3_OP_BXOR: "xor"}
-_CHAINED |= {z3.Z3_OP_BADD: "add", z3.Z3_OP_BMUL: "mul", z3.Z3_OP_BSUB: "sub", z3.Z3_OP_CONCAT: "concat"}
-_PLAIN = {
-    z3.Z3_OP_NOT: "not",
-    z3.Z3_OP_IMPLIES: "implies",
-    z3.Z3_OP_EQ: "eq",
-    z3.Z3_OP_ITE: "ite",
-    z3.Z3_OP_BNEG: "neg",
-    z3.Z3_OP_BNOT: "not",
-    z3.Z3_OP_BUDIV: "udiv",
-    z3.Z3_OP_BUDIV_I: "udiv",
-    z3.Z3_OP_BUREM: "urem",
-    z3.Z3_OP_BUREM_I: "urem",
-    z3.Z3_OP_BSHL: "sll",
-    z3.Z3_OP_BLSHR: "srl",
-    z3.Z3_OP_BASHR: "sra",
-    z3.Z3_OP_ULT: "ult",
-    z3.Z3_OP_ULEQ: "ulte",
-    z3.Z3_OP_UGT: "ugt",
-    z3.Z3_OP_UGEQ: "ugte",
-    z3.Z3_OP_SLT: "slt",
-    z3.Z3_OP_SLEQ: "slte",
-    z3.Z3_OP_SGT: "sgt",
-    z3.Z3_OP_SGEQ: "sgte",
-}
+_CHAINED = {operator: written.btor2 for operator, written in OPERATORS.items() if written.chained}
+_PLAIN = {operator: written.btor2 for operator, written in OPERATORS.items() if written.btor2 and not written.chained}
 
 
 def transition_system(grounded: GroundSystem, prop: Property) -> str:

@@ -14,6 +14,7 @@ from ...core.errors import ModelError
 from ...core.ground import GroundSystem, conjunction
 from ...core.shape import shape
 from ...core.system import Property
+from ..operators import smtlib
 from .machine import Machine, in_order, uses
 
 Namer = Callable[[str], str]
@@ -21,42 +22,6 @@ Namer = Callable[[str], str]
 
 _DEEPEST = 60
 _PRIME = "'"
-_OPERATORS = {
-    z3.Z3_OP_TRUE: "true",
-    z3.Z3_OP_FALSE: "false",
-    z3.Z3_OP_AND: "and",
-    z3.Z3_OP_OR: "or",
-    z3.Z3_OP_NOT: "not",
-    z3.Z3_OP_XOR: "xor",
-    z3.Z3_OP_IMPLIES: "=>",
-    z3.Z3_OP_EQ: "=",
-    z3.Z3_OP_DISTINCT: "distinct",
-    z3.Z3_OP_ITE: "ite",
-    z3.Z3_OP_CONCAT: "concat",
-    z3.Z3_OP_BNEG: "bvneg",
-    z3.Z3_OP_BADD: "bvadd",
-    z3.Z3_OP_BSUB: "bvsub",
-    z3.Z3_OP_BMUL: "bvmul",
-    z3.Z3_OP_BUDIV: "bvudiv",
-    z3.Z3_OP_BUDIV_I: "bvudiv",
-    z3.Z3_OP_BUREM: "bvurem",
-    z3.Z3_OP_BUREM_I: "bvurem",
-    z3.Z3_OP_BNOT: "bvnot",
-    z3.Z3_OP_BAND: "bvand",
-    z3.Z3_OP_BOR: "bvor",
-    z3.Z3_OP_BXOR: "bvxor",
-    z3.Z3_OP_BSHL: "bvshl",
-    z3.Z3_OP_BLSHR: "bvlshr",
-    z3.Z3_OP_BASHR: "bvashr",
-    z3.Z3_OP_ULT: "bvult",
-    z3.Z3_OP_ULEQ: "bvule",
-    z3.Z3_OP_UGT: "bvugt",
-    z3.Z3_OP_UGEQ: "bvuge",
-    z3.Z3_OP_SLT: "bvslt",
-    z3.Z3_OP_SLEQ: "bvsle",
-    z3.Z3_OP_SGT: "bvsgt",
-    z3.Z3_OP_SGEQ: "bvsge",
-}
 
 
 def transition_system(grounded: GroundSystem, prop: Property) -> str:
@@ -184,15 +149,7 @@ class Writer:
 
 
 def _operator(term: z3.ExprRef) -> str:
-    match shape(term).operator:
-        case z3.Z3_OP_EXTRACT:
-            high, low = term.params()
-            return f"(_ extract {high} {low})"
-        case z3.Z3_OP_ZERO_EXT:
-            return f"(_ zero_extend {term.size() - term.arg(0).size()})"
-        case z3.Z3_OP_SIGN_EXT:
-            return f"(_ sign_extend {term.size() - term.arg(0).size()})"
-        case operator if operator in _OPERATORS:
-            return _OPERATORS[operator]
-        case _:
-            raise ModelError(f"the SMT-LIB export does not know the operator {term.decl().name()} in {term}")
+    known = smtlib(term, shape(term).operator)
+    if known is None:
+        raise ModelError(f"the SMT-LIB export does not know the operator {term.decl().name()} in {term}")
+    return known
