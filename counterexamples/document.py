@@ -14,17 +14,16 @@ from ..core.sorts import Kind, Sort, Truth
 from ..core.system import Action, Property, truth
 from ..core.trace import Misfit, Step, Trace, misfit, replays, run
 from ..core.verdict import Violated
-from ..model.machine import cursors, ghosts
+from ..model.assertions import ASSERTIONS, FAILED
+from ..model.machine import parts
+from ..model.naming import split_cell
 from ..model.system import Model
 from . import effects, schema
-from .scene import Scene, split_cell
+from .scene import Scene
 from .schema import SCHEMA, Cex, Value, file_name, load, write
 from .why import causes, explanation, missing_flush
 from .why.schedule import EXPANDED, Schedule, Scheduler
 from .why.violations import false_instances
-
-GHOSTS = frozenset(v.name for v in (*ghosts.STATE, *cursors.STATE))
-"""What no machine keeps: nobody's step depends on it."""
 
 
 def from_verdict(
@@ -142,16 +141,16 @@ def _actors(model: Model, threads: tuple[str, ...], acting: tuple[str, ...]) -> 
     """The threads, whether they act or not, and the parts of the machine that do."""
     entries = [t.entry for t in model.scenario.thread for _ in range(t.count)]
     own = [schema.Actor(name, "thread", entry) for name, entry in zip(threads, entries, strict=True)]
-    order = {"iommu": 0, "vcpu": 1}
-    others = sorted((n for n in acting if n not in threads), key=lambda n: (order.get(n.partition(" ")[0], 2), n))
+    order = {actor.kind: number for number, actor in enumerate(parts.actors())}
+    others = sorted((n for n in acting if n not in threads), key=lambda n: (order.get(n.partition(" ")[0], len(order)), n))
     return (*own, *(schema.Actor(name, name.partition(" ")[0]) for name in others))
 
 
 def absent(model: Model) -> tuple[str, ...]:
     """What of a machine has no part in a model."""
     kinds = {a.actor for a in model.system.actions}
-    here = (("iommu", "IOMMUs"), ("vcpu", "vCPUs running guest code and their TLBs"))
-    return (*(name for kind, name in here if kind not in kinds), "device TLBs (ATS)", "weak memory ordering")
+    gone = (actor.absent for actor in parts.actors() if actor.absent and actor.kind not in kinds)
+    return (*gone, "device TLBs (ATS)", "weak memory ordering")
 
 
 def _values(layout: Layout, state: State) -> dict[str, Value]:
@@ -218,7 +217,7 @@ class Teller:
         # With the bookkeeping left out, what an action looks at is what it depends on; `_reads` compiles actions without it.
         self._evaluator = Evaluator(model.system, model.geometry)
         own = {v.name for v in model.software.state}
-        self._machine = frozenset(v.name for v in model.system.state) - own - GHOSTS
+        self._machine = frozenset(v.name for v in model.system.state) - own - parts.ghost_names()
 
     def scene(self, state: State) -> Scene:
         """A state, to be asked by name."""
@@ -318,7 +317,7 @@ class Teller:
         nodes = [] if step is None else [self.model.software.graphs[step.role].nodes[n] for n in step.nodes]
         callers = {node.at: node.stack[:-1] for node in reversed(nodes)}
         made = [schema.Source(s.file, s.line, s.function, s.text, callers.get(s, ())) for s in action.source]
-        false = [after.named("Assertion", at[0]) for var, at in map(split_cell, changed) if var == "assertion_failed"]
+        false = [after.named(ASSERTIONS, at[0]) for var, at in map(split_cell, changed) if var == FAILED.name]
         return tuple(sorted(made, key=lambda s: not any(name.endswith(f" at {s.file}:{s.line}") for name in false)))
 
     def _actor(self, action: Action, arguments: tuple[int, ...]) -> str:

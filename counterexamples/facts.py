@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from .scene import frame_name, gfns, listed, scenes, span, split_cell
+from ..model.machine import parts
+from ..model.machine.sorts import COUNTED
+from ..model.naming import split_cell
+from .scene import scenes
 from .schema import Cause, Cex, Source, Step
 
 SHIPPED = "model/kernel/"
 """Where our own kernel C lies in the repository, and in a patch against it."""
-
-SIZES = {
-    "Gfn": "gfn",
-    "Frame": "frame",
-    "Pt": "table page",
-    "Root": "root",
-    "Iommu": "IOMMU",
-    "Device": "device",
-    "Vcpu": "vCPU",
-    "Thread": "thread",
-}
-MMU_LOCK = frozenset(("mmu_writer", "mmu_reader"))
-LOCKS = MMU_LOCK | {"held"}
-SEQUENCE = "mmu_invalidate_seq"
-"""Where it is read decides which invalidations a fault can miss: such a step is never folded."""
 
 MARKS = {"cause": "cause", "enabling": "needed", "noise": "noise", "": ""}
 """What a reader sees of a mark."""
@@ -75,7 +62,8 @@ def actors(cex: Cex) -> tuple[tuple[str, str], ...]:
 
 def sizes(cex: Cex) -> str:
     """How big the machine is."""
-    return ", ".join(f"{cex.sizes[sort]} {name}{'' if cex.sizes[sort] == 1 else 's'}" for sort, name in SIZES.items() if sort in cex.sizes)
+    known = [(cex.sizes[sort.name], name) for sort, name in COUNTED.items() if sort.name in cex.sizes]
+    return ", ".join(f"{number} {name}{'' if number == 1 else 's'}" for number, name in known)
 
 
 def assumptions(cex: Cex) -> tuple[tuple[str, bool], ...]:
@@ -132,17 +120,27 @@ def is_noise(cex: Cex, step: Step) -> bool:
     """
     if step.mark == "noise":
         return True
-    if step.effects or step.mark == "cause" or step.number == cex.depth or SEQUENCE in step.label or _hands_over(cex, step):
+    if step.effects or step.mark == "cause" or step.number == cex.depth or _hands_over(cex, step):
         return False
-    theirs = {c.cell for other in cex.steps if other.actor != step.actor for c in other.changes if split_cell(c.cell)[0] not in LOCKS}
-    return not theirs & set(step.reads) and not any(split_cell(cell)[0] in ("host_mapped", "host_frame") for cell in step.reads)
+    tellings, locks = parts.tellings(), lock_names()
+    if any(words in step.label for telling in tellings for words in telling.never_folded):
+        return False
+    looked_at = {var.name for telling in tellings for var in telling.looked_at}
+    theirs = {c.cell for other in cex.steps if other.actor != step.actor for c in other.changes if split_cell(c.cell)[0] not in locks}
+    return not theirs & set(step.reads) and not any(split_cell(cell)[0] in looked_at for cell in step.reads)
+
+
+def lock_names() -> frozenset[str]:
+    """The variables by which a thread keeps others out."""
+    return frozenset(lock.var.name for lock in parts.held_locks() if lock.excludes)
 
 
 def _hands_over(cex: Cex, step: Step) -> bool:
     """Whether a step drops mmu_lock and another thread takes it later: that is where the one lets the other in."""
-    drops = any(split_cell(c.cell)[0] in MMU_LOCK and c.old for c in step.changes)
+    told = {lock.var.name for lock in parts.held_locks() if lock.excludes and lock.taken}
+    drops = any(split_cell(c.cell)[0] in told and c.old for c in step.changes)
     later = (s for s in cex.steps[step.number :] if s.actor != step.actor)
-    return drops and any(split_cell(c.cell)[0] in MMU_LOCK and c.new for s in later for c in s.changes)
+    return drops and any(split_cell(c.cell)[0] in told and c.new for s in later for c in s.changes)
 
 
 def where(step: Step) -> str:
@@ -159,41 +157,16 @@ def counted_in(cex: Cex) -> str:
 def start(cex: Cex) -> str:
     """What a run begins with: who maps what, and which devices there are."""
     first = scenes(cex)[0]
-    said = []
-    for root in first.each("Root"):
-        kind = "".join(
-            [", exported," if first.is_set("root_exported", root) else "", " (invalid)" if first.is_set("root_invalid", root) else ""]
-        )
-        found = [(g, f) for g in first.each("Gfn") if (f := first.walk(root, g)) is not None]
-        said.append(f"{first.root(root)}{kind} maps {pairs(found)}")
-    unmapped = [
-        (g, f) for g in first.each("Gfn") if (f := first.backed(g)) is not None and f not in [first.walk(r, g) for r in first.each("Root")]
-    ]
-    if unmapped:
-        said.append(f"the host backs {pairs(unmapped)}")
-    for d in first.each("Device"):
-        kind = "" if first.is_set("coherent", d) else ", and its DMA is non-coherent"
-        said.append(f"device {d} is {'' if first.is_set('attached', d) else 'not '}attached{kind}")
-    return "; ".join(said)
+    return "; ".join(said for telling in parts.tellings() if telling.start is not None for said in telling.start(first))
 
 
-def pairs(found: Sequence[tuple[int, int]]) -> str:
-    """What maps to what, neighbours together.
-
-    >>> pairs([(0, 0), (1, 1), (3, 0)])
-    'gfn 0-1 -> A-B and gfn 3 -> A'
-    """
-    runs: list[list[tuple[int, int]]] = []
-    for gfn, frame in found:
-        if runs and runs[-1][-1] == (gfn - 1, frame - 1):
-            runs[-1].append((gfn, frame))
-        else:
-            runs.append([(gfn, frame)])
-    return listed([f"{gfns(g for g, _ in run)} -> {span([frame_name(f) for _, f in run])}" for run in runs]) or "nothing"
-
-
-def behind(cex: Cex) -> dict[int, str]:
-    """The devices for which each IOMMU translates at the end."""
-    end = scenes(cex)[-1]
-    found = {i: end.devices_of(i) for i in end.each("Iommu")}
-    return {i: listed([f"device {d}" for d in devices]) for i, devices in found.items() if devices}
+def parties(cex: Cex) -> tuple[str, ...]:
+    """The actors that make a step, each with what it is there for."""
+    end, does = scenes(cex)[-1], {actor.kind: actor.does for actor in parts.actors()}
+    found = []
+    for actor in (a for a in cex.actors if a.name in acting(cex)):
+        kind, _, number = actor.name.partition(" ")
+        told = does.get(kind) if number.isdigit() else None
+        said = f"runs {actor.entry}()" if actor.entry else told(end, int(number)) if told is not None else ""
+        found.append(f"{actor.name} {said}".rstrip())
+    return tuple(found)

@@ -12,8 +12,12 @@ from typing import TypeAlias
 
 import networkx as nx
 
-from .facts import LOCKS, is_noise, where
-from .scene import Scene, cell, frame_name, gfns, scenes, split_cell
+from ..model.machine import parts
+from ..model.naming import cell, frame_name, gfns, split_cell
+from ..model.roles import HOST_BOX, Cache, Entries, Link, Thing
+from ..model.view import At, indices
+from .facts import is_noise, lock_names, where
+from .scene import Scene, scenes
 from .schema import Cex, Step
 
 Graph: TypeAlias = "nx.MultiDiGraph[str]"
@@ -37,7 +41,7 @@ def story_graph(cex: Cex) -> Graph:
     last: dict[str, str] = {}
     writer: dict[str, Step] = {}
     readers: dict[str, list[Step]] = {}
-    machine = {name for step in cex.steps for name in step.reads}
+    machine, excluding = {name for step in cex.steps for name in step.reads}, lock_names()
     for step in cex.steps:
         node = _step_node(step)
         graph.add_node(
@@ -49,7 +53,7 @@ def story_graph(cex: Cex) -> Graph:
         last[step.actor] = node
         written = [c.cell for c in step.changes if c.cell in machine]
         for kind, source, names in _conflicts(step, written, writer, readers):
-            locks = all(split_cell(n)[0] in LOCKS for n in names)
+            locks = all(split_cell(n)[0] in excluding for n in names)
             _edge(graph, _step_node(source), node, kind, ", ".join(names[:3]) + (" ..." if len(names) > 3 else ""), lock=locks)
         for name in step.reads:
             readers.setdefault(name, []).append(step)
@@ -101,204 +105,90 @@ class _Drawing:
         self._wrong = frozenset(name for i in cex.violation for name in i.cells) if number == cex.depth else frozenset()
         self._lost = [i.at for i in cex.violation if number == cex.depth and cex.prop.name == "atomic_hugepage_split"]
         self.graph: Graph = nx.MultiDiGraph(property=cex.prop.name, scenario=cex.scenario.name, step=number)
-        self._frames()
-        self._tables()
-        self._iommus()
-        self._vcpus()
-        self._threads()
+        # What everything else leads to comes first.
+        things = sorted(parts.things(), key=lambda thing: thing.box != HOST_BOX)
+        self._known = {thing.key_of(at): (thing, at) for thing in things for at in indices(self.scene, *thing.sorts)}
+        for thing in things:
+            for at in indices(self.scene, *thing.sorts):
+                self._thing(thing, at)
 
-    def _node(self, name: str, kind: str, label: str, cells: Iterable[str] = (), *, stale: bool = False, **more: object) -> str:
+    def _node(
+        self, name: str, kind: str, label: str, cells: Iterable[str] = (), *, stale: bool = False, more: Mapping[str, object] | None = None
+    ) -> str:
         names = frozenset(cells)
-        self.graph.add_node(
-            name, kind=kind, label=label, stale=stale, violating=bool(names & self._wrong), changed=bool(names & self._changed), **more
-        )
+        wrong, changed = bool(names & self._wrong), bool(names & self._changed)
+        self.graph.add_node(name, kind=kind, label=label, stale=stale, violating=wrong, changed=changed, **(more or {}))
         return name
 
     def _link(self, a: str, b: str, kind: str, label: str = "", cells: Iterable[str] = (), *, stale: bool = False) -> None:
         wrong = bool(frozenset(cells) & self._wrong)
         _edge(self.graph, a, b, kind, label, stale=stale, violating=wrong)
 
-    def _frames(self) -> None:
-        scene = self.scene
-        for f in scene.each("Frame"):
-            holder = scene.holder(f)
-            used = holder != "free" or cell("frame_free", f) in self._touched
-            if used:
-                self._frame(f)
-        for g in scene.each("Gfn"):
-            backed = scene.backed(g)
-            if backed is not None or cell("host_mapped", g) in self._touched:
-                cells = (cell("host_mapped", g), cell("host_frame", g))
-                self._node(
-                    f"host {gfns([g])}",
-                    "gfn",
-                    gfns([g]),
-                    cells,
-                    mapped=backed is not None,
-                    last=f"frame {frame_name(scene.number('host_frame', g))}",
-                )
-            if backed is not None:
-                self._link(f"host {gfns([g])}", self._frame(backed), "backs")
+    def _made(self, key: str) -> str:
+        """The node of a thing to which something leads, whether or not there is another reason to draw it."""
+        if key not in self.graph:
+            thing, at = self._known[key]
+            label = "\n".join([thing.label_of(self.scene, at), *thing.notes_of(self.scene, at)])
+            cells = thing.cells(self.scene, at, thing.noted)
+            self._node(key, thing.kind, label, cells, more=thing.attributes_of(self.scene, at))
+        return key
 
-    def _frame(self, f: int) -> str:
-        name = f"frame {frame_name(f)}"
-        if name not in self.graph:
-            free = self.scene.is_set("frame_free", f)
-            self._node(name, "frame", name, (cell("frame_free", f),), stale=False, free=free, owner=self.scene.holder(f))
-        return name
+    def _thing(self, thing: Thing, at: At) -> None:
+        scene, key = self.scene, thing.key_of(at)
+        there = thing.present is None or thing.present(scene, at) or bool(thing.cells(scene, at, thing.arising) & self._touched)
+        if not there and key not in self.graph:
+            return
+        self._made(key)
+        for link in thing.links(scene, at) if thing.links is not None else ():
+            self._drawn(link)
+        for entry in parts.entries():
+            if entry.owner == thing.kind:
+                for more in indices(scene, *entry.sorts[1:]):
+                    self._entry(key, entry, (*at, *more))
+        for cache, tag in parts.caches_of(scene, thing):
+            if scene.is_set(cache.valid, *at, tag):
+                self._cache(key, cache, (*at, tag))
 
-    def _tables(self) -> None:
-        scene = self.scene
-        for root in scene.each("Root"):
-            self._node(f"root {root}", "root", f"root {root}", (cell("root_invalid", root), cell("root_exported", root)),
-                       invalid=scene.is_set("root_invalid", root), exported=scene.is_set("root_exported", root))  # fmt: skip
-            for region in scene.each("Region"):
-                self._upper(root, region)
-        for table in scene.each("Pt"):
-            if f"table {table}" in self.graph or scene.word("pt_state", table) != "free" or cell("pt_state", table) in self._touched:
-                self._page(table)
+    def _drawn(self, link: Link) -> None:
+        if link.lock and link.end not in self.graph:
+            self._node(link.end, "lock", link.end)
+        if link.start in self.graph and link.end in self.graph:
+            self._link(link.start, link.end, link.kind, link.label, link.cells, stale=link.stale)
 
-    def _upper(self, root: int, region: int) -> None:
-        scene, kind = self.scene, self.scene.word("pmd_kind", root, region)
-        cells = tuple(cell(v, root, region) for v in ("pmd_kind", "pmd_block", "pmd_pt", "pmd_writable"))
+    def _entry(self, owner: str, entry: Entries, at: At) -> None:
+        scene, kind = self.scene, self.scene.word(entry.kind, *at)
+        cells = tuple(cell(var, *at) for var in entry.variables)
         if kind == "none" and not self._touched & set(cells):
             return
-        label = f"region {region}: {_was(self._before.upper_text(root, region), scene.upper_text(root, region))}"
-        name = self._node(f"pmd {root}.{region}", "entry", label, cells, level=2, entry=kind)
-        self._link(f"root {root}", name, "owns")
-        if kind == "table":
-            self._link(name, self._table_node(scene.number("pmd_pt", root, region)), "points-to")
-        if kind == "leaf":
-            for g, f in zip(scene.gfns_of(region), scene.frames_of(scene.number("pmd_block", root, region)), strict=True):
-                self._link(name, self._frame(f), "maps-to", gfns([g]), cells, stale=scene.backed(g) != f)
-        for at in self._lost:
-            if at.get("root") == root and scene.region_of(int(at["gfn"])) == region and kind != "table":
-                self._link(name, self._frame(int(at["frame"])), "lost", gfns([int(at["gfn"])]), cells)
-
-    def _table_node(self, table: int) -> str:
-        name = f"table {table}"
-        if name not in self.graph:
-            state = self.scene.word("pt_state", table)
-            shown = {"rcu": "waits for RCU"}.get(state, state)
-            self._node(name, "table", f"{name} ({shown})", (cell("pt_state", table),), state=state)
-        return name
-
-    def _page(self, table: int) -> None:
-        scene, page = self.scene, self._table_node(table)
-        live = scene.word("pt_state", table) == "linked"
-        for slot in scene.each("Slot"):
-            kind = scene.word("pte_kind", table, slot)
-            cells = tuple(cell(v, table, slot) for v in ("pte_kind", "pte_frame", "pte_writable"))
-            if kind == "none" and not self._touched & set(cells):
-                continue
-            g = scene.gfn_at(table, slot)
-            label = f"{gfns([g])}: {_was(self._before.lower_text(table, slot), scene.lower_text(table, slot))}"
-            name = self._node(f"spte {table}.{slot}", "entry", label, cells, level=1, entry=kind)
-            self._link(page, name, "owns")
-            if kind == "leaf":
-                f = scene.number("pte_frame", table, slot)
-                self._link(name, self._frame(f), "maps-to", "", cells, stale=live and scene.backed(g) != f)
-            for at in self._lost:
-                if live and at.get("gfn") == g and at.get("root") == scene.number("pt_root", table):
-                    self._link(name, self._frame(int(at["frame"])), "lost", gfns([g]), cells)
-
-    def _iommus(self) -> None:
-        scene = self.scene
-        for d in scene.each("Device"):
-            registered = scene.is_set("noncoherent_registered", d)
-            if scene.is_set("attached", d) or registered or cell("attached", d) in self._touched:
-                snoops = scene.is_set("coherent", d)
-                notes = [*([] if snoops else ["non-coherent DMA"]), *(["registered as non-coherent"] if registered else [])]
-                cells = (cell("attached", d), cell("noncoherent_registered", d))
-                self._node(f"device {d}", "device", "\n".join([f"device {d}", *notes]), cells, coherent=snoops, registered=registered)
-        for i in scene.each("Iommu"):
-            if not scene.active(i):
-                continue
-            iommu = self._node(f"iommu {i}", "iommu", f"iommu {i}")
-            for d in scene.devices_of(i):
-                self._link(f"device {d}", iommu, "attached", "", (cell("attached", d),))
-            root = scene.number("domain_root", i)
-            self._link(iommu, f"root {root}", "points-to", "", (cell("domain_root", i),), stale=scene.is_set("root_invalid", root))
-            self._caches(i, iommu)
-
-    def _caches(self, i: int, iommu: str) -> None:
-        scene = self.scene
-        for g in scene.each("Gfn"):
-            if scene.is_set("iotlb_valid", i, g):
-                self._cache(
-                    f"iotlb {i}.{g}", "IOTLB", iommu, ("iotlb_valid", "iotlb_frame"), (i, g), [(g, scene.number("iotlb_frame", i, g))]
-                )
-        for r in scene.each("Region"):
-            if scene.is_set("iotlb_huge", i, r):
-                pairs = list(zip(scene.gfns_of(r), scene.frames_of(scene.number("iotlb_block", i, r)), strict=True))
-                self._cache(f"iotlb {i}.huge{r}", "IOTLB 2M", iommu, ("iotlb_huge", "iotlb_block"), (i, r), pairs)
-            if scene.is_set("psc_valid", i, r):
-                p = scene.number("psc_pt", i, r)
-                dead = scene.word("pt_state", p) not in ("linked", "unlinked", "rcu")
-                cells = (cell("psc_valid", i, r), cell("psc_pt", i, r))
-                name = self._node(f"psc {i}.{r}", "cache", f"PSC region {r}: table {p}", cells, stale=dead, cache="PSC")
-                self._link(iommu, name, "owns")
-                self._link(name, self._table_node(p), "caches", "", cells, stale=dead)
-
-    def _cache(self, name: str, cache: str, owner: str, names: tuple[str, str], at: tuple[int, int], pairs: list[tuple[int, int]]) -> None:
-        scene, cells = self.scene, tuple(cell(v, *at) for v in names)
-        wrong = [scene.backed(g) != f for g, f in pairs]
-        frames = frame_name(pairs[0][1]) + (f"-{frame_name(pairs[-1][1])}" if len(pairs) > 1 else "")
-        self._node(name, "cache", f"{cache} {gfns(g for g, _ in pairs)}: {frames}", cells, stale=any(wrong), cache=cache)
+        label = f"{entry.place(scene, at)}: {_was(entry.said(self._before, at), entry.said(scene, at))}"
+        name = self._node(entry.key_of(at), "entry", label, cells, more={"level": entry.level, "entry": kind})
         self._link(owner, name, "owns")
-        for (g, f), stale in zip(pairs, wrong, strict=True):
-            label = gfns([g]) if len(pairs) > 1 else ""
-            _edge(self.graph, name, self._frame(f), "caches", label, stale=stale, violating=stale and bool(set(cells) & self._wrong))
+        below = entry.below(scene, at)
+        if below is not None:
+            self._link(name, self._made(below), "points-to")
+        for found in entry.maps(scene, at):
+            of = gfns([found.gfn]) if entry.level > 1 else ""
+            self._link(name, self._frame(found.frame), "maps-to", of, cells, stale=found.stale)
+        for lost in self._lost:
+            here = lost.get("root") == entry.root(scene, at) and lost.get("gfn") in entry.gfns(scene, at)
+            if here and below is None and entry.live(scene, at):
+                self._link(name, self._frame(int(lost["frame"])), "lost", gfns([int(lost["gfn"])]), cells)
 
-    def _vcpus(self) -> None:
-        scene = self.scene
-        for v in scene.each("Vcpu"):
-            cells = tuple(cell(x, v) for x in ("in_guest", "flush_pending", "reload_pending", "vcpu_root"))
-            held = [g for g in scene.each("Gfn") if scene.is_set("tlb_valid", v, g)]
-            if not held and not self._touched & set(cells):
-                continue
-            notes = [
-                n
-                for x, n in (("in_guest", "in guest"), ("flush_pending", "flush pending"), ("reload_pending", "reload pending"))
-                if scene.is_set(x, v)
-            ]
-            vcpu = self._node(f"vcpu {v}", "vcpu", "\n".join([f"vcpu {v}", *notes]), cells)
-            self._link(vcpu, f"root {scene.number('vcpu_root', v)}", "points-to")
-            for g in held:
-                f = scene.number("tlb_frame", v, g)
-                stale = scene.backed(g) != f
-                name = self._node(
-                    f"tlb {v}.{g}", "cache", f"TLB {gfns([g])}: {frame_name(f)}", (cell("tlb_valid", v, g),), stale=stale, cache="TLB"
-                )
-                self._link(vcpu, name, "owns")
-                self._link(name, self._frame(f), "caches", stale=stale)
+    def _frame(self, number: int) -> str:
+        return self._made(f"frame {frame_name(number)}")
 
-    def _threads(self) -> None:
-        scene = self.scene
-        for t in scene.each("Thread"):
-            owed = sorted({g for numbers in scene.owed(t).values() for g in numbers})
-            page = scene.owed_tables(t)
-            open_ = [g for g in scene.each("Gfn") if scene.is_set("window", t, g) or scene.is_set("inner_window", t, g)]
-            notes = [
-                *([f"invalidates {gfns(open_)}"] if open_ else []),
-                *([f"owes a flush of {gfns(owed)}"] if owed else []),
-                *(["owes a flush of a table"] if page else []),
-                *(["in its RCU read side"] if scene.is_set("rcu_reader", t) else []),
-            ]
-            cells = [name for name in scene.values if split_cell(name)[0].startswith("owes_") and split_cell(name)[1][:1] == (t,)]
-            thread = self._node(f"thread {t}", "thread", "\n".join([scene.thread(t), *notes]), cells)
-            for var, how in (("mmu_writer", "writes"), ("mmu_reader", "reads")):
-                if scene.is_set(var, t):
-                    self._link(thread, self._lock("mmu_lock"), "holds", how)
-            for number in scene.each("Lock"):
-                if scene.is_set("held", number, t):
-                    self._link(thread, self._lock(scene.named("Lock", number)), "holds")
-            for i in scene.each("Iommu"):
-                if scene.is_set("inv_submitted", t, i) and f"iommu {i}" in self.graph:
-                    self._link(thread, f"iommu {i}", "waits-for", "invalidation")
-            for p in scene.each("Pt"):
-                if scene.word("pt_state", p) == "rcu" and scene.is_set("rcu_waits", p, t):
-                    self._link(self._table_node(p), thread, "waits-for", "RCU")
-
-    def _lock(self, name: str) -> str:
-        return name if name in self.graph else self._node(name, "lock", name)
+    def _cache(self, owner: str, cache: Cache, at: At) -> None:
+        """A valid entry of a cache, with what it leads to."""
+        scene, cells = self.scene, (cell(cache.valid, *at), cell(cache.value, *at))
+        found = cache.maps(scene, at) if cache.maps is not None else ()
+        of = gfns(t.gfn for t in found) if found else cache.tag(at[1])
+        label = f"{cache.title} {of}: {cache.show(scene, scene.number(cache.value, *at))}"
+        name = self._node(cache.key(at), "cache", label, cells, stale=cache.stale(scene, at), more={"cache": cache.title})
+        self._link(owner, name, "owns")
+        for each in found:
+            wrong = each.stale and bool(set(cells) & self._wrong)
+            one = gfns([each.gfn]) if len(found) > 1 else ""
+            _edge(self.graph, name, self._frame(each.frame), "caches", one, stale=each.stale, violating=wrong)
+        if cache.points is not None:
+            below, dead = cache.points(scene, at)
+            self._link(name, self._made(below), "caches", "", cells, stale=dead)

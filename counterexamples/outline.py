@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from ..model.machine import parts
+from ..model.roles import CACHE_BOX, HOST_BOX, TABLE_BOX, THREAD_BOX
 from .graph import Graph
 
-PARTS = (
-    ("shared page table", ("root", "table")),
-    ("what the IOMMU and the vCPUs hold", ("device", "iommu", "vcpu")),
-    ("host memory", ("gfn", "frame")),
-    ("threads and locks", ("thread", "lock")),
-)
-"""Each part with the kinds of node that stand at its top, the first of them first."""
-INSIDE = frozenset(("owns", "points-to"))
+BOXES = (TABLE_BOX, CACHE_BOX, HOST_BOX, THREAD_BOX)
+"""The order of those that readers know; others follow."""
 FAR = frozenset(("maps-to", "caches", "lost"))
 
 
@@ -41,6 +37,14 @@ def outline(graph: Graph) -> tuple[Line, ...]:
     return tuple(_Walk(graph).lines())
 
 
+def _parts() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each part with the kinds of node that stand at its top, the first of them first."""
+    things = parts.things()
+    for box in dict.fromkeys((*BOXES, *(thing.box for thing in things))):
+        kinds = [thing.kind for thing in things if thing.box == box] + (["lock"] if box == THREAD_BOX else [])
+        yield box.outline, tuple(sorted(kinds, key=lambda kind: kind == "frame"))  # a frame is told with the gfn that it backs
+
+
 def _told_by_gfn(data: Mapping[str, object]) -> bool:
     """A frame that backs a gfn is named with it."""
     return data["kind"] == "frame" and str(data["owner"]).startswith("gfn") and not data["violating"]
@@ -52,7 +56,7 @@ class _Walk:
         self._told: set[str] = set()
 
     def lines(self) -> Iterator[Line]:
-        for heading, kinds in PARTS:
+        for heading, kinds in _parts():
             tops = [n for kind in kinds for n, data in self._graph.nodes(data=True) if data["kind"] == kind and not _told_by_gfn(data)]
             below = [line for name in tops if name not in self._told for line in self._node(name, 1)]
             if below:
@@ -75,7 +79,7 @@ class _Walk:
             return
         for _, below, edge in out:
             # What a device's IOMMU walks is told with the table itself.
-            if (edge["kind"] in INSIDE and data["kind"] not in ("iommu", "vcpu", "device")) or edge["kind"] == "owns":
+            if edge["kind"] == "owns" or (edge["kind"] == "points-to" and data["kind"] == "entry"):
                 yield from self._node(below, level + 1)
 
     def _notes(self, name: str) -> Iterator[str]:
@@ -101,7 +105,7 @@ class _Walk:
                     yield f"holds {other}" + (f" ({edge['label']})" if edge["label"] else "")
                 case "waits-for":
                     yield f"waits for {edge['label']} of {other}" if data["kind"] == "thread" else f"waits for {edge['label']}: {other}"
-                case "points-to" if data["kind"] in ("iommu", "vcpu"):
+                case "points-to" if data["kind"] != "entry":
                     yield f"walks {other}" + (", which is invalid" if edge["stale"] else "")
                 case _:
                     pass

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from .entries import HUGE, PRESENT, WRITABLE, entries, lower_flags, table_state, upper_flags
+from ..model.machine import parts
+from ..model.roles import HOST_BOX, TABLE_BOX, THREAD_BOX, Entries, Thing
+from ..model.view import At, indices
+from .entries import entries
 from .graph import state_graphs
 from .scene import Scene, scenes
 from .schema import Cex
@@ -75,12 +78,6 @@ def picture(cex: Cex) -> Picture:
     return _Drawing(cex).picture()
 
 
-def _short(flags: Sequence[str]) -> str:
-    """An SPTE in the width of a row."""
-    value = " ".join(f.removeprefix("pfn ") for f in flags if f not in (PRESENT, WRITABLE, HUGE))
-    return f"{value}{' W' if WRITABLE in flags else ''}{' PS' if HUGE in flags else ''}" or "0"
-
-
 _Row = tuple[str, str, tuple[Look, ...]]
 """A row of a box: its key, what it is called, and how it looks by state."""
 
@@ -132,15 +129,22 @@ class _Drawing:
 
     def _tables(self) -> _Column:
         column = _Column(LEFT, TOP)
-        for root in self._names("root"):
-            (r,) = _index(root)
-            rows = [(n, f"region {_index(n)[1]}", self._looks(n, _upper(*_index(n)))) for n in self._owned(root)]
-            self._box(column, root, root, self._looks(root, _root(r)), rows)
-        for table in self._names("table"):
-            (p,) = _index(table)
-            rows = [(n, _spte(self._views, *_index(n)), self._looks(n, _lower(*_index(n)))) for n in self._owned(table)]
-            self._box(column, table, table, tuple(_table_look(s, p) for s in self._views), rows)
+        end = self._views[-1]
+        for thing in (t for t in parts.things() if t.box == TABLE_BOX):
+            rows_of = {e.key_of(at): (e, at) for e in parts.entries() if e.owner == thing.kind for at in indices(end, *e.sorts)}
+            for key, at in self._drawn(thing):
+                rows = []
+                for name in self._owned(key):
+                    entry, place = rows_of[name]
+                    rows.append((name, entry.row(end, place), self._looks(name, _short(entry, place))))
+                looks = self._looks(key, _headline(thing, at)) if thing.state is None else tuple(_doing(s, thing, at) for s in self._views)
+                self._box(column, key, key, looks, rows)
         return column
+
+    def _drawn(self, thing: Thing) -> list[tuple[str, At]]:
+        """The things of a kind that the graphs have."""
+        known = {thing.key_of(at): at for at in indices(self._views[-1], *thing.sorts)}
+        return [(key, known[key]) for key in self._names(thing.kind)]
 
     def _owned(self, owner: str) -> list[str]:
         found = {b for graph in self._graphs if owner in graph for _, b, d in graph.out_edges(owner, data=True) if d["kind"] == "owns"}
@@ -162,19 +166,16 @@ class _Drawing:
     # What is cached
 
     def _caches(self) -> _Column:
+        """Whatever is neither a table nor memory nor a thread."""
         column = _Column(RIGHT, TOP)
-        for owner in self._names("iommu"):
-            (i,) = _index(owner)
-            rows = [(n, self._label(n), self._looks(n, self._value(n))) for n in self._owned(owner)]
-            self._box(column, owner, owner, self._looks(owner, _iommu(i), always=True), rows)
-        for device in self._names("device"):
-            (d,) = _index(device)
-            if not all(s.is_set("attached", d) for s in self._views) or device in self._wrong:
-                self._box(column, device, device, self._looks(device, _device(d), always=True), ())
-        for owner in self._names("vcpu"):
-            (v,) = _index(owner)
-            rows = [(n, self._label(n), self._looks(n, self._value(n))) for n in self._owned(owner)]
-            self._box(column, owner, owner, self._looks(owner, _vcpu(v), always=True), rows)
+        for thing in sorted(parts.things(), key=lambda thing: thing.row):
+            if thing.box in (TABLE_BOX, HOST_BOX, THREAD_BOX):
+                continue
+            for key, at in self._drawn(thing):
+                plain = thing.plain
+                if plain is None or key in self._wrong or not all(plain(s, at) for s in self._views):
+                    rows = [(n, self._label(n), self._looks(n, self._value(n))) for n in self._owned(key)]
+                    self._box(column, key, key, self._looks(key, _headline(thing, at), always=True), rows)
         return column
 
     def _label(self, cache: str) -> str:
@@ -238,60 +239,24 @@ def _curve(x1: float, y1: float, x2: float, y2: float) -> str:
     return f"M{x1:g},{y1:g} C{middle:g},{y1:g} {middle:g},{y2:g} {x2:g},{y2:g}"
 
 
-def _index(name: str) -> tuple[int, ...]:
-    """The numbers in a node's name: 'spte 0.1' is (0, 1)."""
-    return tuple(int(x) for x in name.rpartition(" ")[2].replace("huge", "").split("."))
-
-
 def _order(name: str) -> tuple[str, tuple[int, ...], str]:
     """By kind, then by number."""
     kind, _, number = name.rpartition(" ")
     return kind, tuple(int(x) for x in number.replace("huge", "").split(".") if x.isdigit()), number
 
 
-def _root(r: int) -> Callable[[Scene], str]:
-    words = (("root_invalid", "invalid"), ("root_exported", "exported"))
-    return lambda s: ", ".join(w for v, w in words if s.is_set(v, r))
+def _headline(thing: Thing, at: At) -> Callable[[Scene], str]:
+    return lambda s: thing.headline_of(s, at)
 
 
-def _upper(root: int, region: int) -> Callable[[Scene], str]:
-    return lambda s: _short(upper_flags(s, root, region))
+def _short(entry: Entries, at: At) -> Callable[[Scene], str]:
+    return lambda s: entry.short(s, at)
 
 
-def _lower(table: int, slot: int) -> Callable[[Scene], str]:
-    return lambda s: _short(lower_flags(s, table, slot))
-
-
-def _spte(views: Sequence[Scene], p: int, k: int) -> str:
-    return f"spte gfn {views[-1].gfn_at(p, k)}"
-
-
-def _table_look(scene: Scene, table: int) -> Look:
-    return Look(table_state(scene, table), "gone" if scene.word("pt_state", table) in ("free", "unlinked", "rcu") else "")
-
-
-def _iommu(i: int) -> Callable[[Scene], str]:
-    def say(s: Scene) -> str:
-        root = s.number("domain_root", i)
-        invalid = " (invalid)" if s.is_set("root_invalid", root) else ""
-        devices = ", ".join(f"device {d}" for d in s.devices_of(i))
-        return f"{devices}; walks root {root}{invalid}" if devices else "no device attached"
-
-    return say
-
-
-def _device(d: int) -> Callable[[Scene], str]:
-    def say(s: Scene) -> str:
-        attached = "attached" if s.is_set("attached", d) else "not attached"
-        snoops = "snoops" if s.is_set("coherent", d) else "non-coherent"
-        return f"{attached}, {snoops}" + (", registered" if s.is_set("noncoherent_registered", d) else "")
-
-    return say
-
-
-def _vcpu(v: int) -> Callable[[Scene], str]:
-    words = (("in_guest", "in guest"), ("flush_pending", "flush pending"), ("reload_pending", "reload pending"))
-    return lambda s: ", ".join((*(w for var, w in words if s.is_set(var, v)), f"root {s.number('vcpu_root', v)}"))
+def _doing(scene: Scene, thing: Thing, at: At) -> Look:
+    """How a thing looks that comes and goes."""
+    gone = thing.state is not None and scene.word(thing.state, *at) in thing.gone
+    return Look(thing.headline_of(scene, at), "gone" if gone else "")
 
 
 __all__ = ["Arrow", "Look", "Part", "Picture", "picture"]

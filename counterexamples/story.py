@@ -10,8 +10,27 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 
-from .effects import broken
-from .scene import Scene, frame_name, gfns, listed, scenes
+from ..core.sorts import StateVar
+from ..model.assertions import ASSERTIONS, FAILED, broken
+from ..model.machine.cpu import vcpu_root
+from ..model.machine.devices import noncoherent_registered, tdp_exported
+from ..model.machine.ghosts import refused, stale_install
+from ..model.machine.host import frame_free, inner_window, window
+from ..model.machine.iommu import (
+    attached,
+    domain_root,
+    inv_gfn,
+    inv_submitted,
+    iotlb_huge_writable,
+    iotlb_writable,
+    psc_pt,
+    psc_valid,
+)  # fmt: skip
+from ..model.machine.locks import mmu_reader, mmu_writer
+from ..model.machine.sorts import GFN, IOMMU, ROOT, THREADS, VCPU
+from ..model.machine.tables import pt_state, rcu_reader, root_exported, root_invalid, root_ref_export
+from ..model.naming import frame_name, gfns, listed
+from .scene import Scene, scenes
 from .schema import Cex, Instance, Source
 
 Test = Callable[[Scene], bool]
@@ -90,11 +109,11 @@ def _chain(run: Run, events: Sequence[tuple[int | None, str]]) -> str:
 
 def _stale_translation(run: Run, found: Instance, i: int, g: int, f: int, big: int) -> str:
     huge, name = bool(big), frame_name(f)
-    end, root = run.end, run.end.number("domain_root", i)
+    end, root = run.end, run.end.number(domain_root, i)
     cached = run.since(lambda s: (g, f, huge) in s.translations(i))
     released = run.since(lambda s: s.backed(g) != f)
     zapped = run.ended(lambda s: s.walk(root, g) == f)
-    freed = released < len(run.scenes) and released > 0 and run.scenes[released].is_set("frame_free", f)
+    freed = released < len(run.scenes) and released > 0 and run.scenes[released].is_set(frame_free, f)
     mapped = run.since(lambda s: s.walk(root, g) == f) if zapped is None else 0
     again = mapped > 0
     events = [
@@ -118,7 +137,7 @@ def _resolved(run: Run, mapped: int, gfn: int, frame: int) -> int | None:
 
 
 def _now(end: Scene, frame: int) -> str:
-    return ", which is free" if end.is_set("frame_free", frame) else f", which now belongs to {end.holder(frame)}"
+    return ", which is free" if end.is_set(frame_free, frame) else f", which now belongs to {end.holder(frame)}"
 
 
 def _devices(end: Scene, iommu: int) -> str:
@@ -126,22 +145,20 @@ def _devices(end: Scene, iommu: int) -> str:
 
 
 def _reaches(end: Scene, iommu: int, gfn: int, huge: bool) -> str:
-    writable = end.is_set("iotlb_huge_writable", iommu, end.region_of(gfn)) if huge else end.is_set("iotlb_writable", iommu, gfn)
+    writable = end.is_set(iotlb_huge_writable, iommu, end.region_of(gfn)) if huge else end.is_set(iotlb_writable, iommu, gfn)
     return "read and write frame" if writable else "read frame"
 
 
 def _no_flush(run: Run, iommu: int, since: int, covered: Sequence[int]) -> str:
     """Which invalidation did not come: one that is queued, or none at all."""
     end = run.end
-    queued = [t for t in end.each("Thread") if end.is_set("inv_submitted", t, iommu) and any(end.is_set("inv_gfn", t, g) for g in covered)]
+    queued = [t for t in end.each(THREADS) if end.is_set(inv_submitted, t, iommu) and any(end.is_set(inv_gfn, t, g) for g in covered)]
     if queued:
         return f"The invalidation that {listed([end.thread(t) for t in queued])} queued has not completed"
 
     def completes(before: Scene, after: Scene) -> bool:
-        threads = [
-            t for t in before.each("Thread") if before.is_set("inv_submitted", t, iommu) and not after.is_set("inv_submitted", t, iommu)
-        ]
-        return any(before.is_set("inv_gfn", t, g) for t in threads for g in covered)
+        threads = [t for t in before.each(THREADS) if before.is_set(inv_submitted, t, iommu) and not after.is_set(inv_submitted, t, iommu)]
+        return any(before.is_set(inv_gfn, t, g) for t in threads for g in covered)
 
     earlier = run.happened(completes)
     if earlier is None:
@@ -152,15 +169,15 @@ def _no_flush(run: Run, iommu: int, since: int, covered: Sequence[int]) -> str:
 
 
 def _stale_table(run: Run, found: Instance, i: int, r: int, p: int) -> str:
-    cached = run.since(lambda s: s.is_set("psc_valid", i, r) and s.number("psc_pt", i, r) == p)
-    unlinked = run.ended(lambda s: s.word("pt_state", p) == "linked")
-    freed = run.ended(lambda s: s.word("pt_state", p) in ("linked", "unlinked", "rcu"))
+    cached = run.since(lambda s: s.is_set(psc_valid, i, r) and s.number(psc_pt, i, r) == p)
+    unlinked = run.ended(lambda s: s.word(pt_state, p) == "linked")
+    freed = run.ended(lambda s: s.word(pt_state, p) in ("linked", "unlinked", "rcu"))
     events = [
         (cached, f"caches the pointer to table {p}"),
         (unlinked, f"unlinks table {p}"),
         (freed if freed != unlinked else None, f"frees table {p}"),
     ]
-    state = {"free": "a free page", "private": "a page that is allocated anew"}.get(run.end.word("pt_state", p), "a page that is no table")
+    state = {"free": "a free page", "private": "a page that is allocated anew"}.get(run.end.word(pt_state, p), "a page that is no table")
     flush = _no_flush(run, i, cached, run.end.gfns_of(r))
     return f"{_chain(run, events)} {flush}, so a walk of iommu {i} for {_devices(run.end, i)} reads {state} as a page table."
 
@@ -170,9 +187,9 @@ def _hole(run: Run, found: Instance, root: int, g: int, f: int) -> str:
     if not 0 < number < len(run.scenes):
         return ""
     end = run.end
-    others = [x for x in end.each("Gfn") if end.unmapped_by(x)]
+    others = [x for x in end.each(GFN) if end.unmapped_by(x)]
     asked = f"The invalidation that is going on covers {gfns(others)} alone" if others else f"Nobody is unmapping {gfns([g])}"
-    victims = [d for i in end.each("Iommu") if end.number("domain_root", i) == root for d in end.devices_of(i)]
+    victims = [d for i in end.each(IOMMU) if end.number(domain_root, i) == root for d in end.devices_of(i)]
     gone = [x for x in end.gfns_of(end.region_of(g)) if x not in others and end.walk(root, x) is None]
     devices = listed([f"device {d}" for d in victims])
     outcome = f": DMA of {devices} to {gfns(gone)} faults unless the IOTLB still holds it" if victims and gone else ""
@@ -189,13 +206,13 @@ def _step_effect(run: Run, number: int) -> str:
 def _stale_spte(run: Run, found: Instance, root: int, g: int, f: int) -> str:
     mapped = run.since(lambda s: s.walk(root, g) == f)
     released = run.since(lambda s: s.backed(g) != f)
-    invalid = run.since(lambda s: s.is_set("root_invalid", root))
+    invalid = run.since(lambda s: s.is_set(root_invalid, root))
     events = [
         (mapped, f"maps {gfns([g])} to {frame_name(f)} in root {root}"),
         (invalid, f"makes root {root} invalid"),
         (released, f"unmaps {gfns([g])} from the host"),
     ]
-    holders = [f"vcpu {v}" for v in run.end.each("Vcpu") if run.end.number("vcpu_root", v) == root]
+    holders = [f"vcpu {v}" for v in run.end.each(VCPU) if run.end.number(vcpu_root, v) == root]
     held = f", which {listed(holders)} {'has' if len(holders) == 1 else 'have'} loaded," if holders else ""
     return f"{_chain(run, events)} Root {root}{held} still maps {gfns([g])} to frame {frame_name(f)}{_now(run.end, f)}."
 
@@ -207,8 +224,8 @@ def _owed(run: Run, found: Instance, thread: int) -> str:
     whom = listed([f"the {name}" for name in ("IOMMUs", "vCPUs") if name in owed or name in pages])
     covered = sorted({g for numbers in owed.values() for g in numbers})
     zap = run.since(lambda s: bool(s.owed(thread) or s.owed_tables(thread)))
-    lock = run.ended(lambda s: s.is_set("mmu_writer", thread) or s.is_set("mmu_reader", thread))
-    section = run.ended(lambda s: s.is_set("rcu_reader", thread))
+    lock = run.ended(lambda s: s.is_set(mmu_writer, thread) or s.is_set(mmu_reader, thread))
+    section = run.ended(lambda s: s.is_set(rcu_reader, thread))
     left = listed([n for n, when in (("mmu_lock", lock), ("the RCU read side", section)) if when == run.cex.depth])
     changes = f"changes {_step_effect(run, zap)}" if 0 < zap < len(run.scenes) else ""
     at = _statement(run, run.cex.depth, UNLOCK if lock == run.cex.depth else LEAVE) if left else None
@@ -218,18 +235,15 @@ def _owed(run: Run, found: Instance, thread: int) -> str:
 
 
 def _notifier_exclusion(run: Run, found: Instance) -> str:
-    number = run.since(lambda s: s.is_set("stale_install"))
+    number = run.since(lambda s: s.is_set(stale_install))
     if not 0 < number < len(run.scenes):
         return ""
     after = run.scenes[number]
     installed = [
-        g
-        for g in after.each("Gfn")
-        for r in after.each("Root")
-        if after.walk(r, g) is not None and run.scenes[number - 1].walk(r, g) is None
+        g for g in after.each(GFN) for r in after.each(ROOT) if after.walk(r, g) is not None and run.scenes[number - 1].walk(r, g) is None
     ]
     what = f"{run.who(number)} changes {_step_effect(run, number)} (step {number})"
-    pairs = [(t, g) for g in installed for t in after.each("Thread")]
+    pairs = [(t, g) for g in installed for t in after.each(THREADS)]
     for t, g in pairs:
         if _in_window(t, g)(after):
             begun = run.since(_in_window(t, g))
@@ -242,29 +256,29 @@ def _notifier_exclusion(run: Run, found: Instance) -> str:
 
 def _in_window(thread: int, gfn: int) -> Test:
     """The thread's invalidation of the gfn is going on."""
-    return lambda scene: scene.is_set("window", thread, gfn) or scene.is_set("inner_window", thread, gfn)
+    return lambda scene: scene.is_set(window, thread, gfn) or scene.is_set(inner_window, thread, gfn)
 
 
 def _noncoherent(run: Run, found: Instance, d: int) -> str:
-    exported = run.since(lambda s: s.is_set("tdp_exported"))
-    registered = run.since(lambda s: s.is_set("noncoherent_registered", d))
-    attached = run.since(lambda s: s.is_set("attached", d))
+    exported = run.since(lambda s: s.is_set(tdp_exported))
+    registered = run.since(lambda s: s.is_set(noncoherent_registered, d))
+    joined = run.since(lambda s: s.is_set(attached, d))
     events = [
         (exported, "exports the TDP"),
         (registered, f"registers non-coherent DMA of device {d}"),
-        (attached, f"attaches device {d}"),
+        (joined, f"attaches device {d}"),
     ]
-    refused = "" if run.end.is_set("refused") else "Nobody is refused: "
-    reach = f", so DMA of device {d} to guest memory may bypass the CPU caches" if run.end.is_set("attached", d) else ""
-    return f"{_chain(run, events)} {refused or 'Now '}{found.sentence}{reach}."
+    nobody = "" if run.end.is_set(refused) else "Nobody is refused: "
+    reach = f", so DMA of device {d} to guest memory may bypass the CPU caches" if run.end.is_set(attached, d) else ""
+    return f"{_chain(run, events)} {nobody or 'Now '}{found.sentence}{reach}."
 
 
 def _dead_root(run: Run, found: Instance, i: int, root: int) -> str:
     what = found.sentence.partition(", which is ")[2] or "dead"
     events = [
-        (run.since(lambda s: s.is_set("root_invalid", root)), f"makes root {root} invalid"),
-        (run.since(lambda s: not s.is_set("root_ref_export", root)), f"puts the export's reference to root {root}"),
-        (run.since(lambda s: not s.is_set("root_exported", root)), f"takes the export of root {root} back"),
+        (run.since(lambda s: s.is_set(root_invalid, root)), f"makes root {root} invalid"),
+        (run.since(lambda s: not s.is_set(root_ref_export, root)), f"puts the export's reference to root {root}"),
+        (run.since(lambda s: not s.is_set(root_exported, root)), f"takes the export of root {root} back"),
         (run.since(lambda s: s.active(i)), f"lets iommu {i} walk root {root}"),
     ]
     through = f"root {root}: its DMA goes through a root that is {what}"
@@ -272,7 +286,7 @@ def _dead_root(run: Run, found: Instance, i: int, root: int) -> str:
 
 
 def _assertion(run: Run, found: Instance) -> str:
-    number = run.since(lambda s: any(s.is_set("assertion_failed", a) for a in s.each("Assertion")))
+    number = run.since(lambda s: any(s.is_set(FAILED, a) for a in s.each(ASSERTIONS)))
     if not 0 < number < len(run.scenes):
         return ""
     name = str(found.at.get("assertion", "an assertion"))
@@ -286,7 +300,7 @@ def _lock(run: Run, number: int) -> str:
     if number != run.cex.depth:
         return ""
     for thread in (thread for thread, name in enumerate(run.end.threads) if name == run.who(number)):
-        for var, how in (("mmu_writer", "for writing"), ("mmu_reader", "for reading")):
+        for var, how in ((mmu_writer, "for writing"), (mmu_reader, "for reading")):
             taken = run.since(_set(var, thread))
             if taken <= number:
                 at = _statement(run, taken, LOCK) if taken else None
@@ -298,7 +312,7 @@ def _lock(run: Run, number: int) -> str:
     return ""
 
 
-def _set(var: str, thread: int) -> Test:
+def _set(var: StateVar, thread: int) -> Test:
     return lambda scene: scene.is_set(var, thread)
 
 

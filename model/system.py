@@ -12,7 +12,7 @@ from msgspec.structs import replace as replace_fields
 
 from ..core.errors import InputError
 from ..core.sorts import Geometry, Rigid, Sort, Word
-from ..core.system import Source, TransitionSystem, Update
+from ..core.system import Source, TransitionSystem
 from ..kernelc.lowering.cfg import Local
 from ..kernelc.lowering.library import BOOLEAN, Handle, Library, Value
 from ..kernelc.lowering.lower import lower
@@ -24,7 +24,7 @@ from ..kernelc.text import ast
 from ..kernelc.text.parse import parse
 from .beyond import refuse_beyond
 from .intrinsics import LIBRARY, types
-from .machine import cpu, cursors, devices, ghosts, host, iommu, locks, rcu, sorts, tables
+from .machine import parts, sorts, tables
 from .scenario import Scenario, Thread
 
 KERNEL = Path(__file__).parent / "kernel"
@@ -277,28 +277,13 @@ def _value(scenario: Scenario, thread: Thread, name: str, given: int | bool | st
 
 def assemble(scenario: Scenario, software: Software, rigids: Sequence[Rigid] = ()) -> TransitionSystem:
     """The system of compiled threads and of the machine that the scenario asks for, from the scenario's initial state."""
-    sizes, start, hardware = scenario.geometry, scenario.start, scenario.hardware
-    held = min(start.mapped_roots or sizes.roots, sizes.roots)
-    parts: Sequence[tuple[tuple[object, ...], list[Update]]] = (
-        (tables.STATE, tables.initial(tables.Mapped(start.tables), frozenset(start.exported), held, sizes.regions, sizes.slots)),
-        (host.STATE, host.initial(start.host == "huge", start.host != "unmapped", sizes.regions, sizes.slots)),
-        (cpu.STATE, cpu.initial(hardware.cpu)),
-        (iommu.STATE, iommu.initial(start.attached)),
-        (locks.STATE, locks.initial()),
-        (devices.STATE, devices.initial(None if hardware.coherent == "any" else hardware.coherent, bool(start.exported), start.attached)),
-        (cursors.STATE, cursors.initial()),
-        (ghosts.STATE, ghosts.initial(held if start.tables in ("huge", "pages") else 0)),
-    )
-    state = tuple(var for vars_, _ in parts for var in vars_)
-    init = tuple(update for _, updates in parts for update in updates)
-    actions = (*rcu.actions(), *(iommu.actions() if hardware.iommu else ()), *(cpu.actions() if hardware.cpu else ()))
-    own_sorts: tuple[Sort, ...] = (*sorts.SORTS, *tables.SORTS, *locks.SORTS, *types.SORTS)
+    own_sorts: tuple[Sort, ...] = (*sorts.SORTS, *parts.sorts(), *types.SORTS)
     return TransitionSystem(
         scenario.name,
         (*own_sorts, *software.sorts),
-        (*state, *software.state),  # type: ignore[arg-type]
-        (*init, *software.init),
-        (*software.actions, *actions),
+        (*parts.state(), *software.state),
+        (*parts.initial(scenario), *software.init),
+        (*software.actions, *parts.actions(scenario)),
         (*sorts.RIGIDS, *software.rigids, *rigids),
     )
 

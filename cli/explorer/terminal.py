@@ -18,7 +18,6 @@ from textual.widgets.option_list import Option
 from textual.worker import Worker, get_current_worker
 
 from ...core.errors import InputError, TdpcheckError
-from ...counterexamples.schema import COUNTEREXAMPLE
 from ...runner import output
 from .session import PATIENCE, WALK, Cancelled, Session
 from .view import ShownStep, View, view
@@ -273,7 +272,9 @@ class Explorer(App[None]):
         if given is None:
             return
         try:
-            self.session.load(COUNTEREXAMPLE.content(given), given)
+            self.session.load(Path(given).read_bytes(), given)
+        except OSError as error:
+            self._show(f"{given}: cannot be read ({error.strerror}).")
         except TdpcheckError as error:
             self._show(str(error))
         else:

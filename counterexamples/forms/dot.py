@@ -4,31 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from ...model.machine import parts
+from ...model.roles import CACHE_BOX, HOST_BOX, TABLE_BOX, THREAD_BOX, Box
 from ..facts import verdict_line
 from ..graph import Graph, state_graph
 from ..schema import Cex
 from .colours import INK, PALE, PAPER, RED
 
-BLUE, AMBER = "#e3f2fd", "#fff3e0"
-FILL = {
-    "gfn": "#e8f5e9",
-    "frame": "#c8e6c9",
-    "root": BLUE,
-    "table": BLUE,
-    "cache": AMBER,
-    "iommu": "#ffe0b2",
-    "device": PAPER,
-    "vcpu": "#ede7f6",
-    "thread": "#eceff1",
-    "lock": PAPER,
-}
-CLUSTERS = (
-    ("threads", "threads", ("thread", "lock"), "#fafafa"),
-    ("caches", "what the IOMMU and the vCPUs hold", ("device", "iommu", "vcpu", "cache"), "#fffaf2"),
-    ("tables", "shared page table (KVM)", ("root", "table"), "#f5faff"),
-    ("host", "host memory", ("frame", "gfn"), "#f6fbf6"),
-)
-"""Name, heading, kinds of node inside, background."""
+AMBER = "#fff3e0"
+BOXES = (THREAD_BOX, CACHE_BOX, TABLE_BOX, HOST_BOX)
+"""The order of those that readers know; others follow."""
 
 Attributes = Mapping[str, str]
 
@@ -38,21 +23,29 @@ def dot(cex: Cex, step: int | None = None, *, title: bool = True) -> str:
     graph = state_graph(cex, step)
     places = _places(graph)
     lines = [f"digraph {_quote(cex.prop.name)} {{", *_indent(_head(cex, title))]
-    for name, heading, kinds, colour in CLUSTERS:
+    for box, kinds in _boxes().items():
         drawn = [n for n in graph if graph.nodes[n]["kind"] in kinds]
         if drawn:
             style = {
-                "label": heading,
+                "label": box.heading,
                 "style": "filled,rounded",
                 "color": "#cfd8dc",
-                "fillcolor": colour,
+                "fillcolor": box.colour,
                 "fontcolor": "#546e7a",
                 "margin": "14",
             }
             body = [f"graph {_attributes(style)};", *(line for n in drawn for line in _node(graph, n))]
-            lines += _indent([f"subgraph {_quote('cluster_' + name)} {{", *_indent(body), "}"])
+            lines += _indent([f"subgraph {_quote('cluster_' + box.name)} {{", *_indent(body), "}"])
     lines += _indent(_edges(graph, places))
     return "\n".join([*lines, "}"]) + "\n"
+
+
+def _boxes() -> dict[Box, frozenset[str]]:
+    """Each box with the kinds of node that stand in it."""
+    things = parts.things()
+    more = {THREAD_BOX: {"lock"}, CACHE_BOX: {"cache"}}
+    boxes = dict.fromkeys((*BOXES, *(thing.box for thing in things)))
+    return {box: frozenset({t.kind for t in things if t.box == box} | more.get(box, set())) for box in boxes}
 
 
 def _head(cex: Cex, title: bool) -> Iterator[str]:
@@ -84,14 +77,17 @@ def _entries(graph: Graph, owner: str) -> list[str]:
 
 def _node(graph: Graph, name: str) -> Iterator[str]:
     data = graph.nodes[name]
-    style: dict[str, str] = {"label": data["label"], "style": "filled", "fillcolor": FILL[data["kind"]]}
+    things = {t.kind: t for t in parts.things()}
+    thing = things.get(data["kind"])
+    fill = thing.colour if thing is not None else {"cache": AMBER}.get(data["kind"], PAPER)
+    style: dict[str, str] = {"label": data["label"], "style": "filled", "fillcolor": fill}
     match data["kind"]:
-        case "root" | "table":
-            notes = [n for n in ("invalid", "exported") if data.get(n)]
+        case kind if kind in {e.owner for e in parts.entries()} and thing is not None:
+            notes = [m.note for m in thing.marks if m.note and data.get(m.attribute)]
             heading = data["label"] + (f" ({', '.join(notes)})" if notes else "")
             fields = [f"<{_port(e)}> {_field(graph.nodes[e]['label'])}" for e in _entries(graph, name)]
             style |= {"shape": "record", "label": "|".join([_field(heading), *fields])}
-            if data["kind"] == "table" and data["state"] in ("free", "unlinked", "rcu"):
+            if data.get("state") in thing.gone:
                 style |= {"style": "filled,dashed", "fillcolor": "#eceff1", "fontcolor": "#607d8b", "color": PALE}
             if any(graph.nodes[e]["violating"] for e in _entries(graph, name)):
                 style |= {"color": RED, "penwidth": "2"}

@@ -10,8 +10,8 @@ import json
 import re
 from collections.abc import Mapping
 
+from ...model.naming import split_cell
 from ..facts import verdict_line
-from ..scene import split_cell
 from ..schema import Cex, Value, states
 from ..story import story
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
+from ...model.machine import parts
 from ..facts import acting, folded, place
 from ..schema import Cex, Step
 from .colours import FAINT, GRID, INK, PAPER, RED
 from .drawing import clean, fitted, tag, text_width, words, wrapped, written
 
-FILL = {"thread": "#e3f2fd", "iommu": "#fff3e0", "vcpu": "#ede7f6"}
+THREAD, OTHER = "#e3f2fd", "#eceff1"
 SIZE, LINE, PAD, HEAD, BETWEEN = 12, 15, 5, 30, 5
 LEAST = 130
 """The narrowest lane in which a label can be read."""
@@ -34,6 +35,7 @@ def drawn(cex: Cex, width: float, step: int | None = None) -> tuple[ET.Element, 
     shown = [s for s in cex.steps if not folded(cex, s)]
     names = [n for n in acting(cex) if any(s.actor == n for s in shown)]
     kinds = {a.name: a.kind for a in cex.actors}
+    fill = {"thread": THREAD} | {actor.kind: actor.colour for actor in parts.actors()}
     gutter = 30 + max((text_width(place(s.sources[0]), 11) + 14 for s in shown if s.sources), default=0)
     margin = BRACKET * min(len(cex.causes), MOST) + 4 if cex.causes else 0
     width = max(width, gutter + LEAST * len(names) + margin)
@@ -51,7 +53,7 @@ def drawn(cex: Cex, width: float, step: int | None = None) -> tuple[ET.Element, 
             y += _missing(group, due.what, (gutter + 4, y, end - gutter - 8)) + BETWEEN
             due = None
         left = gutter + lane * names.index(each.actor) + 4
-        height = _step(group, cex, each, (left, y, lane - 8), FILL.get(kinds[each.actor], "#eceff1"), step)
+        height = _step(group, cex, each, (left, y, lane - 8), fill.get(kinds[each.actor], OTHER), step)
         places[each.number] = (left + lane - 8, y + height / 2)
         y += height + BETWEEN
     for number in range(len(names) + 1):

@@ -5,16 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ...model.machine import parts
+from ...model.naming import split_cell
+from ...model.roles import TABLE_BOX
 from ..facts import acting, folded, place
-from ..scene import split_cell
 from ..schema import Cex, Step
-
-SHARED = (
-    ("tables", "page table", ("pmd_", "pte_", "pt_", "root_")),
-    ("memory", "host memory", ("host_", "frame_free")),
-)
-"""What actors act on: an id, a name, and how its variables begin."""
-QUEUE = "inv_submitted"
 
 
 def mermaid(cex: Cex) -> str:
@@ -25,10 +20,11 @@ def mermaid(cex: Cex) -> str:
     if cex.missing is not None:
         due = next((n for n, s in enumerate(shown) if s.number >= cex.missing.before), len(shown) - 1)
         body.insert(due, f"  Note over {ids[shown[due].actor]}: {_text('MISSING: ' + cex.missing.what)}")
-    used = {i for i, _, _ in SHARED if any(f">>{i}:" in line or line.startswith(f"  {i}-") for line in body)}
+    shared = _shared()
+    used = {i for i, _ in shared if any(f">>{i}:" in line or line.startswith(f"  {i}-") for line in body)}
     threads = {a.name for a in cex.actors if a.kind == "thread"}
     heads = [f"  participant {ids[n]} as {_text(n)}" for n in ids if n in threads]
-    heads += [f"  participant {i} as {name}" for i, name, _ in SHARED if i in used]
+    heads += [f"  participant {i} as {name}" for i, name in shared if i in used]
     heads += [f"  participant {ids[n]} as {_text(n)}" for n in ids if n not in threads]
     hidden = sum(folded(cex, s) for s in cex.steps)
     who = ids[cex.steps[-1].actor] if cex.steps else "start"
@@ -51,25 +47,32 @@ def _step(cex: Cex, step: Step, ids: dict[str, str]) -> Iterator[str]:
         yield f"  {who}->>{to}: {said}"
 
 
+def _shared() -> dict[tuple[str, str], frozenset[str]]:
+    """What actors act on: an id and a name, with the names of its variables."""
+    return {party: frozenset(v.name for v in own) for telling in parts.tellings() for party, own in telling.acted_on.items()}
+
+
 def _fills(step: Step) -> bool:
     """Whether something is only read into a cache."""
-    return all(split_cell(c.cell)[0].startswith(("iotlb_", "psc_", "tlb_")) for c in step.changes)
+    cached = {var.name for cache in parts.caches() for var in cache.variables}
+    return all(split_cell(c.cell)[0] in cached for c in step.changes)
 
 
 def _target(cex: Cex, step: Step, ids: dict[str, str]) -> str | None:
     """On what, or with whom, a step acts; None if it only concerns the actor itself."""
     changed = [split_cell(c.cell) for c in step.changes]
+    queues = {queue.submitted.name: queue.owner for queue in parts.queues()}
     for var, index in changed:
-        if var == QUEUE:
+        if var in queues:
             thread = [a.name for a in cex.actors if a.kind == "thread"][index[0]]
-            other = thread if step.actor != thread else f"iommu {index[1]}"
+            other = thread if step.actor != thread else f"{queues[var]} {index[1]}"
             if other in ids:
                 return ids[other]
-    for i, _, prefixes in SHARED:
-        if step.effects and any(var.startswith(prefixes) and not var.startswith("pt_unlinked") for var, _ in changed):
+    for (i, _), own in _shared().items():
+        if step.effects and any(var in own for var, _ in changed):
             return i
     if changed and _fills(step):
-        return "tables"
+        return TABLE_BOX.name
     return None
 
 

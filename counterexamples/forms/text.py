@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
 
+from ...model.machine import parts
+from ...model.naming import listed
 from ..command import replay_lines
-from ..facts import behind, counted_in, how_deep, is_noise, sizes, start, verdict_line, where
+from ..facts import acting, counted_in, how_deep, is_noise, parties, sizes, start, verdict_line, where
 from ..folding import WIDTH, fold
-from ..scene import listed
 from ..schema import Cex, Edit, Step, Turn, file_name
 from ..story import story
 
@@ -183,12 +184,8 @@ def _placed(pieces: Sequence[tuple[int, str]]) -> str:
 
 
 def _tail(cex: Cex) -> str:
-    acting = [a.name for a in cex.actors if any(s.actor == a.name for s in cex.steps)]
-    idle = [a.name for a in cex.actors if a.name not in acting]
-    runs = {a.name: f"{a.name} runs {a.entry}()" for a in cex.actors if a.entry}
-    walks = {f"iommu {i}": f"iommu {i} translates for {devices}" for i, devices in behind(cex).items()}
-    said = [runs.get(name) or walks.get(name) or name for name in acting]
-    lines = [f"Actors: {'; '.join(said) or 'none'}" + (f"; idle: {listed(idle)}" if idle else "") + "."]
+    idle = [a.name for a in cex.actors if a.name not in acting(cex)]
+    lines = [f"Actors: {'; '.join(parties(cex)) or 'none'}" + (f"; idle: {listed(idle)}" if idle else "") + "."]
     if cex.needs:
         lines.append(f"Needs: {'; '.join(cex.needs)}.")
     if cex.assumptions:
@@ -197,8 +194,7 @@ def _tail(cex: Cex) -> str:
     lines.append(f"Size: {sizes(cex)}. Frames are named A, B, C ...")
     if any(s.sources for s in cex.steps):
         lines.append(f"Lines: {counted_in(cex)}.")
-    if any("PSC" in s.label for s in cex.steps):
-        lines.append("PSC: the IOMMU's cache of non-leaf entries (paging-structure cache).")
+    lines += [cache.footnote for cache in parts.caches() if cache.footnote and any(cache.name in s.label for s in cex.steps)]
     return "\n".join([*map(_fill, lines), replay_lines(cex, file_name(cex))])
 
 

@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 
 import msgspec
 
-from ..scene import listed
+from ...model.machine import parts
+from ...model.naming import listed
 from ..schema import Cause, Cex, Missing, NearMiss, Signature, Step, Turn
 from .causes import Found
 from .missing_flush import Gap
@@ -16,18 +17,8 @@ from .schedule import INSERTED, Schedule, Scheduler
 
 Tell = Callable[[Schedule], tuple[Turn, ...]]
 
-ASSUMED: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("an IOMMU may cache any non-leaf entry that a walk can reach, at any time", ("psc_fill",)),
-    ("an IOMMU may cache any leaf that a walk can reach, at any time", ("iotlb_fill",)),
-    ("an IOMMU caches a 2 MiB leaf as one translation", ("iotlb_fill_huge",)),
-    ("an invalidation completes some time after it was queued", ("inv_complete",)),
-    ("a vCPU that runs guest code may cache any translation of its root", ("tlb_fill",)),
-    ("a vCPU enters and leaves the guest at any time, and flushes at entry", ("vcpu_enter", "vcpu_exit")),
-    ("a vCPU loads another root when it is told to, at any time", ("vcpu_load_root",)),
-    ("call_rcu() waits for the readers of that moment, no longer", ("rcu_callback",)),
-)
-"""What the machine is assumed to do, and the actions by which it does it. More is in docs/machine.md; these can be needed by a run."""
 ALWAYS = ("memory is sequentially consistent", "any thread that may take a lock may be the next")
+"""What is assumed of the machine besides what its parts say. More is in docs/machine.md."""
 
 
 def explained(cex: Cex, scheduler: Scheduler, found: Found, gap: Gap | None, tell: Tell) -> Cex:
@@ -45,7 +36,8 @@ def explained(cex: Cex, scheduler: Scheduler, found: Found, gap: Gap | None, tel
         turns = tell(found.near)
         near = NearMiss(turns, found.near.swaps, found.near.inserted, _near(cex, turns))
     actions = {a.name for a in scheduler.machine}
-    there = [(sentence, names) for sentence, names in ASSUMED if actions & set(names)]
+    assumed = [assumption for telling in parts.tellings() for assumption in telling.assumed]
+    there = [(a.sentence, a.actions) for a in assumed if actions & set(a.actions)]
     needs = tuple(sentence for sentence, names in there if _needed(cex.steps, names, scheduler))
     whole = msgspec.structs.replace(
         cex,

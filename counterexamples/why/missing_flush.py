@@ -11,11 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...core.evaluate import Evaluator, State
-from ..scene import Scene, cell, gfns, listed
+from ...model.machine.ghosts import DEBTS, TABLE_DEBTS
+from ...model.machine.iommu import INV_COMPLETE, domain_root, inv_gfn, inv_leaf_only, inv_submitted
+from ...model.machine.sorts import GFN, IOMMU
+from ...model.machine.tables import pt_state
+from ...model.naming import cell, gfns, listed
+from ..scene import Scene
 from ..schema import Instance
 from .schedule import Scheduler
 
-OWES = ("owes_cpu", "owes_io", "owes_io_huge", "owes_cpu_pt", "owes_io_pt")
+OWES = frozenset(var.name for var in (*DEBTS, *TABLE_DEBTS))
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,12 @@ def _translations(violation: Sequence[Instance], scenes: Sequence[Scene], evalua
         at = {name: int(value) for name, value in found.at.items() if not isinstance(value, str)}
         if not {"iommu", "gfn", "frame"} <= at.keys() and not {"iommu", "region", "table"} <= at.keys():
             return None
-        root = end.number("domain_root", at["iommu"])
+        root = end.number(domain_root, at["iommu"])
         if "gfn" in at:
             led = [s.walk(root, at["gfn"]) == at["frame"] for s in scenes]
             covered.setdefault(at["iommu"], set()).add(at["gfn"])
         else:
-            led = [s.word("pt_state", at["table"]) == "linked" for s in scenes]
+            led = [s.word(pt_state, at["table"]) == "linked" for s in scenes]
             covered.setdefault(at["iommu"], set()).update(end.gfns_of(at["region"]))
             upper = True
         if led[-1]:
@@ -70,15 +75,13 @@ def _translations(violation: Sequence[Instance], scenes: Sequence[Scene], evalua
         since = max(since, 1 + max((n for n, holds in enumerate(led) if holds), default=-1))
     if not covered:
         return None
-    complete = next(a for a in evaluator.system.actions if a.name == "inv_complete")
-    queue = {
-        cell(var, *at): False for var, sort in (("inv_submitted", "Iommu"), ("inv_gfn", "Gfn")) for at in ((0, n) for n in end.each(sort))
-    }
-    queue[cell("inv_leaf_only", 0)] = False
+    complete = next(a for a in evaluator.system.actions if a.name == INV_COMPLETE)
+    queue = {cell(var, *at): False for var, sort in ((inv_submitted, IOMMU), (inv_gfn, GFN)) for at in ((0, n) for n in end.each(sort))}
+    queue[cell(inv_leaf_only, 0)] = False
 
     def done(state: State) -> State:
         for iommu, numbers in covered.items():
-            asked = {cell("inv_submitted", 0, iommu): True, **{cell("inv_gfn", 0, g): True for g in numbers}}
+            asked = {cell(inv_submitted, 0, iommu): True, **{cell(inv_gfn, 0, g): True for g in numbers}}
             after = evaluator.after(complete, (iommu, 0), _with(state, evaluator, {**queue, **asked}))
             # What stands in the queue stays as it was: this flush is one more.
             state = _kept(after, state, evaluator, queue)

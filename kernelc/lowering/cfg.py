@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 import z3
 
 from ...core.errors import ModelError
-from ...core.sorts import Kind, Sort
+from ...core.sorts import BOOL, Kind, Sort, StateVar
 from ...core.system import Source
 from ..errors import Refusal
 from .library import Effect, Mover
 
 THREADS = Sort("Thread")
 THREAD = THREADS.const("t")
+ASSERTIONS = Sort("Assertion")
+"""The assertions of all threads; in a system its elements are their places."""
+FAILED = StateVar("assertion_failed", (ASSERTIONS,), BOOL, "an assertion of the kernel C that was found false; stays so")
 
 
 @dataclass(frozen=True, slots=True)

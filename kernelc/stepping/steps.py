@@ -9,16 +9,16 @@ One action per path, so that a broken lemma names a source line.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import z3
 
 from ...core.ground import negation
 from ...core.rewrite import subterms
-from ...core.sorts import BOOL, Rigid, Sort, StateVar
+from ...core.sorts import Rigid, Sort, StateVar
 from ...core.system import Action, Param, Source, Update, set_at, set_where
 from ..lowering.analyse import fold_constants
-from ..lowering.cfg import THREAD, THREADS, Graph, Refuse
+from ..lowering.cfg import ASSERTIONS, FAILED, THREAD, THREADS, Graph, Refuse
 from ..lowering.library import default
 from .paths import Path, Paths, other_writers
 
@@ -182,8 +182,8 @@ class _Makers:
             doc="the entry of each thread's role",
         )
         labels = sorted({label for paths in found.values() for path in paths.paths for label, _ in path.checks})
-        self.assertions = Sort("Assertion", tuple(labels) or ("none",))
-        self.failed = StateVar("assertion_failed", (self.assertions,), BOOL, "an assertion of the kernel C that was found false; stays so")
+        self.assertions = replace(ASSERTIONS, elements=tuple(labels) or ("none",))
+        self.failed = replace(FAILED, params=(self.assertions,))
         self.local_vars = {
             (r, local.path): StateVar(f"{r}.{local.path}", (THREADS,), local.kind, f"a local of {r}")
             for r, paths in found.items()

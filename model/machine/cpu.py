@@ -6,13 +6,22 @@ A vCPU outside the guest cannot use an old entry before. Source: virt/kvm/kvm_ma
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import z3
 
 from ...core.sorts import StateVar
 from ...core.system import Action, Param, Update, bool_var, set_at, set_where
 from ...kernelc.lowering.cfg import THREADS
-from .sorts import FRAME, GFN, ROOT, VCPU, v
+from ..naming import frame_name, gfns
+from ..roles import CACHE_BOX, Actor, Assumption, Cache, Link, Mark, Number, Telling, Thing
+from ..view import Changed, View
+from .host import translated
+from .sorts import FRAME, GFN, ROOT, VCPU, root_name, v
 from .tables import root_invalid, root_ref_export, root_ref_mmu, walk_frame, walks
+
+VCPU_ENTER, VCPU_EXIT, VCPU_LOAD_ROOT, TLB_FILL = "vcpu_enter", "vcpu_exit", "vcpu_load_root", "tlb_fill"
+"""What a vCPU does."""
 
 vcpu_root = StateVar("vcpu_root", (VCPU,), ROOT, "the root that the vCPU has loaded")
 in_guest = bool_var("in_guest", VCPU, doc="the vCPU runs guest code")
@@ -54,7 +63,7 @@ def actions() -> tuple[Action, ...]:
     mine = tlb_valid.variables()
     return (
         Action(
-            "vcpu_enter",
+            VCPU_ENTER,
             "vcpu",
             (vcpu,),
             z3.And(z3.Not(in_guest(a)), z3.Not(handles_fault(a)), z3.Not(reload_pending(a)), z3.Not(root_invalid(vcpu_root(a)))),
@@ -65,9 +74,9 @@ def actions() -> tuple[Action, ...]:
             ),
             "VM entry (pending flush first)",
         ),
-        Action("vcpu_exit", "vcpu", (vcpu,), in_guest(a), (set_at(in_guest, (a,), z3.BoolVal(False)),), "VM exit"),
+        Action(VCPU_EXIT, "vcpu", (vcpu,), in_guest(a), (set_at(in_guest, (a,), z3.BoolVal(False)),), "VM exit"),
         Action(
-            "vcpu_load_root",
+            VCPU_LOAD_ROOT,
             "vcpu",
             (vcpu, new),
             z3.And(z3.Not(in_guest(a)), z3.Not(handles_fault(a)), reload_pending(a), z3.Not(root_invalid(c)), alive(c)),
@@ -79,7 +88,7 @@ def actions() -> tuple[Action, ...]:
             "loads root {root}, flushes its TLB",
         ),
         Action(
-            "tlb_fill",
+            TLB_FILL,
             "vcpu",
             (vcpu, gfn),
             z3.And(in_guest(a), walks(vcpu_root(a), b)),
@@ -87,3 +96,72 @@ def actions() -> tuple[Action, ...]:
             "TLB: gfn {gfn}",
         ),
     )
+
+
+# How it is told
+
+
+def is_alive(view: View, number: int) -> bool:
+    """Whether somebody holds a reference to a root in a state."""
+    loaded = any(view.number(vcpu_root, n) == number for n in view.each(VCPU))
+    return loaded or view.is_set(root_ref_mmu, number) or view.is_set(root_ref_export, number)
+
+
+def _words(before: View, after: View, changed: Changed) -> Iterator[str]:
+    if any(after.is_set(flush_pending, *at) for at in changed.at(flush_pending)):
+        yield "KVM_REQ_TLB_FLUSH to all vCPUs"
+    if any(after.is_set(reload_pending, *at) for at in changed.at(reload_pending)):
+        yield "KVM_REQ_MMU_FREE_OBSOLETE_ROOTS"
+    for at in changed.at(vcpu_root):
+        yield f"loads {root_name(after, after.number(vcpu_root, *at))}"
+    for at in changed.at(in_guest):
+        if after.is_set(in_guest, *at):
+            yield "VM entry" + (" (flushes its TLB first)" if before.is_set(flush_pending, *at) else "")
+        elif not changed.at(flush_pending) and not changed.at(reload_pending):
+            yield "VM exit"
+    yield from TLB.words(before, after, changed)
+
+
+TLB = Cache(
+    name="TLB",
+    sorts=(VCPU, GFN),
+    key=lambda at: f"tlb {at[0]}.{at[1]}",
+    group="vCPUs",
+    owner="vcpu",
+    valid=tlb_valid,
+    value=tlb_frame,
+    tag=lambda n: gfns([n]),
+    show=lambda view, n: frame_name(n),
+    maps=lambda view, at: (translated(view, at[1], view.number(tlb_frame, *at)),),
+    drops=False,
+)
+TOLD = Telling(
+    things=(
+        Thing(
+            "vcpu",
+            (VCPU,),
+            CACHE_BOX,
+            "vCPUs",
+            "#ede7f6",
+            marks=(
+                Mark(in_guest, table="in guest", note="in guest"),
+                Mark(flush_pending, table="KVM_REQ_TLB_FLUSH", note="flush pending"),
+                Mark(reload_pending, table="KVM_REQ_MMU_FREE_OBSOLETE_ROOTS", note="reload pending"),
+            ),
+            numbers=(Number(vcpu_root, root_name),),
+            present=lambda view, at: any(view.is_set(tlb_valid, *at, n) for n in view.each(GFN)),
+            links=lambda view, at: [Link(f"vcpu {at[0]}", root_name(view, view.number(vcpu_root, *at)), "points-to")],
+            row=2,
+        ),
+    ),
+    caches=(TLB,),
+    effects=_words,
+    assumed=(
+        Assumption("a vCPU that runs guest code may cache any translation of its root", (TLB_FILL,)),
+        Assumption("a vCPU enters and leaves the guest at any time, and flushes at entry", (VCPU_ENTER, VCPU_EXIT)),
+        Assumption("a vCPU loads another root when it is told to, at any time", (VCPU_LOAD_ROOT,)),
+    ),
+    actors=(Actor("vcpu", "#ede7f6", "vCPUs running guest code and their TLBs"),),
+    order=5,
+    rank=3,
+)

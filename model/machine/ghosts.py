@@ -7,7 +7,8 @@ import z3
 from ...core.sorts import StateVar
 from ...core.system import Update, bool_var
 from ...kernelc.lowering.cfg import THREADS
-from .sorts import GFN, REGION, ROOT, g, root
+from ..view import View
+from .sorts import GFN, REGION, ROOT, g, region_at, root
 from .tables import holds
 
 owes_cpu = bool_var("owes_cpu", THREADS, GFN, doc="this thread changed what the gfn translates to and has not flushed the CPUs since")
@@ -44,3 +45,28 @@ def initial(mapped: int) -> list[Update]:
         Update(resolved, resolved.variables(), GFN.element(0)),
         Update(promised, (root, g), holds(root, mapped)),
     ]
+
+
+# How it is told
+
+DEBTS = {owes_io: "IOMMUs", owes_io_huge: "IOMMUs", owes_cpu: "vCPUs"}
+TABLE_DEBTS = {owes_io_pt: "IOMMUs", owes_cpu_pt: "vCPUs"}
+"""What a thread owes, and to whom."""
+
+
+def owed(view: View, thread: int) -> dict[str, tuple[int, ...]]:
+    """The gfns of which a thread owes a flush in a state, by whose caches hold them."""
+
+    def io(gfn: int) -> bool:
+        return view.is_set(owes_io, thread, gfn) or view.is_set(owes_io_huge, thread, region_at(view, gfn))
+
+    found = {
+        "IOMMUs": tuple(n for n in view.each(GFN) if io(n)),
+        "vCPUs": tuple(n for n in view.each(GFN) if view.is_set(owes_cpu, thread, n)),
+    }
+    return {whom: numbers for whom, numbers in found.items() if numbers}
+
+
+def owed_tables(view: View, thread: int) -> tuple[str, ...]:
+    """Those to whom a thread owes a flush in a state because it unlinked a table page."""
+    return tuple(whom for var, whom in TABLE_DEBTS.items() if view.is_set(var, thread))

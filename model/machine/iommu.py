@@ -8,13 +8,59 @@ drivers/iommu/intel/ (qi_submit_sync, iommu_flush_iotlb_psi).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import z3
 
 from ...core.sorts import StateVar
 from ...core.system import Action, Param, Update, bool_var, set_at, set_where
 from ...kernelc.lowering.cfg import THREADS
-from .sorts import BLOCK, DEVICE, FRAME, GFN, IOMMU, PT, REGION, ROOT, d, g, i, iommu_of, part, region_of, slot_of
-from .tables import LEAF, TABLE, pmd_block, pmd_kind, pmd_pt, pmd_writable, pte_frame, pte_kind, pte_writable
+from ..naming import cell, frame_name, gfns, listed
+from ..roles import CACHE_BOX, Actor, Assumption, Cache, Flags, Link, Number, Queue, Telling, Thing, Translation, cells_of
+from ..view import At, Changed, View
+from .host import translated
+from .sorts import (
+    BLOCK,
+    DEVICE,
+    FRAME,
+    GFN,
+    IOMMU,
+    PT,
+    REGION,
+    ROOT,
+    block_name,
+    d,
+    frames_of,
+    g,
+    gfns_in,
+    i,
+    iommu_of,
+    part,
+    region_at,
+    region_name,
+    region_of,
+    root_name,
+    slot_at,
+    slot_of,
+    table_name,
+)  # fmt: skip
+from .tables import (
+    LEAF,
+    READABLE,
+    TABLE,
+    pmd_block,
+    pmd_kind,
+    pmd_pt,
+    pmd_writable,
+    pt_state,
+    pte_frame,
+    pte_kind,
+    pte_writable,
+    root_invalid,
+)  # fmt: skip
+
+PSC_FILL, IOTLB_FILL, IOTLB_FILL_HUGE, INV_COMPLETE = "psc_fill", "iotlb_fill", "iotlb_fill_huge", "inv_complete"
+"""What it does."""
 
 attached = bool_var("attached", DEVICE, doc="the device's PASID entry points to the domain: its DMA is translated by the shared table")
 domain_root = StateVar("domain_root", (IOMMU,), ROOT, "SSPTPTR: the root that the domain was given when the TDP was exported")
@@ -71,7 +117,7 @@ def actions() -> tuple[Action, ...]:
     region_covered = z3.Exists([g], z3.And(region_of(g) == y[1], inv_gfn(e, g)))
     return (
         Action(
-            "psc_fill",
+            PSC_FILL,
             "iommu",
             (iommu, region),
             z3.And(active(a), pmd_kind(*upper) == TABLE),
@@ -79,7 +125,7 @@ def actions() -> tuple[Action, ...]:
             "walk: caches the table of region {region}",
         ),
         Action(
-            "iotlb_fill",
+            IOTLB_FILL,
             "iommu",
             (iommu, gfn),
             z3.And(active(a), psc_valid(a, region_of(c)), pte_kind(*lower) == LEAF),
@@ -91,7 +137,7 @@ def actions() -> tuple[Action, ...]:
             "IOTLB: gfn {gfn}",
         ),
         Action(
-            "iotlb_fill_huge",
+            IOTLB_FILL_HUGE,
             "iommu",
             (iommu, region),
             z3.And(active(a), pmd_kind(*upper) == LEAF),
@@ -103,7 +149,7 @@ def actions() -> tuple[Action, ...]:
             "IOTLB: huge page of region {region}",
         ),
         Action(
-            "inv_complete",
+            INV_COMPLETE,
             "iommu",
             (iommu, thread),
             inv_submitted(e, a),
@@ -122,3 +168,163 @@ def actions() -> tuple[Action, ...]:
             "invalidation of thread {thread} completes",
         ),
     )
+
+
+# How it is told
+
+
+def devices_of(view: View, iommu: int) -> tuple[int, ...]:
+    """The attached devices whose DMA this IOMMU translates in a state."""
+    here = (n for n in view.each(DEVICE) if iommu_of.meaning(view.geometry, (n,)) == iommu)
+    return tuple(n for n in here if view.is_set(attached, n))
+
+
+def device_names(view: View, iommu: int) -> str:
+    """Those devices, by name."""
+    return listed([f"device {n}" for n in devices_of(view, iommu)])
+
+
+def translations(view: View, iommu: int) -> Iterator[tuple[int, int, bool]]:
+    """What the IOTLB holds in a state: (gfn, frame, whether by a huge page)."""
+    for gfn in view.each(GFN):
+        if view.is_set(iotlb_valid, iommu, gfn):
+            yield gfn, view.number(iotlb_frame, iommu, gfn), False
+        region = region_at(view, gfn)
+        if view.is_set(iotlb_huge, iommu, region):
+            yield gfn, frames_of(view, view.number(iotlb_block, iommu, region))[slot_at(view, gfn)], True
+
+
+def covered(view: View, thread: int) -> tuple[int, ...]:
+    """The gfns of a thread's invalidation."""
+    return tuple(n for n in view.each(GFN) if view.is_set(inv_gfn, thread, n))
+
+
+def _huge_maps(view: View, at: At) -> tuple[Translation, ...]:
+    found = zip(gfns_in(view, at[1]), frames_of(view, view.number(iotlb_block, *at)), strict=True)
+    return tuple(translated(view, gfn, frame) for gfn, frame in found)
+
+
+def _points(view: View, at: At) -> tuple[str, bool]:
+    table = view.number(psc_pt, *at)
+    return table_name(view, table), view.word(pt_state, table) not in READABLE
+
+
+def _queued(view: View, at: At) -> Flags:
+    return ("queued", gfns(covered(view, at[0]))) if view.is_set(inv_submitted, *at) else ()
+
+
+def _headline(view: View, at: At) -> str:
+    number = view.number(domain_root, *at)
+    invalid = " (invalid)" if view.is_set(root_invalid, number) else ""
+    devices = ", ".join(f"device {n}" for n in devices_of(view, *at))
+    return f"{devices}; walks {root_name(view, number)}{invalid}" if devices else "no device attached"
+
+
+def _links(view: View, at: At) -> Iterator[Link]:
+    mine = f"iommu {at[0]}"
+    for n in devices_of(view, *at):
+        yield Link(f"device {n}", mine, "attached", cells=(cell(attached, n),))
+    number = view.number(domain_root, *at)
+    yield Link(mine, root_name(view, number), "points-to", cells=(cell(domain_root, *at),), stale=view.is_set(root_invalid, number))
+
+
+def _words(before: View, after: View, changed: Changed) -> Iterator[str]:
+    done = [at for at in changed.at(inv_submitted) if not after.is_set(inv_submitted, *at)]
+    several = sum(before.is_set(inv_submitted, n, done[0][1]) for n in before.each(THREADS)) > 1 if done else False
+    for thread, _ in done:
+        whose = f"{after.thread(thread)}'s " if several else ""
+        yield f"completes {whose}invalidation of {gfns(covered(before, thread))}"
+    submitted = sorted({thread for thread, n in changed.at(inv_submitted) if after.is_set(inv_submitted, thread, n)})
+    for thread in submitted:
+        leaves = " (IH: leaves only)" if after.is_set(inv_leaf_only, thread) else ""
+        yield f"queues IOTLB invalidation of {gfns(covered(after, thread))}{leaves}"
+    if any(not after.is_set(inv_gfn, thread, n) and thread not in submitted for thread, n in changed.at(inv_gfn)):
+        yield "its IOTLB invalidation is complete"
+    yield from IOTLB.words(before, after, changed, "iommu {0} " if after.count(IOMMU) > 1 and done else "")
+    yield from IOTLB_HUGE.words(before, after, changed)
+    yield from PSC.words(before, after, changed)
+
+
+IOTLB = Cache(
+    name="IOTLB",
+    sorts=(IOMMU, GFN),
+    key=lambda at: f"iotlb {at[0]}.{at[1]}",
+    group="IOMMU",
+    owner="iommu",
+    valid=iotlb_valid,
+    value=iotlb_frame,
+    writable=iotlb_writable,
+    tag=lambda n: gfns([n]),
+    show=lambda view, n: frame_name(n),
+    maps=lambda view, at: (translated(view, at[1], view.number(iotlb_frame, *at)),),
+)
+IOTLB_HUGE = Cache(
+    name="IOTLB",
+    size="2M",
+    sorts=(IOMMU, REGION),
+    key=lambda at: f"iotlb {at[0]}.huge{at[1]}",
+    group="IOMMU",
+    owner="iommu",
+    valid=iotlb_huge,
+    value=iotlb_block,
+    writable=iotlb_huge_writable,
+    tag=region_name,
+    show=block_name,
+    step_show=lambda view, n: f"huge {block_name(view, n)}",
+    maps=_huge_maps,
+)
+PSC = Cache(
+    name="PSC",
+    sorts=(IOMMU, REGION),
+    key=lambda at: f"psc {at[0]}.{at[1]}",
+    group="IOMMU",
+    owner="iommu",
+    valid=psc_valid,
+    value=psc_pt,
+    tag=region_name,
+    show=table_name,
+    points=_points,
+    footnote="PSC: the IOMMU's cache of non-leaf entries (paging-structure cache).",
+)
+INVALIDATIONS = Queue(
+    (THREADS, IOMMU),
+    "IOMMU",
+    "iommu",
+    "queue",
+    inv_submitted,
+    name=lambda view, at: f"invalidation of {view.thread(at[0])}",
+    flags=_queued,
+)
+TOLD = Telling(
+    things=(
+        Thing(
+            "iommu",
+            (IOMMU,),
+            CACHE_BOX,
+            "IOMMU",
+            "#ffe0b2",
+            numbers=(Number(domain_root, root_name, "walks "),),
+            noted=cells_of(),
+            arising=cells_of(),
+            present=lambda view, at: bool(devices_of(view, *at)),
+            notes=lambda view, at: (),
+            headline=_headline,
+            links=_links,
+            row=0,
+        ),
+    ),
+    caches=(IOTLB, IOTLB_HUGE, PSC),
+    queues=(INVALIDATIONS,),
+    effects=_words,
+    assumed=(
+        Assumption("an IOMMU may cache any non-leaf entry that a walk can reach, at any time", (PSC_FILL,)),
+        Assumption("an IOMMU may cache any leaf that a walk can reach, at any time", (IOTLB_FILL,)),
+        Assumption("an IOMMU caches a 2 MiB leaf as one translation", (IOTLB_FILL_HUGE,)),
+        Assumption("an invalidation completes some time after it was queued", (INV_COMPLETE,)),
+    ),
+    actors=(
+        Actor("iommu", "#fff3e0", "IOMMUs", does=lambda view, n: f"translates for {names}" if (names := device_names(view, n)) else ""),
+    ),
+    order=3,
+    rank=2,
+)

@@ -7,6 +7,7 @@ import z3
 from ...core.sorts import Sort
 from ...core.system import Update, bool_var
 from ...kernelc.lowering.cfg import THREADS
+from ..roles import Lock, Telling
 
 LOCK = Sort("Lock", ("slots_lock", "exported_tdplist_lock", "mn_invalidate_lock", "dev_list_lock"))
 
@@ -21,3 +22,13 @@ SORTS = (LOCK,)
 def initial() -> list[Update]:
     """Nobody holds anything."""
     return [Update(var, var.variables(), z3.BoolVal(False)) for var in STATE]
+
+
+TOLD = Telling(
+    locks=(
+        Lock(mmu_writer, "write-locks mmu_lock", "write-unlocks mmu_lock"),
+        Lock(mmu_reader, "read-locks mmu_lock", "read-unlocks mmu_lock"),
+        Lock(held),
+    ),
+    order=7,
+)

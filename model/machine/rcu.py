@@ -5,8 +5,12 @@ from __future__ import annotations
 import z3
 
 from ...core.system import Action, Param, set_at
+from ..roles import Actor, Assumption, Lock, Telling
 from .sorts import PT, t
-from .tables import PT_FREE, PT_RCU, pt_state, rcu_waits
+from .tables import PT_FREE, PT_RCU, pt_state, rcu_reader, rcu_waits
+
+RCU_CALLBACK = "rcu_callback"
+"""What it does."""
 
 
 def actions() -> tuple[Action, ...]:
@@ -16,6 +20,14 @@ def actions() -> tuple[Action, ...]:
     done = z3.ForAll([t], z3.Not(rcu_waits(a, t)))
     return (
         Action(
-            "rcu_callback", "rcu", (pt,), z3.And(pt_state(a) == PT_RCU, done), (set_at(pt_state, (a,), PT_FREE),), "frees table page {pt}"
+            RCU_CALLBACK, "rcu", (pt,), z3.And(pt_state(a) == PT_RCU, done), (set_at(pt_state, (a,), PT_FREE),), "frees table page {pt}"
         ),
     )
+
+
+TOLD = Telling(
+    locks=(Lock(rcu_reader, "enters the RCU read side", "leaves the RCU read side", excludes=False),),
+    assumed=(Assumption("call_rcu() waits for the readers of that moment, no longer", (RCU_CALLBACK,)),),
+    actors=(Actor("rcu"),),
+    order=8,
+)

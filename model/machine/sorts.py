@@ -10,7 +10,9 @@ from __future__ import annotations
 import z3
 
 from ...core.sorts import BOOL, Geometry, Rigid, Sort
-from ...kernelc.lowering.cfg import THREADS
+from ...kernelc.lowering.cfg import THREADS as THREADS
+from ..naming import frame_name, span
+from ..view import View
 
 GFN, REGION, SLOT = Sort("Gfn"), Sort("Region"), Sort("Slot")
 FRAME, BLOCK = Sort("Frame"), Sort("Block")
@@ -75,3 +77,46 @@ def between(gfn: z3.ExprRef, start: z3.ExprRef, last: z3.ExprRef) -> z3.BoolRef:
 def geometry(**sizes: int) -> Geometry:
     """A geometry of the machine, from the sizes by the sort's name in lower case; gfns are counted from regions and slots."""
     return Geometry({sort.name: sizes[sort.name.lower()] for sort in (*SORTS[1:], THREADS)} | {"Gfn": sizes["region"] * sizes["slot"]})
+
+
+COUNTED = {
+    GFN: "gfn", FRAME: "frame", PT: "table page", ROOT: "root", IOMMU: "IOMMU", DEVICE: "device", VCPU: "vCPU", THREADS: "thread",
+}  # fmt: skip
+"""What a reader calls one of them, where a report says how many there are."""
+
+
+def region_at(view: View, gfn: int) -> int:
+    """The region of a gfn in a state."""
+    return int(region_of.meaning(view.geometry, (gfn,)))
+
+
+def slot_at(view: View, gfn: int) -> int:
+    """The slot of a gfn in a state."""
+    return int(slot_of.meaning(view.geometry, (gfn,)))
+
+
+def gfns_in(view: View, region: int) -> tuple[int, ...]:
+    """The gfns of a region."""
+    return tuple(n for n in view.each(GFN) if region_at(view, n) == region)
+
+
+def frames_of(view: View, block: int) -> tuple[int, ...]:
+    """The frames of a huge page, by slot."""
+    return tuple(int(part.meaning(view.geometry, (block, n))) for n in view.each(SLOT))
+
+
+def block_name(view: View, block: int) -> str:
+    """A huge page by its first and last frame."""
+    return span([frame_name(n) for n in frames_of(view, block)])
+
+
+def root_name(view: View, number: int) -> str:
+    return f"root {number}"
+
+
+def table_name(view: View, number: int) -> str:
+    return f"table {number}"
+
+
+def region_name(number: int) -> str:
+    return f"region {number}"

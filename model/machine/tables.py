@@ -6,6 +6,7 @@ page's entry per slot is empty, frozen or a leaf. Source: arch/x86/kvm/mmu/spte.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 
 import z3
@@ -13,7 +14,32 @@ import z3
 from ...core.sorts import Sort, StateVar
 from ...core.system import Update, bool_var
 from ...kernelc.lowering.cfg import THREADS
-from .sorts import BLOCK, FRAME, PT, REGION, ROOT, SLOT, p, part, region_of, root, slot_of
+from ..naming import frame_name, gfns, pairs, span
+from ..roles import TABLE_BOX, Entries, Flags, Mark, Telling, Thing, Translation, cells_of
+from ..view import At, Changed, View
+from .host import backing, translated
+from .sorts import (
+    BLOCK,
+    FRAME,
+    GFN,
+    PT,
+    REGION,
+    ROOT,
+    SLOT,
+    block_name,
+    frames_of,
+    gfns_in,
+    p,
+    part,
+    region_at,
+    region_name,
+    region_of,
+    root,
+    root_name,
+    slot_at,
+    slot_of,
+    table_name,
+)  # fmt: skip
 
 ENTRY = Sort("EntryKind", ("none", "frozen", "leaf", "table"))
 NONE, FROZEN, LEAF, TABLE = (ENTRY.element(x) for x in ENTRY.elements)
@@ -148,3 +174,304 @@ def _initial_leaves(mapped: Mapped, tables: bool, roots: int, regions: int, slot
         Update(pte_writable, xs, present),
         Update(pte_frame, xs, _choose(cases, FRAME)),
     ]
+
+
+# How they are told
+
+PRESENT, WRITABLE, HUGE, REMOVED = "SPTE_MMU_PRESENT_MASK", "PT_WRITABLE_MASK", "PT_PAGE_SIZE_MASK", "REMOVED_SPTE"
+"""The kernel's names for what an SPTE has set."""
+PAGE_TABLES = "page tables"
+FREED = frozenset(("free", "unlinked", "rcu"))
+"""States of a table page in which no walk that begins now comes by."""
+READABLE = frozenset(("linked", "unlinked", "rcu"))
+"""States of a table page in which it still is one."""
+
+
+def gfn_at(view: View, table: int, slot: int) -> int:
+    """The gfn that an entry of a table page translates, by the region that the page was made for."""
+    return next((n for n in gfns_in(view, view.number(pt_region, table)) if slot_at(view, n) == slot), slot)
+
+
+def walked(view: View, table: int, gfn: int) -> int | None:
+    """The frame at which a walk from root `table` ends in a state, or None where it finds no leaf."""
+    at = (table, region_at(view, gfn))
+    match view.word(pmd_kind, *at):
+        case "leaf":
+            return frames_of(view, view.number(pmd_block, *at))[slot_at(view, gfn)]
+        case "table":
+            below = (view.number(pmd_pt, *at), slot_at(view, gfn))
+            return view.number(pte_frame, *below) if view.word(pte_kind, *below) == "leaf" else None
+        case _:
+            return None
+
+
+def _flags(kind: str, value: str, writable: bool, *, huge: bool = False) -> Flags:
+    """The bits of an SPTE that the model has; nothing for an empty one."""
+    match kind:
+        case "leaf":
+            return (PRESENT, *((WRITABLE,) if writable else ()), *((HUGE,) if huge else ()), f"pfn {value}")
+        case "table":
+            return (PRESENT, value)
+        case "frozen":
+            return (REMOVED,)
+        case _:
+            return ()
+
+
+def _short(flags: Flags) -> str:
+    """An SPTE in the width of a row."""
+    value = " ".join(x.removeprefix("pfn ") for x in flags if x not in (PRESENT, WRITABLE, HUGE))
+    return f"{value}{' W' if WRITABLE in flags else ''}{' PS' if HUGE in flags else ''}" or "0"
+
+
+def _upper_value(view: View, at: At) -> str:
+    leaf = view.word(pmd_kind, *at) == "leaf"
+    return block_name(view, view.number(pmd_block, *at)) if leaf else table_name(view, view.number(pmd_pt, *at))
+
+
+def _upper_said(view: View, at: At) -> str:
+    match view.word(pmd_kind, *at):
+        case "leaf":
+            return f"huge {_upper_value(view, at)}"
+        case "table":
+            return _upper_value(view, at)
+        case other:
+            return other
+
+
+def _upper_flags(view: View, at: At) -> Flags:
+    return _flags(view.word(pmd_kind, *at), _upper_value(view, at), view.is_set(pmd_writable, *at), huge=True)
+
+
+def _upper_maps(view: View, at: At) -> tuple[Translation, ...]:
+    if view.word(pmd_kind, *at) != "leaf":
+        return ()
+    found = zip(gfns_in(view, at[1]), frames_of(view, view.number(pmd_block, *at)), strict=True)
+    return tuple(translated(view, gfn, frame) for gfn, frame in found)
+
+
+def _of_root(view: View, number: int) -> str:
+    """Which root it is, where there are several."""
+    return root_name(view, number) if view.count(ROOT) > 1 else ""
+
+
+def upper_name(view: View, at: At) -> str:
+    """A level-2 entry by its name."""
+    return f"{_of_root(view, at[0])} pmd {region_name(at[1])}".lstrip()
+
+
+def _lower_said(view: View, at: At) -> str:
+    kind = view.word(pte_kind, *at)
+    return frame_name(view.number(pte_frame, *at)) if kind == "leaf" else kind
+
+
+def _lower_flags(view: View, at: At) -> Flags:
+    return _flags(view.word(pte_kind, *at), frame_name(view.number(pte_frame, *at)), view.is_set(pte_writable, *at))
+
+
+def _lower_maps(view: View, at: At) -> tuple[Translation, ...]:
+    if view.word(pte_kind, *at) != "leaf":
+        return ()
+    found = translated(view, gfn_at(view, *at), view.number(pte_frame, *at))
+    # What a page that no walk comes by maps is not stale: nobody reads it.
+    return (found if view.word(pt_state, at[0]) == "linked" else Translation(found.gfn, found.frame, False),)
+
+
+def _spte(view: View, at: At) -> str:
+    return f"spte {gfns([gfn_at(view, *at)])}"
+
+
+UPPER = Entries(
+    level=2,
+    sorts=(ROOT, REGION),
+    key="pmd",
+    group=PAGE_TABLES,
+    indent=1,
+    owner="root",
+    kind=pmd_kind,
+    variables=(pmd_kind, pmd_block, pmd_pt, pmd_writable),
+    below=lambda view, at: table_name(view, view.number(pmd_pt, *at)) if view.word(pmd_kind, *at) == "table" else None,
+    maps=_upper_maps,
+    live=lambda view, at: True,
+    root=lambda view, at: at[0],
+    gfns=lambda view, at: gfns_in(view, at[1]),
+    called=upper_name,
+    name=lambda view, at: f"{', '.join(x for x in (_of_root(view, at[0]), region_name(at[1])) if x)} (level 2)",
+    place=lambda view, at: region_name(at[1]),
+    row=lambda view, at: region_name(at[1]),
+    said=_upper_said,
+    flags=_upper_flags,
+    short=lambda view, at: _short(_upper_flags(view, at)),
+)
+LOWER = Entries(
+    level=1,
+    sorts=(PT, SLOT),
+    key="spte",
+    group=PAGE_TABLES,
+    indent=2,
+    owner="table",
+    kind=pte_kind,
+    variables=(pte_kind, pte_frame, pte_writable),
+    below=lambda view, at: None,
+    maps=_lower_maps,
+    live=lambda view, at: view.word(pt_state, at[0]) == "linked",
+    root=lambda view, at: view.number(pt_root, at[0]),
+    gfns=lambda view, at: (gfn_at(view, *at),),
+    called=_spte,
+    name=_spte,
+    place=lambda view, at: gfns([gfn_at(view, *at)]),
+    row=lambda view, at: f"spte gfn {gfn_at(view, *at)}",
+    said=_lower_said,
+    flags=_lower_flags,
+    short=lambda view, at: _short(_lower_flags(view, at)),
+)
+
+
+def _words(before: View, after: View, changed: Changed) -> Iterator[str]:
+    for at in changed.places(*UPPER.variables):
+        yield from _rewritten(UPPER, upper_name(after, at), before, after, at, pmd_writable)
+    by_table: dict[int, list[int]] = {}
+    for table, slot in changed.places(*LOWER.variables):
+        by_table.setdefault(table, []).append(slot)
+    for table, slots in sorted(by_table.items()):
+        yield from _page_words(before, after, table, slots)
+    yield from _state_words(before, after, changed)
+
+
+def _rewritten(entries: Entries, name: str, before: View, after: View, at: At, writable: StateVar) -> Iterator[str]:
+    old, new = entries.said(before, at), entries.said(after, at)
+    if old != new:
+        yield f"{name}: {old} -> {new}"
+    elif after.word(entries.kind, *at) == "leaf" and before.is_set(writable, *at) != after.is_set(writable, *at):
+        yield f"{name}: {'writable' if after.is_set(writable, *at) else 'read-only'}"
+
+
+def _page_words(before: View, after: View, table: int, slots: Sequence[int]) -> Iterator[str]:
+    states = before.word(pt_state, table), after.word(pt_state, table)
+    if states[1] in ("free", "private") or states == ("free", "linked"):
+        leaves = [frame_name(after.number(pte_frame, table, n)) for n in after.each(SLOT) if after.word(pte_kind, table, n) == "leaf"]
+        if leaves:
+            yield f"fills {table_name(after, table)}: {span(leaves)}"
+        return
+    if len(slots) > 1 and all(after.word(pte_kind, table, n) == "frozen" for n in slots):
+        yield f"freezes the entries of {table_name(after, table)}"
+        return
+    for slot in slots:
+        name = f"{_of_root(after, after.number(pt_root, table))} {_spte(after, (table, slot))}".lstrip()
+        yield from _rewritten(LOWER, name, before, after, (table, slot), pte_writable)
+
+
+def _state_words(before: View, after: View, changed: Changed) -> Iterator[str]:
+    entry_written = bool(changed.at(pmd_kind) or changed.at(pmd_pt))
+    for (table,) in changed.at(pt_state):
+        name = table_name(after, table)
+        match before.word(pt_state, table), after.word(pt_state, table):
+            case _, "private":
+                yield f"allocates {name}"
+            case "private", "free":
+                yield f"gives the unused {name} back"
+            case "linked", "unlinked" if not entry_written:
+                yield f"unlinks {name}"
+            case "linked" | "unlinked", "rcu":
+                yield f"call_rcu({name})"
+            case _, "free":
+                yield f"{name} is freed"
+            case _:
+                pass
+
+
+def _start(view: View) -> Iterator[str]:
+    for number in view.each(ROOT):
+        exported = ", exported," if view.is_set(root_exported, number) else ""
+        invalid = " (invalid)" if view.is_set(root_invalid, number) else ""
+        found = [(n, frame) for n in view.each(GFN) if (frame := walked(view, number, n)) is not None]
+        yield f"{root_name(view, number)}{exported}{invalid} maps {pairs(found)}"
+    backed = [(n, frame) for n in view.each(GFN) if (frame := backing(view, n)) is not None]
+    unmapped = [(n, frame) for n, frame in backed if frame not in [walked(view, number, n) for number in view.each(ROOT)]]
+    if unmapped:
+        yield f"the host backs {pairs(unmapped)}"
+
+
+def _doing(words: Mapping[str, str]) -> Callable[[View, At], str]:
+    """What a table page is doing, in these words where they differ from the state's own."""
+    return lambda view, at: words.get(state := view.word(pt_state, *at), state)
+
+
+_at_length, _in_short = _doing({"rcu": "unlinked, waits for RCU"}), _doing({"rcu": "waits for RCU"})
+BLUE = "#e3f2fd"
+_MARKS = (
+    Mark(
+        root_invalid,
+        table="invalid",
+        note="invalid",
+        attribute="invalid",
+        on="root {0} becomes invalid",
+        off="root {0} becomes valid",
+    ),
+    Mark(
+        root_exported,
+        table="exported",
+        note="exported",
+        attribute="exported",
+        on="exports root {0}",
+        off="takes back the export of root {0}",
+    ),
+    Mark(
+        root_ref_mmu,
+        table="reference of the MMU",
+        on="takes the MMU's reference to root {0}",
+        off="puts the MMU's reference to root {0}",
+    ),
+    Mark(root_ref_export, table="reference of the export", off="puts the export's reference to root {0}"),
+)
+ROOTS = Thing(
+    "root",
+    (ROOT,),
+    TABLE_BOX,
+    PAGE_TABLES,
+    BLUE,
+    marks=_MARKS,
+    label=lambda view, at: root_name(view, *at),
+    noted=cells_of(root_invalid, root_exported),
+    notes=lambda view, at: (),  # a picture puts them into the heading of the root's entries
+    headline=lambda view, at: ", ".join(x for mark in _MARKS if (x := mark.noted(view, at))),
+)
+TABLES = Thing(
+    "table",
+    (PT,),
+    TABLE_BOX,
+    PAGE_TABLES,
+    BLUE,
+    indent=1,
+    touched=cells_of(pt_state),
+    noted=cells_of(pt_state),
+    arising=cells_of(pt_state),
+    notes=lambda view, at: (),
+    label=lambda view, at: f"{table_name(view, *at)} ({_in_short(view, at)})",
+    flags=lambda view, at: (_at_length(view, at),),
+    headline=_at_length,
+    present=lambda view, at: view.word(pt_state, *at) != "free",
+    attributes=lambda view, at: {"state": view.word(pt_state, *at)},
+    state=pt_state,
+    gone=FREED,
+)
+ROOTS_TOLD = Telling(
+    things=(ROOTS,),
+    entries=(UPPER,),
+    effects=lambda before, after, changed: (w for mark in _MARKS for w in mark.words(after, changed)),
+    start=_start,
+    order=0,
+    rank=4,
+)
+TOLD = Telling(
+    things=(TABLES,),
+    entries=(LOWER,),
+    effects=_words,
+    acted_on={
+        ("tables", "page table"): (
+            *UPPER.variables, *LOWER.variables, pt_state, pt_root, pt_region, root_invalid, root_exported, root_ref_mmu, root_ref_export,
+        )
+    },
+    order=1,
+    rank=0,
+)  # fmt: skip

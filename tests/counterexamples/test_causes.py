@@ -20,6 +20,7 @@ from tdpcheck.counterexamples.schema import Cex, Instance, Turn, write
 from tdpcheck.counterexamples.why.causes import find
 from tdpcheck.counterexamples.why.schedule import Scheduler
 from tdpcheck.kernelc.sources.patch import parse_change
+from tdpcheck.model.machine import iommu, tables
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import Model
 from tdpcheck.properties import PROPERTIES
@@ -310,8 +311,8 @@ def is_due(found: Instance, scene: Scene) -> bool:
     if "thread" in at:
         return bool(scene.owed(at["thread"]) or scene.owed_tables(at["thread"]))
     if "gfn" in at:
-        return scene.walk(scene.number("domain_root", at["iommu"]), at["gfn"]) != at["frame"]
-    return scene.word("pt_state", at["table"]) != "linked"
+        return scene.walk(scene.number(iommu.domain_root, at["iommu"]), at["gfn"]) != at["frame"]
+    return scene.word(tables.pt_state, at["table"]) != "linked"
 
 
 def test_a_flush_is_missing_where_one_was_taken_out() -> None:

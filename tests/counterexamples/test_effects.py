@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import pytest
 
-from tdpcheck.counterexamples.effects import broken, effects, label, lesser_effects
-from tdpcheck.counterexamples.scene import Scene, frame_name, gfns, split_cell
+from tdpcheck.core.errors import InputError
+from tdpcheck.core.sorts import BOOL, Sort, StateVar
+from tdpcheck.counterexamples.effects import effects, label, lesser_effects
+from tdpcheck.counterexamples.scene import Scene
 from tdpcheck.counterexamples.schema import Value
 from tdpcheck.counterexamples.why.violations import FINDERS, false_instances
-from tdpcheck.model.machine import cpu, devices, ghosts, host, iommu, locks, tables
+from tdpcheck.model.assertions import FAILED, broken
+from tdpcheck.model.machine import iommu, locks, parts, sorts, tables
+from tdpcheck.model.naming import cell, frame_name, gfns
+from tdpcheck.model.view import indices
 from tdpcheck.properties import PROPERTIES
 
 SIZES = {
@@ -23,8 +26,22 @@ MAPPED: dict[str, Value] = {
 }  # fmt: skip
 
 
+NAMES = {sort.name: sort.elements for sort in (locks.LOCK,)} | {"Assertion": ("lockdep_assert_held at a.c:1",)}
+
+
+def empty() -> dict[str, Value]:
+    """A state in which nothing is so, and every index is 0."""
+    nobody = Scene(SIZES, {}, (), NAMES)
+    first: dict[str, Value] = {}
+    for var in (*parts.state(), FAILED):
+        kind = var.kind
+        value = False if kind == BOOL else kind.elements[0] if isinstance(kind, Sort) and kind.elements else 0
+        first |= {cell(var, *at): value for at in indices(nobody, *var.params)}
+    return first
+
+
 def after(changes: dict[str, Value]) -> Scene:
-    return Scene(SIZES, MAPPED | changes, ("notifier", "fault"), {})
+    return Scene(SIZES, empty() | MAPPED | changes, ("notifier", "fault"), NAMES)
 
 
 @pytest.mark.parametrize(
@@ -108,25 +125,17 @@ def test_numbers_are_grouped_as_people_write_them() -> None:
     assert ["A", "Z", "F26"] == [frame_name(n) for n in (0, 25, 26)]
 
 
-class Asked(dict[str, Value]):
-    """A state that remembers which variables it was asked for."""
-
-    names: ClassVar[set[str]] = set()
-
-    def get(self, name: str, default: Value = False) -> Value:  # type: ignore[override]
-        self.names.add(split_cell(name)[0])
-        return super().get(name, default)
-
-
-def test_what_is_asked_of_a_state_is_what_the_model_has() -> None:
-    """A variable that was renamed in the model would read as false here, and a report would leave something out in silence."""
-    known = {v.name for part in (cpu, devices, ghosts, host, iommu, locks, tables) for v in part.STATE}
-    state = Scene(SIZES, Asked(MAPPED), ("notifier", "fault"), {"Assertion": ("a",)})
-    for prop in FINDERS:
-        false_instances(prop, "", state)
-    assert {"owes_io_huge", "iotlb_huge", "pmd_pt", "host_mapped"} <= Asked.names
-    assert known | {"assertion_failed"} >= Asked.names
-    assert {name for name in known if name.startswith("owes_")} <= Asked.names
+def test_a_state_is_asked_for_what_it_has() -> None:
+    """What a document does not know would read as false, and a report would leave something out in silence."""
+    gone = StateVar("gone", (sorts.GFN,), BOOL)
+    with pytest.raises(InputError, match=r"gone\[2\]"):
+        after({}).is_set(gone, 2)
+    with pytest.raises(InputError, match="iotlb_valid"):
+        Scene(SIZES, MAPPED, (), NAMES).is_set(iommu.iotlb_valid, 0, 0)
+    with pytest.raises(InputError, match="pt_state"):
+        after({"pt_state[0]": 3}).word(tables.pt_state, 0)
+    with pytest.raises(InputError, match="Lock"):
+        Scene(SIZES, MAPPED, (), {}).each(locks.LOCK)
 
 
 def test_every_property_has_witnesses_and_an_unknown_one_says_its_sentence() -> None:

@@ -25,7 +25,7 @@ from junitparser import JUnitXml
 from markdown_it import MarkdownIt
 from msgspec.structs import replace
 
-from tdpcheck.counterexamples.entries import PRESENT, WRITABLE, entries
+from tdpcheck.counterexamples.entries import entries
 from tdpcheck.counterexamples.facts import folded
 from tdpcheck.counterexamples.forms import lanes as lanes_picture
 from tdpcheck.counterexamples.forms.graphml import written
@@ -36,6 +36,7 @@ from tdpcheck.counterexamples.forms.png import png
 from tdpcheck.counterexamples.forms.sarif import sarif, sarif_log, where
 from tdpcheck.counterexamples.graph import Graph, state_graph, story_graph
 from tdpcheck.counterexamples.schema import Cex, Edit, states
+from tdpcheck.model.machine.tables import PRESENT, WRITABLE
 from tdpcheck.runner.telling.rendering import FORMS, formats, render
 from tdpcheck.tests.counterexamples.browser import pixels
 from tdpcheck.tests.counterexamples.planted import FAULTS, GOLDEN, PIXELS, SHOWN, forms_of, small

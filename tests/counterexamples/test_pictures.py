@@ -15,8 +15,9 @@ from tdpcheck.counterexamples.forms.dot import dot
 from tdpcheck.counterexamples.forms.jsonform import node_link
 from tdpcheck.counterexamples.forms.svg import svg
 from tdpcheck.counterexamples.graph import Graph, state_graph, story_graph
-from tdpcheck.counterexamples.scene import frame_name, scenes
+from tdpcheck.counterexamples.scene import scenes
 from tdpcheck.model.machine import cpu, host, iommu, sorts, tables
+from tdpcheck.model.naming import frame_name
 from tdpcheck.tests.counterexamples.planted import FAULTS, GOLDEN
 
 EACH = pytest.mark.parametrize("name", FAULTS)
@@ -190,13 +191,13 @@ def test_what_the_pictures_take_for_true_is_what_the_model_says(name: str) -> No
         words = {n: v for n, v in view.values.items() if isinstance(v, str) and n in known and not n.startswith("pc")}
         numbers = {n: evaluator.layout.cells[known[n]].var.kind.elements.index(v) for n, v in words.items()}  # type: ignore[union-attr]
         state = tuple(numbers.get(c.name, x) for c, x in zip(evaluator.layout.cells, state, strict=True))
-        for root in view.each("Root"):
+        for root in view.each(sorts.ROOT):
             top = sorts.ROOT.element(root)
             assert view.alive(root) == evaluator.holds(cpu.alive(top), state)
-            for g in view.each("Gfn"):
+            for g in view.each(sorts.GFN):
                 gfn, found = sorts.GFN.element(g), view.walk(root, g)
                 assert (found is not None) == evaluator.holds(tables.walks(top, gfn), state)
-                for f in view.each("Frame"):
+                for f in view.each(sorts.FRAME):
                     frame = sorts.FRAME.element(f)
                     assert (found == f) == evaluator.holds(tables.same_walk(top, gfn, frame), state)
                     assert (view.backed(g) == f) == evaluator.holds(host.maps(gfn, frame), state)

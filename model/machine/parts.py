@@ -1,0 +1,160 @@
+"""The parts of the machine: what each adds to the state, how it begins, what it does, and how it is told. A new part is one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ...core.sorts import Sort, StateVar
+from ...core.system import Action, Update
+from .. import assertions
+from ..roles import Actor, Cache, Entries, Lock, Queue, Telling, Thing
+from ..scenario import Scenario
+from ..view import View
+from . import cpu, cursors, devices, ghosts, host, iommu, locks, rcu, tables, threads
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the machine.
+
+    Args:
+        initial: its initial values in a scenario.
+        actions: what it does in a scenario, if anything.
+        sorts: the enumerations that it declares.
+        told: how it is told.
+        ghost: no machine keeps its state, so that nobody's step depends on it.
+        acts: where its actions stand among those of the machine: lower first.
+    """
+
+    name: str
+    state: tuple[StateVar, ...] = ()
+    initial: Callable[[Scenario], Sequence[Update]] = lambda scenario: ()
+    actions: Callable[[Scenario], tuple[Action, ...]] = lambda scenario: ()
+    sorts: tuple[Sort, ...] = ()
+    told: tuple[Telling, ...] = ()
+    ghost: bool = False
+    acts: int = 9
+
+
+def _held(scenario: Scenario) -> int:
+    """How many roots hold what is mapped at the start."""
+    return min(scenario.start.mapped_roots or scenario.geometry.roots, scenario.geometry.roots)
+
+
+def _tables(scenario: Scenario) -> Sequence[Update]:
+    sizes, start = scenario.geometry, scenario.start
+    return tables.initial(tables.Mapped(start.tables), frozenset(start.exported), _held(scenario), sizes.regions, sizes.slots)
+
+
+def _host(scenario: Scenario) -> Sequence[Update]:
+    start, sizes = scenario.start, scenario.geometry
+    return host.initial(start.host == "huge", start.host != "unmapped", sizes.regions, sizes.slots)
+
+
+def _devices(scenario: Scenario) -> Sequence[Update]:
+    start, coherent = scenario.start, scenario.hardware.coherent
+    return devices.initial(None if coherent == "any" else coherent, bool(start.exported), start.attached)
+
+
+PARTS: tuple[Part, ...] = (
+    Part("tables", tables.STATE, _tables, sorts=tables.SORTS, told=(tables.ROOTS_TOLD, tables.TOLD)),
+    Part("host", host.STATE, _host, told=(host.TOLD,)),
+    Part(
+        "cpu",
+        cpu.STATE,
+        lambda scenario: cpu.initial(scenario.hardware.cpu),
+        lambda scenario: cpu.actions() if scenario.hardware.cpu else (),
+        told=(cpu.TOLD,),
+        acts=2,
+    ),
+    Part(
+        "iommu",
+        iommu.STATE,
+        lambda scenario: iommu.initial(scenario.start.attached),
+        lambda scenario: iommu.actions() if scenario.hardware.iommu else (),
+        told=(iommu.TOLD,),
+        acts=1,
+    ),
+    Part("locks", locks.STATE, lambda scenario: locks.initial(), sorts=locks.SORTS, told=(locks.TOLD,)),
+    Part("devices", devices.STATE, _devices, told=(devices.TOLD,)),
+    Part("cursors", cursors.STATE, lambda scenario: cursors.initial(), ghost=True),
+    Part(
+        "ghosts",
+        ghosts.STATE,
+        lambda scenario: ghosts.initial(_held(scenario) if scenario.start.tables in ("huge", "pages") else 0),
+        ghost=True,
+    ),
+    Part("rcu", actions=lambda scenario: rcu.actions(), told=(rcu.TOLD,), acts=0),
+    Part("threads", told=(threads.TOLD,)),
+    Part("assertions", told=(assertions.TOLD,)),
+)
+"""In the order of their state variables. What begins here is reached by no other list."""
+
+
+def state() -> tuple[StateVar, ...]:
+    """The state variables of the machine."""
+    return tuple(var for part in PARTS for var in part.state)
+
+
+def initial(scenario: Scenario) -> tuple[Update, ...]:
+    """The machine's initial values in a scenario."""
+    return tuple(update for part in PARTS for update in part.initial(scenario))
+
+
+def actions(scenario: Scenario) -> tuple[Action, ...]:
+    """What the machine does in a scenario."""
+    return tuple(action for part in sorted(PARTS, key=lambda part: part.acts) for action in part.actions(scenario))
+
+
+def sorts() -> tuple[Sort, ...]:
+    """The enumerations that parts declare."""
+    return tuple(sort for part in PARTS for sort in part.sorts)
+
+
+def ghost_names() -> frozenset[str]:
+    """The variables that no machine keeps."""
+    return frozenset(var.name for part in PARTS if part.ghost for var in part.state)
+
+
+def tellings() -> tuple[Telling, ...]:
+    """How the parts are told, in the order in which a reader meets them."""
+    return tuple(sorted((telling for part in PARTS for telling in part.told), key=lambda telling: telling.order))
+
+
+def things() -> tuple[Thing, ...]:
+    """What has a node of its own."""
+    return tuple(thing for telling in tellings() for thing in telling.things)
+
+
+def entries() -> tuple[Entries, ...]:
+    """The entries of tables, the upper ones first."""
+    return tuple(entry for telling in tellings() for entry in telling.entries)
+
+
+def caches() -> tuple[Cache, ...]:
+    """What is cached."""
+    return tuple(cache for telling in tellings() for cache in telling.caches)
+
+
+def caches_of(view: View, thing: Thing) -> Iterator[tuple[Cache, int]]:
+    """The caches of a thing with their tags: those of one sort of tag together, tag by tag."""
+    own = [cache for cache in caches() if cache.owner == thing.kind]
+    for sort in dict.fromkeys(cache.sorts[1] for cache in own):
+        for tag in view.each(sort):
+            yield from ((cache, tag) for cache in own if cache.sorts[1] == sort)
+
+
+def queues() -> tuple[Queue, ...]:
+    """What stands in a queue."""
+    return tuple(queue for telling in tellings() for queue in telling.queues)
+
+
+def held_locks() -> tuple[Lock, ...]:
+    """What a thread may hold or be inside of."""
+    return tuple(lock for telling in tellings() for lock in telling.locks)
+
+
+def actors() -> tuple[Actor, ...]:
+    """Who acts besides the threads."""
+    return tuple(actor for telling in tellings() for actor in telling.actors)
