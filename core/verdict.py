@@ -29,7 +29,9 @@ class Proved:
         facts = ["in every reachable state, at every depth", _sizes(self.sizes), f"engine {self.engine}"]
         if self.invariant:
             facts.append(f"an inductive invariant of {count(len(self.invariant), 'clause')}")
-        if not self.lemmas:
+        elif "=" in self.sizes and self.lemmas:  # the clauses of a search have numbers for names
+            facts.append(f"an inductive invariant of {count(len(self.lemmas), 'clause')}")
+        if not self.lemmas or "=" in self.sizes:
             return block(line("Proved", facts))
         lemmas = table(
             f"By {count(len(self.lemmas), 'lemma')}", ("number", "lemma"), ((str(n), name) for n, name in enumerate(self.lemmas, 1))

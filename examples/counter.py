@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import z3
 
-from tdpcheck.core.sorts import StateVar, Word
-from tdpcheck.core.system import Action, Property, TransitionSystem, Update
+from tdpcheck import Action, Property, StateVar, TransitionSystem, Update, Word
 
 LIMIT = 10
 count = StateVar("count", (), Word(8), "how often it counted since it was last reset")

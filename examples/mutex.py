@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import z3
 
-from tdpcheck.core.sorts import Rigid, Sort, StateVar
-from tdpcheck.core.system import Action, Lemma, Param, Property, TransitionSystem, Update, bool_var, set_at, truth
+from tdpcheck import Action, Lemma, Param, Property, Rigid, Sort, StateVar, TransitionSystem, Update, bool_var, set_at, truth
 
 Thread = Sort("Thread")
 Pc = Sort("Pc", ("outside", "entering", "inside"))

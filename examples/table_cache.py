@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import z3
 
-from tdpcheck.core.sorts import Sort, StateVar
-from tdpcheck.core.system import Action, Lemma, Param, Property, TransitionSystem, Update, bool_var, set_at, set_where, truth
+from tdpcheck import Action, Lemma, Param, Property, Sort, StateVar, TransitionSystem, Update, bool_var, set_at, set_where, truth
 
 Page, Device, Thread = Sort("Page"), Sort("Device"), Sort("Thread")
 Pc = Sort("Pc", ("idle", "zapping"))

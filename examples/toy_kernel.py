@@ -10,30 +10,46 @@ from dataclasses import dataclass, field
 
 import z3
 
-from tdpcheck.core.evaluate import Evaluator, State
-from tdpcheck.core.sorts import BOOL, Geometry, Rigid, Sort, StateVar, Word
-from tdpcheck.core.system import Action, Param, TransitionSystem, Update, bool_var, set_at, truth
-from tdpcheck.kernelc.lowering.cfg import THREADS, Graph
-from tdpcheck.kernelc.lowering.library import (
+from tdpcheck import (
+    BOOL,
+    Action,
+    Evaluator,
+    Geometry,
+    Param,
+    Rigid,
+    Sort,
+    State,
+    StateVar,
+    TransitionSystem,
+    Update,
+    Word,
+    bool_var,
+    set_at,
+    truth,
+)
+from tdpcheck.kernelc import (
     BOOLEAN,
+    THREADS,
     VOID,
     Check,
     CType,
     Effect,
+    Graph,
     Handle,
     Intrinsic,
     Library,
+    Paths,
     Record,
     Ref,
     Scalar,
+    Software,
     Value,
     boolean,
+    compile_threads,
+    lower,
+    parse,
     scalar,
 )
-from tdpcheck.kernelc.lowering.lower import lower
-from tdpcheck.kernelc.stepping.paths import Paths
-from tdpcheck.kernelc.stepping.steps import Software, compile_threads
-from tdpcheck.kernelc.text.parse import parse
 
 Cell, Page, Gfn = Sort("Cell"), Sort("Page"), Sort("Gfn")
 Level = Sort("Level", ("PG_LEVEL_4K", "PG_LEVEL_2M", "PG_LEVEL_1G"))

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import z3
 
-from tdpcheck.core.sorts import Sort, StateVar
-from tdpcheck.core.system import Action, Param, Property, TransitionSystem, Update, set_at
+from tdpcheck import Action, Param, Property, Sort, StateVar, TransitionSystem, Update, set_at
 
 Road = Sort("Road")
 Colour = Sort("Colour", ("red", "green", "yellow"))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import z3
 
-from tdpcheck.core.sorts import BOOL
-from tdpcheck.core.system import Param, Update, set_at, set_where, truth
-from tdpcheck.kernelc.lowering.library import BOOLEAN, VOID, Effect, Handle, Intrinsic, Library, Record, Ref, Scalar, Value, boolean, record
+from tdpcheck import BOOL, Param, Update, set_at, set_where, truth
+from tdpcheck.kernelc import BOOLEAN, VOID, Effect, Handle, Intrinsic, Library, Record, Ref, Scalar, Value, boolean, record
 
 from .machine import Page, cached, done, gathered, locked, mapped, owed, used
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import z3
 
-from tdpcheck.core.sorts import Sort
-from tdpcheck.core.system import Action, Param, Update, bool_var, set_at, truth
-from tdpcheck.kernelc.lowering.cfg import THREADS
+from tdpcheck import Action, Param, Sort, Update, bool_var, set_at, truth
+from tdpcheck.kernelc import THREADS
 
 Page, Device = Sort("Page"), Sort("Device")
 

@@ -10,12 +10,8 @@ from pathlib import Path
 
 import z3
 
-from tdpcheck.core.system import Lemma, Property, TransitionSystem
-from tdpcheck.kernelc.lowering.analyse import locks_held
-from tdpcheck.kernelc.lowering.cfg import THREADS
-from tdpcheck.kernelc.lowering.lower import lower
-from tdpcheck.kernelc.stepping.steps import Software, compile_threads
-from tdpcheck.kernelc.text.parse import parse
+from tdpcheck import Lemma, Property, TransitionSystem
+from tdpcheck.kernelc import THREADS, Software, compile_threads, locks_held, lower, parse
 
 from . import machine
 from .library import LIBRARY

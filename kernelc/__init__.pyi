@@ -1,0 +1,24 @@
+# For those who give C a meaning of their own; __init__.py hands on what stands here.
+from .lowering.analyse import locks_held as locks_held
+from .lowering.cfg import THREADS as THREADS
+from .lowering.cfg import Graph as Graph
+from .lowering.library import BOOLEAN as BOOLEAN
+from .lowering.library import VOID as VOID
+from .lowering.library import Check as Check
+from .lowering.library import CType as CType
+from .lowering.library import Effect as Effect
+from .lowering.library import Handle as Handle
+from .lowering.library import Intrinsic as Intrinsic
+from .lowering.library import Library as Library
+from .lowering.library import Record as Record
+from .lowering.library import Ref as Ref
+from .lowering.library import Scalar as Scalar
+from .lowering.library import Value as Value
+from .lowering.library import boolean as boolean
+from .lowering.library import record as record
+from .lowering.library import scalar as scalar
+from .lowering.lower import lower as lower
+from .stepping.paths import Paths as Paths
+from .stepping.steps import Software as Software
+from .stepping.steps import compile_threads as compile_threads
+from .text.parse import parse as parse
