@@ -25,7 +25,7 @@ as_root() { if [ "$$(id -u)" = 0 ]; then "$$@"; else sudo -n "$$@"; fi; }; \
 can_apt() { command -v apt-get >/dev/null && { [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }; }
 endef
 
-.PHONY: help setup tree browser demo test fast check lint types arrows docs clean
+.PHONY: help setup tree browser compiler nightly demo test fast check lint types arrows docs clean
 
 help: ## say what there is to make
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
@@ -35,7 +35,7 @@ setup: $(VENV)/.installed-dev ## put the project and its tools into .venv
 demo: $(VENV)/.installed tree ## show a race being found and its fix being proved
 	@$(BIN)/python -m tdpcheck.cli.demo
 
-test: setup tree browser ## run every test, quick ones first
+test: setup tree browser compiler ## run every test, quick ones first
 	@$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not kernel and not bench"
 	@$(BIN)/python -m pytest -n $(JOBS) -m "(slow or kernel) and not bench" || [ $$? = 5 ] # 5: none of these yet
 
@@ -73,6 +73,18 @@ browser: ## fetch the browser in which some tests look at reports (Debian only)
 	if can_apt && as_root apt-get update -qq >/dev/null && as_root apt-get install -y -qq --no-install-recommends chromium >/dev/null \
 	   && command -v chromium >/dev/null; then exit 0; fi; \
 	echo "NOT RUN: the tests of reports in a browser; chromium could not be installed. Put a chromium on the path." >&2
+
+compiler: ## fetch gcc, with which some tests compare what C means (Debian only)
+	@$(AS_ROOT); \
+	if command -v gcc >/dev/null; then exit 0; fi; \
+	echo "Installing gcc, with which some tests compare what C means ..."; \
+	if can_apt && as_root apt-get update -qq >/dev/null && as_root apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null \
+	   && command -v gcc >/dev/null; then exit 0; fi; \
+	echo "NOT RUN: the tests against gcc; it could not be installed. Put a gcc on the path." >&2
+
+# One line a campaign; TDPCHECK_SEED makes the random ones others than yesterday's.
+nightly: setup compiler ## run the long campaigns
+	TDPCHECK_C_PROGRAMS=$${TDPCHECK_C_PROGRAMS:-20000} $(BIN)/python -m pytest -n $(JOBS) tests/kernelc/text/test_against_gcc.py
 
 clean: ## remove what building and testing left behind, .venv too
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis

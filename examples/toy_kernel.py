@@ -208,7 +208,7 @@ class Toy:
 
     def graph(self, text: str, entry: str = "f", role: str = "f", arguments: Mapping[str, Value] | None = None) -> Graph:
         unit = parse(text, "toy.c")
-        return lower(role, entry, unit.functions, unit.structs, self.library, arguments, unit.broken)
+        return lower(role, entry, unit.functions, unit.structs, self.library, arguments, unit.unmodelled | unit.broken)
 
     def build(
         self,

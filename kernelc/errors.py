@@ -45,3 +45,7 @@ class Refusal(TdpcheckError):
     def __str__(self) -> str:
         shown = f": `{self.offending}`" if self.offending else ""
         return f"{self.at}: {self.what}{shown}; {self.suggestion}"
+
+
+class Unmodelled(Refusal):
+    """A name that a file gives a meaning which the model has not: refused where it is used."""

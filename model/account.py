@@ -251,10 +251,8 @@ class _File:
             self.words.setdefault(line, []).append("#")
         for token in item.rest:
             self.words.setdefault(token.line, []).append(token.text)
-        called = len(item.rest) > 1 and item.rest[1].text == "("
         name = item.rest[0].text if item.rest else ""
-        known = item.word == "define" and called and "for_each" in name
-        kind: Literal["define", "silent", "other"] = "define" if known else "silent" if item.word == "include" else "other"
+        kind: Literal["define", "silent", "other"] = "define" if item.word == "define" else "silent" if item.word == "include" else "other"
         self._directives.append(_Item(kind, item.line, item.last_line, name))
 
     def is_directive(self, line: int) -> bool:
@@ -348,7 +346,7 @@ class _Side:
             return self._of_words(self._fields(file, item, line), f"struct {item.name}", member=True)
         if item.kind == "define":
             return self._of_words([item.name], f"macro {item.name}", member=False)
-        return "outside", "it is outside of every function; only functions, structs and loop macros are modelled"
+        return "outside", "it is outside of every function; only functions, structs and macros are modelled"
 
     def _in_function(self, function: ast.Function, line: int) -> tuple[Fate, str]:
         name, file = function.name, function.at.file

@@ -132,19 +132,23 @@ def parse_source(source: KernelSource) -> Code:
     """Parse all files of a design.
 
     Raises:
-        Refusal: a file that is no C at all.
+        Refusal: a file that is no C at all, or that has something outside of its functions which is not understood.
     """
     functions: dict[str, ast.Function] = {}
     structs: dict[str, ast.Struct] = {}
     broken: dict[str, Exception] = {}
+    unmodelled: dict[str, Exception] = {}
     for name, text in source.files.items():
         unit = parse(text, name, macros={n: t for n, t in source.files.items() if n != name})
+        for refusal in unit.strange:
+            raise refusal
+        unmodelled |= unit.unmodelled
         for function in unit.functions:
             broken.pop(function, None)
         functions |= unit.functions
         structs |= unit.structs
         broken |= unit.broken
-    return Code(functions, structs, broken, digest=source.digest)
+    return Code(functions, structs, unmodelled | broken, digest=source.digest)
 
 
 def own_size(scenario: Scenario, threads: int) -> Geometry:

@@ -26,7 +26,7 @@ t, u, p, d = THREADS.const("t"), THREADS.const("u"), Page.const("p"), Device.con
 def build(text: str = TEXT, *, merge: bool = True) -> tuple[TransitionSystem, Software]:
     """The system of any number of threads that run `text`, and what is known of the compilation."""
     unit = parse(text, "unmap.c")
-    graph = lower(ROLE, ROLE, unit.functions, unit.structs, LIBRARY, broken=unit.broken)
+    graph = lower(ROLE, ROLE, unit.functions, unit.structs, LIBRARY, broken=unit.unmodelled | unit.broken)
     software = compile_threads([graph], (ROLE, ROLE), merge=merge)
     system = TransitionSystem(
         "leaf_thread",

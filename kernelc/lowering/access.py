@@ -9,6 +9,7 @@ import z3
 
 from ...core.rewrite import Rewriter, constant_index
 from ...core.sorts import Word
+from ..errors import Unmodelled
 from ..text import ast
 from .build import Builder, spot_of
 from .cfg import Local, Op
@@ -30,7 +31,7 @@ class Access(Builder):
         broken: Mapping[str, Exception],
     ) -> None:
         super().__init__(role, functions, structs, library, broken)
-        self.types = Types(structs, library, self.constant)
+        self.types = Types(structs, library, self.constant, broken)
 
     @abstractmethod
     def value(self, expression: ast.Expr, want: CType | None = None) -> Value:
@@ -47,8 +48,16 @@ class Access(Builder):
             raise spot_of(expression).refusal("not a constant number", "use a constant")
         return number
 
+    def modelled(self, name: str, spot: Spot) -> None:
+        """Refuse, where it can be reached, a name that the C text gives a meaning which the model has not."""
+        refusal = self.broken.get(name)
+        if isinstance(refusal, Unmodelled) and name not in self.functions:
+            raise self.never(name, refusal, spot)
+
     def named(self, name: str) -> Value | None:
         """What a name that is no local stands for: a constant or a function."""
+        if isinstance(self.broken.get(name), Unmodelled) and name not in self.functions:
+            return None
         if name in self.library.constants:
             return self.library.constants[name]
         if name in ("true", "false"):
@@ -70,6 +79,7 @@ class Access(Builder):
                     if isinstance(found, MissingPlace):
                         raise found.refusal
                     return found
+                self.modelled(name, spot_of(expression))
                 known = self.named(name)
                 if known is None:
                     raise spot_of(expression).refusal("unknown name", "declare it as a local, or as a constant in model/intrinsics")

@@ -35,6 +35,7 @@ class Calls(Expressions):
         bound = self.frame.names.get(name)
         if isinstance(bound, FixedPlace) and isinstance(bound.value.type, FunctionName):
             name = bound.value.name
+        self.modelled(name, spot)
         library = self.library
         if name in library.identities and len(arguments) == 1:
             return self.value(arguments[0])

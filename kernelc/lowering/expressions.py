@@ -69,7 +69,8 @@ class Expressions(Access):
 
     def _unary(self, expression: ast.Unary) -> Value:
         op, operand = expression.op, expression.operand
-        if op == "-" and isinstance(operand, ast.Name) and f"-{operand.name}" in self.library.constants:
+        named = isinstance(operand, ast.Name) and operand.name not in self.frame.names and operand.name not in self.broken
+        if op == "-" and isinstance(operand, ast.Name) and named and f"-{operand.name}" in self.library.constants:
             return self.library.constants[f"-{operand.name}"]
         if op == "&":
             return self._address(expression)

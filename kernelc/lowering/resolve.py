@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from ..errors import Refusal
+from ..errors import Refusal, Unmodelled
 from ..text import ast
 from ..text.show import show_type
 from .library import VOID, Array, CType, FunctionName, Library, Record, Ref, Void
@@ -16,12 +16,16 @@ class Types:
 
     Args:
         length: the value of a constant expression, as the length of an array.
+        broken: what has no meaning: a type among it is refused.
     """
 
-    def __init__(self, structs: Mapping[str, ast.Struct], library: Library, length: Callable[[ast.Expr], int]) -> None:
+    def __init__(
+        self, structs: Mapping[str, ast.Struct], library: Library, length: Callable[[ast.Expr], int], broken: Mapping[str, Exception]
+    ) -> None:
         self._structs = structs
         self._library = library
         self._length = length
+        self._broken = broken
         self._records: dict[str, Record] = {}
         self._open: list[str] = []
 
@@ -33,6 +37,8 @@ class Types:
         """
         if ref.array is not None:
             return Array(self(replace(ref, array=None), at), self._length(ref.array))
+        if isinstance(unmodelled := self._broken.get(ref.base), Unmodelled):
+            raise unmodelled
         known = self._library.types.get((ref.base, ref.pointer))
         if known is not None:
             return known

@@ -6,10 +6,11 @@ What the subset refuses has no class here: a `switch` cannot be represented, so 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ..errors import Location as Location
+from ..errors import Refusal, Unmodelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,10 +267,13 @@ class Unit:
     """One parsed file: what it defines.
 
     `broken` names functions that could not be parsed, with the refusal: it is raised only when somebody needs that function,
-    so that one exotic function does not keep the rest of a kernel file from being lifted.
+    so that one exotic function does not keep the rest of a kernel file from being lifted. `unmodelled` names what stands at file
+    level and has no meaning here (variables, enumerators), with the refusal for who uses it; `strange` is what is not understood there.
     """
 
     file: str
     functions: dict[str, Function]
     structs: dict[str, Struct]
     broken: dict[str, Exception]
+    unmodelled: dict[str, Unmodelled] = field(default_factory=dict)
+    strange: list[Refusal] = field(default_factory=list)

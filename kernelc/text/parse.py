@@ -14,11 +14,11 @@ from functools import cache
 import tree_sitter_c
 from tree_sitter import Language, Node, Parser
 
-from ..errors import Refusal
+from ..errors import Refusal, Unmodelled
 from .ast import Expr, Function, Location, Return, Struct, Unit
 from .conditional import Region
 from .preprocess import DEFAULT_CONFIG, Preprocessed, preprocess
-from .syntax import DEPTH_LIMIT, Syntax
+from .syntax import ATTRIBUTES, DEPTH_LIMIT, Syntax, text_of
 from .tokens import Token, closing, spell
 
 _SIZE_LIMIT = 8_000_000
@@ -42,6 +42,7 @@ def parse(
 
     Returns:
         Its functions and structs. `broken` holds, under the same name (`struct x` for a struct), each that could not be read.
+        What stands at file level and is not understood is in `strange`, for the caller to refuse where it must not be left out.
 
     Raises:
         Refusal: the file as a whole is no C that can be used: empty, binary, not UTF-8, or with garbage between its functions.
@@ -52,7 +53,10 @@ def parse(
 def parse_preprocessed(source: Preprocessed) -> Unit:
     """Parse a file that the caller has preprocessed (and whose macros and constants it wants to keep)."""
     unit = Unit(source.file, {}, {}, {})
+    inside: set[int] = set()
     for item in _items(source):
+        if item.function is not None:
+            inside.update(range(item.tokens[0].line, item.tokens[-1].line + 1))
         if item.function is None:
             _declaration(item, unit)
             continue
@@ -63,6 +67,7 @@ def parse_preprocessed(source: Preprocessed) -> Unit:
         except Refusal as refusal:
             unit.functions.pop(item.function, None)
             unit.broken[item.function] = refusal
+    unit.strange.extend(region.refusal for region in source.strange if region.first not in inside)
     return unit
 
 
@@ -80,7 +85,7 @@ def parse_expression(text: str, file: str = "<expression>") -> Expr:
     items = tree.root_node.named_children
     if _first_error(tree.root_node) is not None or len(items) != 1 or items[0].type != "function_definition":
         raise wrong
-    _check_depth(items[0], syntax)
+    _check_nodes(items[0], syntax)
     body = syntax.function(items[0], Location(file, 1)).body.statements
     if len(body) != 1 or not isinstance(body[0], Return) or body[0].value is None:
         raise wrong
@@ -256,7 +261,7 @@ def _function(item: _Item) -> Function:
     nodes = root.named_children
     if len(nodes) != 1 or nodes[0].type != "function_definition":
         raise Refusal(item.first, "this is not a function definition of the C subset", item.text, "declare it as `type name(...) { ... }`")
-    _check_depth(nodes[0], syntax)
+    _check_nodes(nodes[0], syntax)
     return syntax.function(nodes[0], item.last)
 
 
@@ -291,11 +296,13 @@ def _syntax_error(node: Node, item: _Item, syntax: Syntax) -> Refusal:
     return Refusal(syntax.at(node), what, _line(item.source, index), advice)
 
 
-def _check_depth(root: Node, syntax: Syntax) -> None:
-    """Refuse what nests too deep, before anything recurses into it."""
+def _check_nodes(root: Node, syntax: Syntax) -> None:
+    """Refuse what nests too deep, before anything recurses into it, and what must not be overlooked wherever it stands."""
     cursor = root.walk()
     depth = 0
     while True:
+        if cursor.node is not None and cursor.node.type in ATTRIBUTES:
+            raise syntax.outside(cursor.node)
         if cursor.goto_first_child():
             depth += 1
             if depth > DEPTH_LIMIT and cursor.node is not None:
@@ -307,21 +314,38 @@ def _check_depth(root: Node, syntax: Syntax) -> None:
             depth -= 1
 
 
+_NO_WORDS = frozenset({"asm", "__asm", "__asm__", "_Pragma"})
+_DECLARATIONS = frozenset({"declaration", "type_definition", "struct_specifier", "union_specifier", "enum_specifier"})
+_USE = "hand it on as an argument, or give it a meaning in model/intrinsics"
+
+
 def _declaration(item: _Item, unit: Unit) -> None:
-    """Keep a struct definition, ignore any other declaration, refuse what is neither."""
+    """Keep a struct definition, note what any other declaration declares, refuse what is neither."""
     words = item.tokens
-    if words[0].text in ("struct", "union") and len(words) > 2 and words[2].text == "{":
+    odd = next((n for n, word in enumerate(words, item.start) if word.text in _NO_WORDS), None)
+    if odd is not None:
+        unit.strange.append(_stray(item.source, odd, f"`{item.source.tokens[odd].text}` is not understood", "leave it out"))
+    elif words[0].text in ("struct", "union") and len(words) > 2 and words[2].text == "{":
         try:
             struct = _struct(item)
             if struct is not None:
                 unit.structs[struct.name] = struct
         except Refusal as refusal:
             unit.broken[f"{words[0].text} {words[1].text}"] = refusal
-    elif not _is_registration(words):
+    elif _is_registration(words):
+        unit.strange.append(_stray(item.source, item.start, "this macro at file level is not understood", "leave it out"))
+    else:
         root, syntax = _read(item)
         error = _first_error(root)
         if error is not None:
             raise _syntax_error(error, item, syntax)
+        for node in root.named_children:
+            _check_nodes(node, syntax)
+            if node.type not in _DECLARATIONS:
+                unit.strange.append(syntax.refuse(node, "this is not understood at file level", "leave it out, or move it into a function"))
+                continue
+            for name, what in syntax.declared_names(node):
+                unit.unmodelled[text_of(name)] = Unmodelled(syntax.at(name), f"{what} is not modelled", text_of(name), _USE)
 
 
 def _struct(item: _Item) -> Struct | None:
@@ -336,7 +360,7 @@ def _struct(item: _Item) -> Struct | None:
     node = root.named_children[0]
     while node.type == "declaration":
         node = node.named_children[0]
-    _check_depth(node, syntax)
+    _check_nodes(node, syntax)
     return syntax.struct(node) if node.type == "struct_specifier" else None
 
 

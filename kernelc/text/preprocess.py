@@ -2,10 +2,13 @@
 
 What happens to the text, and why:
 
-* comments, `#include` and other directives vanish; `#if` is decided as far as `config` says (see `conditional.py`);
-* function-like macros with `for_each` in their name are replaced by their real `#define`, because without that a loop parses as a
-  call followed by a block that runs once. Nothing else is expanded unless the caller asks: other macros stay calls and names;
-* attribute words (`__must_check`, `noinline`, ...) go, since they are no C that tree-sitter knows and change nothing we model;
+* lines are spliced, comments, `#include` and other directives vanish (see `tokens.py`); `#if` is decided as far as `config` says
+  (see `conditional.py`);
+* macros that the file itself defines are expanded from where they are defined to where they are not any more, as C does. Of the
+  macros of other files, function-like ones with `for_each` in their name are: without that a loop parses as a call followed by a
+  block that runs once. The others stay calls and names, unless the caller asks;
+* attributes that change nothing we model (`__must_check`, `noinline`, ...) go, since they are no C that tree-sitter knows; any other
+  attribute marks its line, and so do directives that are not understood;
 * `struct` goes from the type argument of `container_of` and its like; `module_param*` and `EXPORT_SYMBOL*` go from file level;
 * `(u64)-x` becomes a cast: without a symbol table the grammar reads it as a subtraction.
 
@@ -58,19 +61,31 @@ _ATTRIBUTES = _words(
     """
     __always_inline __always_unused __attribute_const__ __bitwise __bpf_kfunc __cold __cpuidle __deprecated __exit __exitdata
     __flatten __force __hot __inline __inline__ __init __initconst __initdata __iomem __kernel __kprobes __latent_entropy __lockfunc
-    __maybe_unused __meminit __must_check __naked __noclone __no_kcsan __no_profile __no_sanitize_address __no_stack_protector __nocast
+    __maybe_unused __meminit __must_check __noclone __no_kcsan __no_profile __no_sanitize_address __no_stack_protector __nocast
     __nonstring __noreturn __packed __percpu __private __pure __randomize_layout __rcu __read_mostly __ref __refdata __ro_after_init
-    __sched __softirq_entry __used __user __visible __weak
+    __sched __softirq_entry __used __user __visible
     ____cacheline_aligned ____cacheline_aligned_in_smp __cacheline_aligned __cacheline_aligned_in_smp __cacheline_internodealigned_in_smp
     asmlinkage fastcall noinline noinline_for_stack noinstr notrace
     """
 )
 _ATTRIBUTES_WITH_ARGUMENTS = _words(
     """
-    __attribute__ __attribute __acquires __aligned __alloc_size __assume_aligned __cond_acquires __counted_by __guarded_by __malloc
+    __acquires __aligned __alloc_size __assume_aligned __cond_acquires __counted_by __guarded_by __malloc
     __must_hold __no_sanitize __printf __releases __scanf __section
     """
 )
+_HARMLESS = _words(
+    """
+    aligned alloc_align alloc_size always_inline artificial assume_aligned btf_decl_tag btf_type_tag cold context deprecated
+    designated_init error externally_visible flatten format format_arg gnu_inline hot leaf malloc maybe_unused may_alias
+    no_caller_saved_registers no_instrument_function no_profile_instrument_function no_sanitize no_sanitize_address no_sanitize_thread
+    no_sanitize_undefined no_stack_protector noclone noderef noinline nonnull nonstring noreturn nothrow packed pure const
+    randomize_layout no_randomize_layout returns_nonnull section sentinel unused used visibility warn_unused_result warning fallthrough
+    """
+)
+"""What `__attribute__((...))` may say without a word of ours: it changes neither what runs nor what a value is here."""
+_REFUSED_ATTRIBUTES = _words("__naked __weak __cleanup __free __alias __vector_size __mode __private_cleanup")
+_ATTRIBUTE = _words("__attribute__ __attribute")
 _TYPE_ARGUMENT = _words(
     """
     container_of container_of_safe list_entry list_first_entry list_first_entry_or_null list_last_entry list_entry_rcu
@@ -88,7 +103,8 @@ class Preprocessed:
     """The text for the parser, and the way back to what the user wrote.
 
     `tokens[i]` stands at `offsets[i]` of `text` (pure ASCII, so characters are bytes). `regions` are the places that cannot be
-    trusted: a function that overlaps one is refused when needed. `constants` are the object-like `#define`s, unexpanded.
+    trusted: a function that overlaps one is refused when needed. `strange` are places that are not understood, at whatever level
+    they stand. `constants` are the object-like `#define`s that count at the end, unexpanded.
     """
 
     file: str
@@ -98,6 +114,7 @@ class Preprocessed:
     regions: tuple[Region, ...]
     expansions: tuple[Expansion, ...]
     constants: Mapping[str, str]
+    strange: tuple[Region, ...] = ()
 
     def origin(self, offset: int) -> Location:
         """Return the place in the user's text of the token at `offset` of `text` (or of the one before it)."""
@@ -114,6 +131,8 @@ def preprocess(
     macros: Mapping[str, str] | None = None,
     config: Mapping[str, bool] = DEFAULT_CONFIG,
     expand: Collection[str] = (),
+    *,
+    closed: bool = False,
 ) -> Preprocessed:
     """Make `text` ready for the parser.
 
@@ -123,22 +142,42 @@ def preprocess(
         macros: other files (name to text) whose `#define`s count as well, such as `tdp_iter.h`; a definition in `text` wins.
         config: which macro names outside these files are defined; a name that is missing is unknown, not undefined.
         expand: further macros to expand, object-like or function-like.
+        closed: there are no other files: a name that is missing in `config` is undefined.
 
     Raises:
         Refusal: the text cannot be read as a whole: an open comment or conditional, or expansions without end.
     """
-    definitions: dict[str, Macro] = {}
-    for name, source in (macros or {}).items():
-        definitions.update(_Reader(name, config, definitions).read(lex(_unix(source), name)).definitions)
-    own = _Reader(file, config, definitions).read(lex(_unix(text), file))
-    definitions.update(own.definitions)
+    tokens, reader, expander = _expanded(text, file, macros or {}, config, frozenset(expand), closed)
+    kept, attributes = _strip(tokens, file)
+    strange = (*reader.strange, *attributes)
+    regions = (*reader.regions, *expander.regions, *_undefined_loops(tokens, file), *strange)
+    placed, laid_out, offsets = _lay_out(_mark_casts(kept, _typedefs(tokens)))
+    constants = {m.name: spell(m.body) for m in reader.table.values() if m.parameters is None and m.body}
+    return Preprocessed(file, laid_out, placed, offsets, tuple(regions), tuple(expander.expansions), constants, strange)
 
-    expander = Expander(file, definitions, frozenset(expand))
-    tokens = expander.run(own.tokens)
-    regions = own.regions + tuple(expander.regions) + tuple(_undefined_loops(tokens, file))
-    placed, laid_out, offsets = _lay_out(_mark_casts(_strip(tokens), _typedefs(tokens)))
-    constants = {m.name: spell(m.body) for m in definitions.values() if m.parameters is None and m.body}
-    return Preprocessed(file, laid_out, placed, offsets, regions, tuple(expander.expansions), constants)
+
+def expanded(text: str, file: str, config: Mapping[str, bool] = DEFAULT_CONFIG) -> tuple[tuple[Token, ...], tuple[Region, ...]]:
+    """The tokens of `text`, with no other file around it, as the phases of translation leave them; and the places that are refused.
+
+    Raises:
+        Refusal: the text cannot be read as a whole.
+    """
+    tokens, reader, expander = _expanded(text, file, {}, config, frozenset(), closed=True)
+    return tuple(tokens), (*reader.regions, *expander.regions, *reader.strange)
+
+
+def _expanded(
+    text: str, file: str, macros: Mapping[str, str], config: Mapping[str, bool], also: frozenset[str], closed: bool
+) -> tuple[list[Token], _Reader, Expander]:
+    outer: dict[str, Macro] = {}
+    for name, source in macros.items():
+        reader = _Reader(lex(_unix(source), name), name, config, outer, closed)
+        while reader.pull() is not None:
+            pass
+        outer = reader.table
+    reader = _Reader(lex(_unix(text), file), file, config, outer, closed)
+    expander = Expander(file, reader.table, lambda m: m.at.file == file or "for_each" in m.name or m.name in also, reader.pull)
+    return expander.file(), reader, expander
 
 
 def _unix(text: str) -> str:
@@ -148,72 +187,118 @@ def _unix(text: str) -> str:
 # Directives
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    tokens: list[Token]
-    definitions: dict[str, Macro]
-    regions: tuple[Region, ...]
-
-
 class _Reader:
-    """Takes the directives out of one file: what is left are the tokens that count, and the macros it defines."""
+    """Takes the directives out of one file, each when its line is reached: what is left are the tokens that count.
 
-    def __init__(self, file: str, config: Mapping[str, bool], outer: Mapping[str, Macro]) -> None:
+    `table` are the macros as they stand there; `regions` are complete, and `strange`, when the last token has been pulled.
+    """
+
+    def __init__(
+        self, items: Sequence[Item], file: str, config: Mapping[str, bool], outer: Mapping[str, Macro], closed: bool = False
+    ) -> None:
         self._file = file
         self._config = config
-        self._outer = outer
-        self._definitions: dict[str, Macro] = {}
+        self._closed = closed
+        self._items = items
+        self._next = 0
         self._undefined: set[str] = set()
+        self._branches = Branches(file, self._defined, self._value, self._prepared)
+        self._guard = _guard(items)
+        self.table: dict[str, Macro] = dict(outer)
+        self.strange: list[Region] = []
+        self.regions: tuple[Region, ...] = ()
 
-    def read(self, items: Sequence[Item]) -> _Read:
-        branches = Branches(self._file, self._defined, self._value)
-        tokens: list[Token] = []
-        for index, item in enumerate(items):
-            if isinstance(item, Token):
-                if branches.active:
-                    tokens.append(item)
-            elif item.word in CONDITIONALS:
-                branches.take(item, guard=_is_guard(item, items[index + 1 : index + 2]))
-            elif branches.active and item.word == "define":
-                self._define(item, branches.doubt)
-            elif branches.active and item.word == "undef" and item.rest:
-                self._definitions.pop(item.rest[0].text, None)
-                self._undefined.add(item.rest[0].text)
-        return _Read(tokens, self._definitions, branches.finish())
+    def pull(self) -> Token | None:
+        """The next token that counts, None at the end.
 
-    def _define(self, directive: Directive, doubt: Refusal | None) -> None:
-        macro = define(directive, self._file, doubt)
-        if macro is None:
+        Raises:
+            Refusal: a malformed definition, or conditionals that do not match.
+        """
+        while self._next < len(self._items):
+            item = self._items[self._next]
+            self._next += 1
+            if isinstance(item, Directive):
+                self._directive(item)
+            elif self._branches.active:
+                return item
+        self.regions = self._branches.finish()
+        return None
+
+    def _directive(self, item: Directive) -> None:
+        branches = self._branches
+        if item.word in CONDITIONALS:
+            branches.take(item, guard=item is self._guard)
+        elif not branches.active or item.word == "include" or not (item.word or item.rest):
             return
-        before = self._definitions.get(macro.name)
-        if before is not None and spell(before.body) != spell(macro.body) and not doubt:
-            # One table serves the whole file, so a name with two meanings must not be used at all.
-            again = Refusal(macro.at, "this macro is defined twice in one file", macro.name, "give the two meanings two names")
-            macro = replace(macro, doubt=again)
-        self._definitions[macro.name] = macro
+        elif item.word == "define":
+            macro = define(item, self._file, branches.doubt)
+            self.table[macro.name] = macro
+        elif item.word == "undef" and len(item.rest) == 1 and item.rest[0].kind == "name":
+            self._undefine(item.rest[0].text)
+        else:
+            at = Location(self._file, item.line)
+            what = f"#{item.word} {spell(item.rest)}".strip()
+            self.strange.append(
+                Region(item.line, item.last_line, Refusal(at, "this line for the preprocessor is not understood", what, "leave it out"))
+            )
+
+    def _undefine(self, name: str) -> None:
+        doubt = self._branches.doubt
+        if doubt is None:
+            self.table.pop(name, None)
+            self._undefined.add(name)
+        elif name in self.table:
+            self.table[name] = replace(self.table[name], doubt=doubt)
 
     def _defined(self, name: str) -> int | None:
-        if name in self._definitions:
-            return None if self._definitions[name].doubt else 1
+        if name in self.table:
+            return None if self.table[name].doubt else 1
+        return self._missing(name)
+
+    def _value(self, name: str) -> int | None:
+        return None if name in self.table and self.table[name].parameters is None else self._missing(name)
+
+    def _missing(self, name: str) -> int | None:
+        """What a name that is no macro is in a condition."""
         if name in self._undefined:
             return 0
         if name in self._config:
             return int(self._config[name])
-        return 1 if name in self._outer else None
+        return 0 if self._closed else None
 
-    def _value(self, name: str) -> int | None:
-        macro = self._definitions.get(name)
-        if macro is not None and macro.doubt is None and len(macro.body) == 1 and macro.body[0].text.isdigit():
-            return int(macro.body[0].text)
-        return int(self._config[name]) if macro is None and name in self._config else None
+    def _prepared(self, condition: Sequence[Token]) -> Sequence[Token]:
+        """The tokens of an `#if` with every macro expanded, but for the names that `defined` and its like ask about."""
+        marked: list[Token] = []
+        asking = False
+        for token in condition:
+            asks = token.text in _ASKING and (token.text not in self.table or token.text == "defined")
+            asked = token.kind == "name" and (asks or asking)
+            marked.append(replace(token, hidden=token.hidden | {token.text}) if asked else token)
+            asking = asks or (asking and token.text == "(")
+        # A macro that may not be the one that counts leaves its name, which then is not known.
+        return Expander(self._file, self.table, lambda macro: macro.doubt is None).run(marked)
 
 
-def _is_guard(directive: Directive, following: Sequence[Item]) -> bool:
-    """Recognise `#ifndef X` right before `#define X`: a header guard or a default, taken in both cases."""
-    if directive.word != "ifndef" or not directive.rest or not following:
-        return False
-    after = following[0]
-    return isinstance(after, Directive) and after.word == "define" and bool(after.rest) and after.rest[0].text == directive.rest[0].text
+_ASKING = frozenset({"defined", "IS_ENABLED", "IS_BUILTIN", "IS_REACHABLE", "IS_MODULE"})
+
+
+def _guard(items: Sequence[Item]) -> Directive | None:
+    """The `#ifndef` that keeps a header from counting twice: `#define` of its name follows, `#endif` ends the file, no `#else` between."""
+    if len(items) < 3 or not isinstance(items[-1], Directive) or items[-1].word != "endif":
+        return None
+    first, second = items[0], items[1]
+    if not isinstance(first, Directive) or not isinstance(second, Directive) or (first.word, second.word) != ("ifndef", "define"):
+        return None
+    if not first.rest or not second.rest or first.rest[0].text != second.rest[0].text:
+        return None
+    depth = 0
+    for item in items[:-1]:
+        if isinstance(item, Directive) and item.word in CONDITIONALS:
+            depth += item.word.startswith("if")
+            if depth == 1 and item is not first and not item.word.startswith("if"):
+                return None
+            depth -= item.word == "endif"
+    return first
 
 
 _BEFORE_A_STATEMENT = frozenset({"{", "}", ";", ")", "else", "do", ":"})
@@ -236,35 +321,58 @@ def _undefined_loops(tokens: list[Token], file: str) -> Iterable[Region]:
 # What the grammar does not know
 
 
-def _strip(tokens: list[Token]) -> list[Token]:
-    """Leave out attributes, file-level registrations, and `struct` in type arguments."""
+def _strip(tokens: list[Token], file: str) -> tuple[list[Token], list[Region]]:
+    """Leave out harmless attributes, file-level registrations, and `struct` in type arguments; mark the attributes that are not."""
     kept: list[Token] = []
+    strange: list[Region] = []
     index, depth = 0, 0
     while index < len(tokens):
         token = tokens[index]
         follows = tokens[index + 1].text if index + 1 < len(tokens) else ""
-        if token.kind == "name":
-            if token.text in _ATTRIBUTES:
-                index += 1
-                continue
-            drop_call = token.text in _ATTRIBUTES_WITH_ARGUMENTS or (depth == 0 and token.text.startswith(_DROPPED_AT_FILE_LEVEL))
-            end = closing(tokens, index + 1) if drop_call and follows == "(" else None
-            if end is not None:
+        end = closing(tokens, index + 1) if token.kind == "name" and follows == "(" else None
+        if token.kind == "name" and token.text in _ATTRIBUTES:
+            index += 1
+            continue
+        if token.kind == "name" and (token.text in _ATTRIBUTE or token.text in _REFUSED_ATTRIBUTES):
+            whole = tokens[index : index + 1 if end is None else end + 1]
+            if token.text not in _ATTRIBUTE or not _is_harmless(whole):
+                at = Location(file, token.line, token.column)
+                refusal = Refusal(at, "this attribute is not understood", spell(whole), "leave it out, or call what it would call")
+                strange.append(Region(token.line, max(token.line, whole[-1].line), refusal))
+            index += len(whole)
+            continue
+        if end is not None:
+            if token.text in _ATTRIBUTES_WITH_ARGUMENTS:
                 index = end + 1
-                if token.text not in _ATTRIBUTES_WITH_ARGUMENTS and index < len(tokens) and tokens[index].text == ";":
+                continue
+            if depth == 0 and token.text.startswith(_DROPPED_AT_FILE_LEVEL):
+                index = end + 1
+                if index < len(tokens) and tokens[index].text == ";":
                     index += 1
                 continue
-            if token.text in _TYPE_ARGUMENT and follows == "(":
-                end = closing(tokens, index + 1)
-                if end is not None:
-                    kept.append(token)
-                    kept.extend(_strip(_without_struct(tokens[index + 1 : end + 1])))
-                    index = end + 1
-                    continue
+            if token.text in _TYPE_ARGUMENT:
+                inner, more = _strip(_without_struct(tokens[index + 1 : end + 1]), file)
+                kept += [token, *inner]
+                strange += more
+                index = end + 1
+                continue
         depth += (token.text == "{") - (token.text == "}")
         kept.append(token)
         index += 1
-    return kept
+    return kept, strange
+
+
+def _is_harmless(attribute: Sequence[Token]) -> bool:
+    """Say whether each name in `__attribute__((...))` is one that changes nothing here."""
+    if [token.text for token in attribute[1:3]] != ["(", "("] or [token.text for token in attribute[-2:]] != [")", ")"]:
+        return False
+    depth = 0
+    for n, token in enumerate(attribute[3:-2], 3):
+        depth += (token.text == "(") - (token.text == ")")
+        begins = depth == 0 and attribute[n - 1].text in ("(", ",")
+        if begins and token.text != "," and token.text.removeprefix("__").removesuffix("__") not in _HARMLESS:
+            return False
+    return True
 
 
 def _without_struct(arguments: list[Token]) -> list[Token]:
@@ -379,5 +487,5 @@ def _adjacent(left: Token, right: Token) -> bool:
 def _ascii(token: Token) -> str:
     """Return the token's text in ASCII: strings mean nothing to the model, and `@` outside one is an error as it should be."""
     if token.text.isascii():
-        return token.text.replace("\\\n", "")
+        return token.text
     return "".join(char if char.isascii() else "?" if token.kind in ("string", "char") else "@" for char in token.text)

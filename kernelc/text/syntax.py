@@ -49,6 +49,19 @@ _REFUSED: dict[str, tuple[str, str]] = {
     "struct_specifier": ("a struct declared inside a function is not in the subset", "move it to file level"),
     "enum_specifier": ("an enum declared inside a function is not in the subset", "move it to file level"),
 }
+_ATTRIBUTE = ("this attribute is not understood", "leave it out, or call what it would call")
+ATTRIBUTES: dict[str, tuple[str, str]] = {
+    "attribute_declaration": _ATTRIBUTE,
+    "attribute_specifier": _ATTRIBUTE,
+    "attributed_statement": _ATTRIBUTE,
+    "attributed_declarator": _ATTRIBUTE,
+    "ms_declspec_modifier": _ATTRIBUTE,
+    "ms_based_modifier": _ATTRIBUTE,
+    "ms_call_modifier": _ATTRIBUTE,
+    "ms_pointer_modifier": _ATTRIBUTE,
+    "gnu_asm_expression": _REFUSED["gnu_asm_expression"],
+}
+"""Nodes that are refused wherever they stand: the reading of what is around them does not meet them."""
 _NOT_LOCAL = frozenset({"extern", "__thread", "_Thread_local", "thread_local", "_Atomic"})
 _OUTSIDE = "this construct is not in the C subset"
 _REWRITE = "write it with if, loops, calls and assignments"
@@ -74,15 +87,16 @@ class Syntax:
         """Build (not raise) the refusal of a node."""
         return Refusal(self.at(node), what, text_of(node).replace(CAST_PREFIX, ""), advice)
 
-    def _outside(self, node: Node) -> Refusal:
-        what, advice = _REFUSED.get(node.type, (_OUTSIDE, _REWRITE))
+    def outside(self, node: Node) -> Refusal:
+        """Build (not raise) the refusal of a node of a kind that has no reading."""
+        what, advice = (_REFUSED | ATTRIBUTES).get(node.type, (_OUTSIDE, _REWRITE))
         return self.refuse(node, what, advice)
 
     def _field(self, node: Node, name: str) -> Node:
         """Return the child that the grammar promises to be there."""
         child = node.child_by_field_name(name)
         if child is None:
-            raise self._outside(node)
+            raise self.outside(node)
         return child
 
     # Definitions
@@ -116,7 +130,7 @@ class Syntax:
             if child.type == "variadic_parameter":
                 raise self.refuse(child, "a variable number of arguments is not in the subset", "name every parameter")
             if child.type != "parameter_declaration":
-                raise self._outside(child)
+                raise self.outside(child)
             declarator = child.child_by_field_name("declarator")
             if declarator is None:
                 if len(children) == 1 and text_of(child) == "void":
@@ -142,7 +156,7 @@ class Syntax:
     def _fields(self, body: Node, fields: list[tuple[str, ast.TypeRef]]) -> None:
         for child in body.named_children:
             if child.type != "field_declaration":
-                raise self._outside(child)
+                raise self.outside(child)
             type_ = self._field(child, "type")
             declarators = child.children_by_field_name("declarator")
             inner = type_.child_by_field_name("body")
@@ -155,6 +169,34 @@ class Syntax:
                 if widths:
                     declared = ast.TypeRef(declared.base + widths[0], declared.pointer)
                 fields.append((name, declared))
+
+    def declared_names(self, node: Node) -> list[tuple[Node, str]]:
+        """What a declaration at file level declares: variables, types, enumerators, each with what it is; prototypes declare none.
+
+        Raises:
+            Refusal: a declarator that is not understood.
+        """
+        body = (node if node.type == "enum_specifier" else node.child_by_field_name("type") or node).child_by_field_name("body")
+        listed = body.named_children if body is not None and body.type == "enumerator_list" else []
+        found = [(self._field(x, "name"), "a constant of an enumeration at file level") for x in listed if x.type == "enumerator"]
+        typedef = node.type == "type_definition"
+        for declarator in node.children_by_field_name("declarator") if typedef or node.type == "declaration" else []:
+            inner, function = declarator, False
+            while inner.type not in ("identifier", "field_identifier", "type_identifier", "primitive_type"):
+                function = (
+                    not typedef
+                    and inner.type == "function_declarator"
+                    and self._field(inner, "declarator").type != "parenthesized_declarator"
+                )
+                named = inner.child_by_field_name("declarator") or next(iter(inner.named_children), None)
+                if named is None:
+                    raise self.outside(declarator)
+                inner = named
+                if function:
+                    break
+            if not function:
+                found.append((inner, "a type that is defined here" if typedef else "a variable at file level"))
+        return found
 
     # Types
 
@@ -171,7 +213,7 @@ class Syntax:
             case "struct_specifier" | "union_specifier" | "enum_specifier":
                 name = node_type.child_by_field_name("name")
                 if node_type.child_by_field_name("body") is not None or name is None:
-                    raise self._outside(node_type)
+                    raise self.outside(node_type)
                 spelled = text_of(name)
                 if spelled.startswith(CAST_PREFIX):
                     return spelled.removeprefix(CAST_PREFIX)
@@ -179,7 +221,7 @@ class Syntax:
             case "macro_type_specifier":
                 raise self.refuse(node_type, "a computed type is not in the subset", "write the type's name")
             case _:
-                raise self._outside(node_type)
+                raise self.outside(node_type)
 
     def _declared(self, base: str, declarator: Node, function_allowed: bool = False) -> tuple[ast.TypeRef, str]:
         """Read one declarator: stars, an array length, and the name."""
@@ -207,14 +249,14 @@ class Syntax:
                 case "identifier" | "field_identifier":
                     return ast.TypeRef(base, pointer, array), text_of(node)
                 case _:
-                    raise self._outside(declarator)
+                    raise self.outside(declarator)
 
     def _function_pointer(self, node: Node) -> str:
         inner = self._field(node, "declarator")
         while inner.type in ("parenthesized_declarator", "pointer_declarator"):
             inner = inner.named_children[-1]
         if inner.type not in ("identifier", "field_identifier"):
-            raise self._outside(node)
+            raise self.outside(node)
         return text_of(inner)
 
     def _by_value(self, node: Node, type_: ast.TypeRef) -> ast.TypeRef:
@@ -284,7 +326,7 @@ class Syntax:
                 parts = node.named_children
                 return ast.Return(self.expression(parts[0]) if parts else None, at)
             case _:
-                raise self._outside(node)
+                raise self.outside(node)
 
     def _condition(self, node: Node) -> ast.Expr:
         return self.expression(self._field(node, "condition"))
@@ -380,7 +422,7 @@ class Syntax:
             case "cast_expression":
                 return ast.Cast(self._cast_type(self._field(node, "type")), self.expression(self._field(node, "value")), at)
             case _:
-                raise self._outside(node)
+                raise self.outside(node)
 
     def _operator(self, node: Node) -> str:
         return text_of(self._field(node, "operator"))

@@ -1,25 +1,34 @@
-"""C text as a flat list of tokens and preprocessor directives; comments and white space end here."""
+"""C text as a flat list of tokens and preprocessor directives; comments, spliced lines and white space end here.
+
+The phases of translation are gcc's: a backslash, blanks and a newline are nothing, wherever they stand (in a word, in a `//` comment);
+then a comment is one space; then a line that begins with `#` is a directive.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ..errors import Refusal
-from .ast import Location
+from ..errors import Location, Refusal
 
+_SPLICE = re.compile(r"\\[ \t\f\v\r]*\n")
+_BLANKS = " \t\f\v\r"
+_BLANK_LINE = re.compile(r"[ \t\f\v\r]*(?:\n|\Z)")
+_DIGRAPHS = {"<:": "[", ":>": "]", "<%": "{", "%>": "}", "%:": "#", "%:%:": "##"}
 _TOKEN = re.compile(
     r"""
-      (?P<space>    [ \t\f\v\r]+ | \\\n )
+      (?P<space>    [ \t\f\v\r]+ )
     | (?P<newline>  \n )
-    | (?P<comment>  //(?:[^\\\n]|\\.)* | /\*.*?\*/ )
+    | (?P<comment>  //[^\n]* | /\*.*?\*/ )
     | (?P<unclosed> /\* )
-    | (?P<string>   (?:L|u8|u|U)?"(?:[^"\\\n]|\\.)*" )
-    | (?P<char>     (?:L|u|U)?'(?:[^'\\\n]|\\.)+' )
+    | (?P<string>   (?:L|u8|u|U)?"(?:[^"\\\n]|\\[^\n])*" )
+    | (?P<char>     (?:L|u|U)?'(?:[^'\\\n]|\\[^\n])+' )
     | (?P<number>   \.?[0-9](?:[eEpP][+-]|[0-9A-Za-z_.])* )
     | (?P<name>     [A-Za-z_$][A-Za-z_0-9$]* )
-    | (?P<punct>    \.\.\.|<<=|>>=|->|\+\+|--|<<|>>|<=|>=|==|!=|&&|\|\||[-+*/%&|^]=|\#\#|[-+*/%&|^~!<>=?:;,.(){}\[\]\#] )
+    | (?P<punct>    \.\.\.|<<=|>>=|->|\+\+|--|<<|>>|<=|>=|==|!=|&&|\|\||[-+*/%&|^]=|\#\#|%:%:|<:|:>|<%|%>|%:
+                  | [-+*/%&|^~!<>=?:;,.(){}\[\]\#] )
     | (?P<other>    . )
     """,
     re.VERBOSE | re.DOTALL,
@@ -33,6 +42,7 @@ class Token:
     `hidden` names the macros that must not be expanded in it again (C's rule against recursion).
     `inserted` marks a token that an expansion put where it stands: its place is where its text was written (an argument)
     or where the macro was used (the macro's own text).
+    `spaced` says that white space or a comment stands before it.
     """
 
     kind: str
@@ -41,6 +51,7 @@ class Token:
     column: int
     hidden: frozenset[str] = frozenset()
     inserted: bool = False
+    spaced: bool = False
 
     def moved(self, line: int, column: int, hidden: frozenset[str]) -> Token:
         """Return this token as part of an expansion."""
@@ -49,7 +60,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Directive:
-    """A preprocessor line: its word (`define`, `ifdef`, ...; empty for a lone `#`) and the tokens after it."""
+    """A preprocessor line: its word (`define`, `ifdef`, ...; empty if there is none) and the tokens after it."""
 
     word: str
     rest: tuple[Token, ...]
@@ -69,34 +80,64 @@ def lex(text: str, file: str) -> list[Token | Directive]:
     """
     found: list[Token | Directive] = []
     pending: list[Token] | None = None
-    line, line_start, fresh, hash_line = 1, 0, True, 0
-    for match in _TOKEN.finditer(text):
-        kind, start = match.lastgroup or "other", match.start()
-        body = match.group()
+    fresh, spaced, hash_line, line = True, False, 0, 1
+    spliced, original = _spliced(text, file)
+    starts = [0, *(match.end() for match in re.finditer("\n", text))]
+    for match in _TOKEN.finditer(spliced):
+        kind, body = match.lastgroup or "other", match.group()
+        place = original(match.start())
+        line = bisect_right(starts, place)
+        column = place - starts[line - 1] + 1
         if kind == "unclosed":
-            at = Location(file, line, start - line_start + 1)
-            raise Refusal(at, "this comment is never closed", body, "close it with `*/`")
+            raise Refusal(Location(file, line, column), "this comment is never closed", body, "close it with `*/`")
         if kind == "newline":
             if pending is not None:
                 found.append(_directive(pending, hash_line, line))
                 pending = None
-            fresh = True
-        elif kind not in ("space", "comment"):
-            token = Token(kind, body, line, start - line_start + 1)
-            if fresh and body == "#":
+            fresh, spaced = True, True
+        elif kind in ("space", "comment"):
+            spaced = True
+        else:
+            token = Token(kind, _DIGRAPHS.get(body, body), line, column, spaced=spaced)
+            if fresh and token.text == "#" and kind == "punct":
                 pending, hash_line = [], line
             elif pending is not None:
                 pending.append(token)
             else:
                 found.append(token)
-            fresh = False
-        breaks = body.count("\n")
-        if breaks:
-            line += breaks
-            line_start = start + body.rindex("\n") + 1
+            fresh, spaced = False, False
     if pending is not None:
         found.append(_directive(pending, hash_line, line))
     return found
+
+
+def _spliced(text: str, file: str) -> tuple[str, Callable[[int], int]]:
+    """The text with its lines spliced, and the way back to the offsets of the original."""
+    splices = list(_SPLICE.finditer(text))
+    if not splices:
+        return text, lambda offset: offset
+    parts, begins, gone = [], [0], [0]
+    last = lost = 0
+    for splice in splices:
+        before = text[last : splice.start()]
+        if before.rstrip(_BLANKS).endswith("\\") and _BLANK_LINE.match(text, splice.end()):
+            line = text.count("\n", 0, splice.start()) + 1
+            what = "compilers do not agree on whether a backslash that comes before a spliced line splices another one"
+            raise Refusal(Location(file, line), what, text[splice.start() - 1 : splice.end()], "leave one backslash out")
+        parts.append(before)
+        lost += splice.end() - splice.start()
+        begins.append(splice.end() - lost)
+        gone.append(lost)
+        last = splice.end()
+    parts.append(text[last:])
+    return "".join(parts), lambda offset: offset + gone[bisect_right(begins, offset) - 1]
+
+
+def single(text: str) -> str | None:
+    """The kind of the one token that `text` is, None if it is none or several."""
+    match = _TOKEN.fullmatch(text)
+    kind = match.lastgroup if match is not None else None
+    return kind if kind in ("string", "char", "number", "name", "punct") else None
 
 
 def _directive(tokens: list[Token], line: int, last_line: int) -> Directive:
@@ -106,19 +147,8 @@ def _directive(tokens: list[Token], line: int, last_line: int) -> Directive:
 
 
 def spell(tokens: Sequence[Token]) -> str:
-    """Write tokens back with the spaces that stood between them, on one line."""
-    parts: list[str] = []
-    previous: Token | None = None
-    for token in tokens:
-        if previous is not None and not _touch(previous, token):
-            parts.append(" ")
-        parts.append(token.text)
-        previous = token
-    return "".join(parts)
-
-
-def _touch(left: Token, right: Token) -> bool:
-    return left.line == right.line and left.column + len(left.text) == right.column and not (left.inserted or right.inserted)
+    """Write tokens back with single spaces where white space stood between them, on one line."""
+    return "".join((" " if token.spaced and n else "") + token.text for n, token in enumerate(tokens))
 
 
 def closing(tokens: Sequence[Token], opening: int) -> int | None:
@@ -137,3 +167,36 @@ def closing(tokens: Sequence[Token], opening: int) -> int | None:
             if depth < 0:
                 return None
     return None
+
+
+# Constants
+
+_INTEGER = re.compile(r"(0[xX][0-9a-fA-F]+|0[bB][01]+|[0-9]+)((?:[uU](?:ll|LL|l|L)?|(?:ll|LL|l|L)[uU]?)?)")
+_CHARACTER = re.compile(r"'(?:([^'\\])|\\(?:([0-7]{1,3})|x([0-9a-fA-F]+)|(.)))'")
+_ESCAPES = {"n": 10, "t": 9, "r": 13, "a": 7, "b": 8, "f": 12, "v": 11, "e": 27, "\\": 92, "'": 39, '"': 34, "?": 63}
+LONGEST_INTEGER = 100
+"""Digits of an integer constant that are read at all; no type holds one of half that length."""
+
+
+def integer(text: str) -> tuple[int, bool, bool, bool] | None:
+    """What an integer constant says: its value, whether it is decimal, and whether its suffix has a `u` and an `l`; None if it is none."""
+    match = _INTEGER.fullmatch(text)
+    if match is None or len(text) > LONGEST_INTEGER:
+        return None
+    digits, suffix = match.group(1), match.group(2).lower()
+    octal = digits[0] == "0" and digits.isdigit()
+    if octal and set(digits) & {"8", "9"}:
+        return None
+    return int(digits, 8 if octal else 0), digits[0] != "0", "u" in suffix, "l" in suffix
+
+
+def character(text: str) -> int | None:
+    """The value of a character constant, which is an int and of which plain `char` is signed; None if it is not one plain character."""
+    match = _CHARACTER.fullmatch(text)
+    if match is None:
+        return None
+    plain, octal, hexadecimal, escape = match.groups()
+    value = ord(plain) if plain else int(octal, 8) if octal else int(hexadecimal, 16) if hexadecimal else _ESCAPES.get(escape)
+    if value is None or value > 255 or (plain and value > 127):
+        return None
+    return value - 256 if value > 127 else value

@@ -45,7 +45,7 @@ def lifted_code(tree: KernelTree, overlay: Mapping[str, str] | None = None) -> C
 
     Raises:
         InputError: the tree lacks a file, or its files lack a struct that they should define.
-        Refusal: a file that is no C at all.
+        Refusal: a file that is no C at all, or has something outside of its functions which is not understood.
     """
     changed = dict(overlay or {})
     texts = {path: changed.get(path) or tree.read(path) for path in (*LIFTED, *HEADERS)}
@@ -56,8 +56,12 @@ def lifted_code(tree: KernelTree, overlay: Mapping[str, str] | None = None) -> C
     functions: dict[str, ast.Function] = {}
     structs: dict[str, ast.Struct] = {}
     broken: dict[str, Exception] = {}
+    unmodelled: dict[str, Exception] = {}
     for path in LIFTED:
         unit = parse(texts[path], path, macros={p: t for p, t in macros.items() if p != path})
+        for refusal in unit.strange:
+            raise refusal
+        unmodelled |= unit.unmodelled
         functions |= unit.functions
         structs |= unit.structs
         broken |= unit.broken
@@ -72,6 +76,9 @@ def lifted_code(tree: KernelTree, overlay: Mapping[str, str] | None = None) -> C
     ours = _ours()
     for file in ours:  # the glue comes last
         unit = parse(ours[file], file)
+        for refusal in unit.strange:
+            raise refusal
+        unmodelled |= unit.unmodelled
         functions |= unit.functions
         broken |= unit.broken
     traces = {name: TRACE for path in LIFTED for name in _TRACEPOINT.findall(texts[path])}
@@ -84,7 +91,7 @@ def lifted_code(tree: KernelTree, overlay: Mapping[str, str] | None = None) -> C
     return Code(
         functions=functions,
         structs=structs,
-        broken=broken,
+        broken=unmodelled | broken,
         lifted=lifted,
         kernel=f"Linux {tree.version} ({tree.origin})",
         digest=_digest({**texts, **ours}),

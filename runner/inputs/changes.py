@@ -135,11 +135,12 @@ def _check_c(before: Files, after: Files, applied: Applied) -> None:
 
 
 def _broken(files: Files, name: str, *, strict: bool = False) -> Mapping[str, Exception] | None:
-    """The functions of a file that cannot be read (the loop macros of the files beside it are known); None if nothing of it can be."""
+    """What of a file cannot be read (the loop macros of the files beside it are known): functions by name; None if nothing of it can be."""
     design, inside, _ = name.partition("/")
     beside = {n: files[n] for n in files if n != name and ("/" not in n or (inside and n.startswith(f"{design}/")))}
     try:
-        return parse(files[name], name, macros=beside).broken
+        unit = parse(files[name], name, macros=beside)
+        return unit.broken | {f"{refusal.what}: {refusal.offending}": refusal for refusal in unit.strange}
     except Refusal:
         if strict:
             raise

@@ -10,6 +10,7 @@ from tdpcheck.kernelc.errors import Refusal
 from tdpcheck.kernelc.lowering.cfg import Havoc, Op
 from tdpcheck.kernelc.stepping import paths
 from tdpcheck.kernelc.text.ast import Location
+from tdpcheck.kernelc.text.parse import parse
 
 
 def refused(text: str) -> Refusal:
@@ -207,3 +208,21 @@ def test_a_node_that_leads_nowhere_is_an_error_of_ours() -> None:
 
     with pytest.raises(ModelError, match=r"what follows toy\.c:1 is missing from the graph"):
         graph.check_closed()
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("static cell_t cell0; void f(void) { *cell0 = 1; }", "a variable at file level is not modelled"),
+        ("enum { PG_LEVEL_2M }; void f(level_t l) { if (l == PG_LEVEL_2M) *cell0 = 1; }", "a constant of an enumeration at file level is"),
+        ("typedef bool u2; void f(u2 n) { *cell0 = n; }", "a type that is defined here is not modelled"),
+        ("static void (*mark)(page_t p); void f(void) { mark(page0); }", "a variable at file level is not modelled"),
+    ],
+)
+def test_a_name_that_the_file_defines_is_not_the_one_of_the_library(text: str, what: str) -> None:
+    """In C the file's own meaning counts, and it is not in the model."""
+    unit = parse(text, "toy.c")
+    with pytest.raises(Refusal, match=what):
+        toy.build(text)
+    toy.build(text.partition(" void f")[0] + " void f(void) { }")
+    assert unit.strange == []

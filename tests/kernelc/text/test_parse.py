@@ -529,3 +529,54 @@ def within(value: Any) -> list[Any]:
 def test_evaluate_is_what_a_call_statement_is() -> None:
     """The lowering tells statements apart by their class."""
     assert Evaluate(Call("g", (), HERE), HERE) == bare(body("g();")[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('asm(".set f, g");', "`asm` is not understood"),
+        ('__asm__(".set f, g");', "`__asm__` is not understood"),
+        ('void f(void) asm("g");', "`asm` is not understood"),
+        ('_Pragma("weak f")\n', "`_Pragma` is not understood"),
+        ('_Static_assert(1, "x");', "this macro at file level is not understood"),
+        ("DEFINE_HOOK(f, g);", "this macro at file level is not understood"),
+        ("static DEFINE_HOOK(f, g);", "this macro at file level is not understood"),
+        ("if (x) y();", "this is not understood at file level"),
+        ("#pragma redefine_extname f g", "this line for the preprocessor is not understood"),
+        ('void f(void) __attribute__((alias("g")));', "this attribute is not understood"),
+    ],
+)
+def test_what_stands_at_file_level_is_understood_or_strange(text: str, what: str) -> None:
+    """It can say that another function is meant; nothing is harmless for not being understood."""
+    unit = parse(f"int a(void) {{ return 0; }}\n{text}\nint b(void) {{ return 0; }}\n", "f.c")
+
+    assert [(what, 2)] == [(refusal.what, refusal.at.line) for refusal in unit.strange]
+    assert {"a", "b"} == unit.functions.keys()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "int x __attribute__((cleanup(g))) = 0;",
+        "[[gnu::cleanup(g)]] int x = 0;",
+        "int x [[gnu::cleanup(g)]] = 0;",
+        '__attribute__((musttail)) return 0;',
+        'asm("nop");',
+        'register int x asm("rax");',
+    ],
+)  # fmt: skip
+def test_a_function_with_an_attribute_that_is_not_understood_is_broken(statement: str) -> None:
+    """It may call what nobody sees; the function's neighbours are read as ever."""
+    unit = parse(f"int a(void)\n{{\n\t{statement}\n\treturn 0;\n}}\nint b(void) {{ return 0; }}\n", "f.c")
+
+    assert (["a"], ["b"]) == (list(unit.broken), list(unit.functions))
+    assert ":3:" in str(unit.broken["a"])
+    assert unit.strange == []
+
+
+def test_names_at_file_level_are_known_to_have_no_meaning() -> None:
+    """A variable, an enumerator or a type of the file hides what the library means by the same name."""
+    text = "static bool x = true, *y;\nenum { A = 1, B };\nenum e { C } v;\ntypedef int t;\nextern int (*h)(int);\n"
+    text += "int f(int a), g(void);\nstruct s;\n"
+
+    assert {"x", "y", "A", "B", "C", "v", "t", "h"} == parse(text, "f.c").unmodelled.keys()

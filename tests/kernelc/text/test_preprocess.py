@@ -81,14 +81,16 @@ def test_a_definition_in_the_file_itself_wins() -> None:
     assert "while ( more ( x ) )" in squeeze(preprocess(own, "f.c", {"slots.h": LOOP_HEADER}).text)
 
 
-def test_other_macros_are_expanded_only_on_demand() -> None:
-    """Constants are looked up by name later; an expansion would hide the word that the reader knows."""
-    text = "#define LIMIT 3\n#define twice(x) ((x) + (x))\nint f(void) { return twice(LIMIT); }\n"
-    plain = preprocess(text, "f.c")
+def test_macros_of_the_file_itself_are_expanded_and_others_only_on_demand() -> None:
+    """What a file defines it means; of a header, a name that the reader knows stays that name."""
+    text = "#define LIMIT 3\n#define twice(x) ((x) + (x))\n"
+    use = "int f(void) { return twice(LIMIT); }\n"
+    own, other = preprocess(text + use, "f.c"), preprocess(use, "f.c", {"f.h": text})
 
-    assert "return twice(LIMIT);" in plain.text
-    assert plain.constants == {"LIMIT": "3"}
-    assert "return ( ( 3 ) + ( 3 ) )" in squeeze(preprocess(text, "f.c", expand=("LIMIT", "twice")).text)
+    assert "return ( ( 3 ) + ( 3 ) )" in squeeze(own.text)
+    assert own.constants == {"LIMIT": "3"}
+    assert "return twice(LIMIT);" in other.text
+    assert "return ( ( 3 ) + ( 3 ) )" in squeeze(preprocess(use, "f.c", {"f.h": text}, expand=("LIMIT", "twice")).text)
 
 
 def test_a_macro_that_names_itself_is_expanded_once() -> None:
@@ -222,3 +224,133 @@ def test_windows_line_ends_and_a_byte_order_mark_are_no_difference() -> None:
 
     assert unix.text == other.text
     assert unix.offsets == other.offsets
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "// tail \\ \nint b;\nint c;\n",
+        "// tail \\\nint b;\nint c;\n",
+        "in\\\nt c;\n",
+        "in\\ \t\nt c; /\\\n/ int b;\n",
+        "%:define b c\nint b;\n",
+    ],
+)
+def test_lines_are_spliced_before_anything_else_is_read(text: str) -> None:
+    """Also inside a word, and when blanks stand behind the backslash, which nobody sees."""
+    assert "int c ;" in squeeze(" ".join(token.text for token in preprocess(text, "f.c").tokens))
+    assert "b" not in {token.text for token in preprocess(text, "f.c").tokens}
+
+
+def test_a_word_that_is_spliced_lies_where_it_begins() -> None:
+    """What follows it lies on its own line."""
+    done = preprocess("void f(void)\n{\n\tre\\\nturn  one(2);\n}\n", "f.c")
+
+    assert Location("f.c", 3, 2) == done.origin(done.text.index("return"))
+    assert Location("f.c", 4, 7) == done.origin(done.text.index("one"))
+
+
+def test_a_macro_means_what_it_means_where_it_is_used() -> None:
+    """Not before its definition, not after `#undef`, and what it was defined to last."""
+    text = "int a = N;\n#define N 1\nint b = N;\n#undef N\nint c = N;\n#define N 2\nint d = N;\n#define N 3\nint e = N;\n"
+
+    assert "int a = N; int b = 1 ; int c = N; int d = 2 ; int e = 3 ;" == squeeze(preprocess(text, "f.c").text)
+
+
+def test_a_macro_of_the_file_takes_the_place_of_a_known_name() -> None:
+    """A call that is defined away is not made, and an attribute's name can hide anything."""
+    text = "#define flush(x) do { } while (0)\nvoid f(void) { flush(1); }\n"
+    text += "#define __init __attribute__((cleanup(g)))\n__init void h(void) { }\n"
+    done = preprocess(text, "f.c")
+
+    assert "flush" not in done.text
+    assert ["__attribute__((cleanup(g)))"] == [region.refusal.offending for region in done.strange]
+
+
+@pytest.mark.parametrize(
+    ("condition", "kept"),
+    [
+        ("#if 010 == 8", True),
+        ("#if -1 > 0u", True),
+        ("#if (0 ? 0u : -1) > 0", True),
+        ("#if 0 && 1 / 0", False),
+        ("#if 'A' == 65 && '\\377' < 0", True),
+        ("#if 1 ? 2 : 3 / 0", True),
+        ("#if -7 / 2 == -3 && -7 % 2 == -1 && -7 >> 1 == -4", True),
+        ("#if LEVELS == 4", True),
+    ],
+)
+def test_conditions_have_the_arithmetic_of_c(condition: str, kept: bool) -> None:
+    """Octal, unsigned, rounded towards zero; what is not evaluated may be anything."""
+    text = f"#define LEVELS (2 * 2)\n{condition}\nint yes;\n#else\nint no;\n#endif\n"
+    done = preprocess(text, "f.c")
+
+    assert ("int yes;" if kept else "int no;") == done.text.strip()
+    assert done.regions == ()
+
+
+@pytest.mark.parametrize("condition", ["1 / 0", "9223372036854775807 + 1", "1 << 64", "0x", "UNHEARD_OF", "1 ? 2", "'ab'", "09"])
+def test_a_condition_without_a_value_marks_its_lines(condition: str) -> None:
+    """A guess would be somebody's wrong verdict."""
+    assert preprocess(f"#if {condition}\nint a;\n#endif\n", "f.c").regions
+
+
+def test_only_a_guard_around_the_whole_file_is_one() -> None:
+    """`#ifndef X`, `#define X` in the middle asks whether X is defined elsewhere, and nobody knows."""
+    assert preprocess("int a;\n#ifndef X\n#define X 1\n#endif\n", "f.c").regions
+    assert preprocess("#ifndef X\n#define X 1\n#else\nint a;\n#endif\n", "f.c").regions
+    defined = preprocess("#define X 2\n#ifndef X\n#define X 1\n#endif\nint a = X;\n", "f.c")
+    assert (defined.regions, squeeze(defined.text)) == ((), "int a = 2 ;")
+
+
+def test_empty_arguments_are_something_beside_a_paste() -> None:
+    """Placemarkers; and GNU's comma goes only where the argument was left out."""
+    text = (
+        "#define for_each_(a, b) [a##b] [a##b##a]\nfor_each_(,x) for_each_(,)\n#define m(a, ...) (a, ## __VA_ARGS__)\nm(1) m(1,) m(1,2)\n"
+    )
+
+    assert "[ x ] [ x ] [ ] [ ] ( 1 ) ( 1 , ) ( 1 , 2 )" == squeeze(preprocess(text, "f.c").text)
+
+
+@pytest.mark.parametrize(
+    "line", ["#pragma pack(1)", "#error no", "#line 3", "# 3", "#ident x", "#include_next <a.h>", "#undef", "#undef 3"]
+)
+def test_a_directive_that_is_not_understood_is_strange(line: str) -> None:
+    """What it does to the text is not known, and a lone `#` does nothing."""
+    assert [2] == [region.first for region in preprocess(f"int a;\n{line}\n#\n#include <b.h>\n", "f.c").strange]
+
+
+@pytest.mark.parametrize(
+    ("text", "harmless"),
+    [
+        ("int a __attribute__((unused, aligned(8)));", True),
+        ("int a __attribute__((__unused__));", True),
+        ("int a __attribute__((cleanup(f)));", False),
+        ("int a __attribute__((unused, cleanup(f)));", False),
+        ("void f(void) __attribute__((alias(\"g\")));", False),
+        ("void f(void) __attribute__((weak));", False),
+        ("__naked void f(void);", False),
+        ("int a __attribute__(unused);", False),
+        ("typedef int q __attribute__((mode(QI)));", False),
+    ],
+)  # fmt: skip
+def test_attributes_that_change_nothing_are_a_closed_list(text: str, harmless: bool) -> None:
+    """An attribute may call a function, or say that another function is meant."""
+    assert harmless == (not preprocess(text + "\n", "f.c").strange)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["#define a(b c) d", "#define a(b, b) d", "#define 3 d", "#define", "#define a(b d", "#define defined 1"],
+)
+def test_a_malformed_definition_is_refused(text: str) -> None:
+    """Left out, it would be as if its author had not written it."""
+    with pytest.raises(Refusal, match=r"f\.c:1:1: this is not a macro definition"):
+        preprocess(text + "\n", "f.c")
+
+
+def test_a_macro_whose_text_is_no_c_is_refused_where_it_is_used() -> None:
+    """A paste at an end, `#` before no parameter, two tokens made one that is none."""
+    for text in ("#define m(a) a ##", "#define m(a) #b", "#define m(a) a ## -"):
+        assert not preprocess(text + "\nint a;\n", "f.c").regions
+        assert preprocess(text + "\nint a = m(x);\n", "f.c").regions
