@@ -8,7 +8,9 @@ from pathlib import Path
 import click
 import pytest
 
+import tdpcheck as public
 from tdpcheck.cli.main import COMMANDS, tdpcheck
+from tdpcheck.docs import api
 from tdpcheck.model.scenario import read_scenario
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.tests.counterexamples.planted import GOLDEN, SHOWN
@@ -28,6 +30,14 @@ def test_every_command_and_option_is_in_the_manual(name: str) -> None:
 
     assert f"tdpcheck {name}" in manual
     assert [] == missing
+
+
+def test_the_page_of_the_python_interface_is_made_from_the_docstrings() -> None:
+    """Every name of the public face is in it once, as its docstring has it: `python -m tdpcheck.docs.api` writes it."""
+    told = [name for names in api.SECTIONS.values() for name in names]
+
+    assert sorted(told) == sorted(dir(public))
+    assert api.page() == api.PAGE.read_text(encoding="utf-8")
 
 
 def test_the_scenario_in_the_manual_is_one() -> None:
