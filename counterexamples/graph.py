@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import networkx as nx
 
+from ..core.errors import InputError
 from ..model.machine import parts
 from ..model.naming import cell, frame_name, gfns, split_cell
 from ..model.roles import HOST_BOX, Cache, Entries, Link, Thing
@@ -127,6 +128,8 @@ class _Drawing:
     def _made(self, key: str) -> str:
         """The node of a thing to which something leads, whether or not there is another reason to draw it."""
         if key not in self.graph:
+            if key not in self._known:
+                raise InputError(f"the document speaks of {key}, which is not there")
             thing, at = self._known[key]
             label = "\n".join([thing.label_of(self.scene, at), *thing.notes_of(self.scene, at)])
             cells = thing.cells(self.scene, at, thing.noted)

@@ -27,7 +27,7 @@ def split_cell(name: str) -> tuple[str, tuple[int, ...]]:
 
 def frame_name(frame: int) -> str:
     """Frames are A, B, C ... so that nobody takes them for gfns."""
-    return LETTERS[frame] if frame < len(LETTERS) else f"F{frame}"
+    return LETTERS[frame] if 0 <= frame < len(LETTERS) else f"F{frame}"
 
 
 def span(names: Sequence[str]) -> str:

@@ -154,7 +154,7 @@ def parse_source(source: KernelSource) -> Code:
 def own_size(scenario: Scenario, threads: int) -> Geometry:
     """The size that a scenario names, for so many threads."""
     sizes = scenario.geometry
-    return sorts.geometry(
+    own = sorts.geometry(
         thread=threads,
         region=sizes.regions,
         slot=sizes.slots,
@@ -166,6 +166,7 @@ def own_size(scenario: Scenario, threads: int) -> Geometry:
         iommu=sizes.iommus,
         device=sizes.devices,
     )
+    return Geometry({**own.sizes, **parts.sizes(scenario)})
 
 
 def build(scenario: Scenario, code: Code, *, merge: bool = True) -> Model:

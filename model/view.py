@@ -63,11 +63,13 @@ class View:
         value = self._value(var, index)
         if not isinstance(value, int) or isinstance(value, bool):
             _misfit(var, index, value)
+        if isinstance(var.kind, Sort) and not 0 <= value < self.count(var.kind):
+            _misfit(var, index, value)
         return value
 
     def word(self, var: StateVar, *index: int) -> str:
         value = self._value(var, index)
-        if not isinstance(value, str):
+        if not isinstance(value, str) or (isinstance(var.kind, Sort) and value not in var.kind.elements):
             _misfit(var, index, value)
         return value
 
@@ -92,7 +94,7 @@ class View:
 
 
 def _misfit(var: StateVar, index: At, value: Value) -> NoReturn:
-    raise InputError(f"{cell(var, *index)} cannot be {value!r}: another version of tdpcheck wrote the document")
+    raise InputError(f"the document says that {cell(var, *index)} is {value!r}, which it cannot be: another version of tdpcheck wrote it")
 
 
 def indices(view: View, *sorts: Sort) -> Iterator[At]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...core.sorts import Sort, StateVar
@@ -21,7 +21,7 @@ class Part:
     Args:
         initial: its initial values in a scenario.
         actions: what it does in a scenario, if anything.
-        sorts: the enumerations that it declares.
+        sorts: the sorts that it declares; `sizes`, how many there are in a scenario of those that are no enumerations.
         told: how it is told.
         ghost: no machine keeps its state, so that nobody's step depends on it.
         acts: where its actions stand among those of the machine: lower first.
@@ -32,6 +32,7 @@ class Part:
     initial: Callable[[Scenario], Sequence[Update]] = lambda scenario: ()
     actions: Callable[[Scenario], tuple[Action, ...]] = lambda scenario: ()
     sorts: tuple[Sort, ...] = ()
+    sizes: Callable[[Scenario], Mapping[str, int]] = lambda scenario: {}
     told: tuple[Telling, ...] = ()
     ghost: bool = False
     acts: int = 9
@@ -108,8 +109,13 @@ def actions(scenario: Scenario) -> tuple[Action, ...]:
 
 
 def sorts() -> tuple[Sort, ...]:
-    """The enumerations that parts declare."""
+    """The sorts that parts declare, besides those of the machine."""
     return tuple(sort for part in PARTS for sort in part.sorts)
+
+
+def sizes(scenario: Scenario) -> dict[str, int]:
+    """How many there are of what parts declare, by the sort's name."""
+    return {name: size for part in PARTS for name, size in part.sizes(scenario).items()}
 
 
 def ghost_names() -> frozenset[str]:

@@ -11,7 +11,7 @@ from tdpcheck.counterexamples.scene import Scene
 from tdpcheck.counterexamples.schema import Value
 from tdpcheck.counterexamples.why.violations import FINDERS, false_instances
 from tdpcheck.model.assertions import FAILED, broken
-from tdpcheck.model.machine import iommu, locks, parts, sorts, tables
+from tdpcheck.model.machine import host, iommu, locks, parts, sorts, tables
 from tdpcheck.model.naming import cell, frame_name, gfns
 from tdpcheck.model.view import indices
 from tdpcheck.properties import PROPERTIES
@@ -134,6 +134,11 @@ def test_a_state_is_asked_for_what_it_has() -> None:
         Scene(SIZES, MAPPED, (), NAMES).is_set(iommu.iotlb_valid, 0, 0)
     with pytest.raises(InputError, match="pt_state"):
         after({"pt_state[0]": 3}).word(tables.pt_state, 0)
+    for frame in (-27, 5):
+        with pytest.raises(InputError, match=r"host_frame\[0\] is"):
+            after({"host_frame[0]": frame}).number(host.host_frame, 0)
+    with pytest.raises(InputError, match="'torn'"):
+        after({"pt_state[0]": "torn"}).word(tables.pt_state, 0)
     with pytest.raises(InputError, match="Lock"):
         Scene(SIZES, MAPPED, (), {}).each(locks.LOCK)
 

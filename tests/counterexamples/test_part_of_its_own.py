@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-import networkx as nx
 import pytest
 import z3
 from msgspec import structs
 
+import tdpcheck
 from tdpcheck.cli.explorer.session import Session
 from tdpcheck.cli.explorer.view import picture as drawn
 from tdpcheck.cli.explorer.view import view
-from tdpcheck.core.sorts import StateVar
+from tdpcheck.core.sorts import Sort, StateVar
 from tdpcheck.core.system import Action, Param, Update, bool_var, set_at
 from tdpcheck.counterexamples.entries import entries
 from tdpcheck.counterexamples.graph import state_graph
@@ -26,47 +29,68 @@ from tdpcheck.model.naming import frame_name, gfns
 from tdpcheck.model.roles import OTHER_BOX, Actor, Assumption, Cache, Mark, Number, Telling, Thing
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import Model, build, parse_source, shipped_source
-from tdpcheck.runner.telling.rendering import formats, render
+from tdpcheck.runner.telling.rendering import render
 
 SCENARIO = "notifier-vs-fault"
 GFN_PARAM = Param("gfn", GFN)
 
-# Something of which there is one, with a truth value and a number.
+# Things of a sort of their own, with a truth value and a number.
 
-armed = bool_var("watchdog_armed", doc="the watchdog waits for its gfn")
-watched = StateVar("watchdog_gfn", (), GFN, "that gfn")
+DOG = Sort("Watchdog")
+DOG_PARAM = Param("dog", DOG)
+armed = bool_var("watchdog_armed", DOG, doc="the watchdog waits for its gfn")
+watched = StateVar("watchdog_gfn", (DOG,), GFN, "that gfn")
 WATCHDOG = Part(
     "watchdog",
     (armed, watched),
-    lambda scenario: [Update(armed, (), z3.BoolVal(False)), Update(watched, (), GFN.element(0))],
+    lambda scenario: [Update(armed, armed.variables(), z3.BoolVal(False)), Update(watched, watched.variables(), GFN.element(0))],
     lambda scenario: (
         Action(
             "watchdog_arm",
             "watchdog",
-            (GFN_PARAM,),
-            z3.Not(armed()),
-            (set_at(armed, (), z3.BoolVal(True)), set_at(watched, (), GFN_PARAM.const)),
+            (DOG_PARAM, GFN_PARAM),
+            z3.Not(armed(DOG_PARAM.const)),
+            (set_at(armed, (DOG_PARAM.const,), z3.BoolVal(True)), set_at(watched, (DOG_PARAM.const,), GFN_PARAM.const)),
             "arms",
         ),
     ),
+    sorts=(DOG,),
+    sizes=lambda scenario: {DOG.name: 2},
     told=(
         Telling(
             things=(
                 Thing(
                     "watchdog",
-                    (),
+                    (DOG,),
                     OTHER_BOX,
                     "watchdogs",
                     "#fce4ec",
-                    marks=(Mark(armed, table="armed", note="armed", on="arms the watchdog", off="stops the watchdog"),),
+                    marks=(Mark(armed, table="armed", note="armed", on="arms watchdog {0}", off="stops watchdog {0}"),),
                     numbers=(Number(watched, lambda view, n: gfns([n]), "watches ", step="watches {value}"),),
                 ),
             ),
-            assumed=(Assumption("the watchdog is armed at any time", ("watchdog_arm",)),),
+            assumed=(Assumption("a watchdog is armed at any time", ("watchdog_arm",)),),
             actors=(Actor("watchdog", "#fce4ec"),),
         ),
     ),
 )
+
+# Something of which there is one: as the how-to has it.
+
+HOW_TO = Path(tdpcheck.__file__).parent / "docs" / "how-to" / "machine-part.md"
+
+
+def part_of_the_how_to() -> Part:
+    """The part that the how-to writes, as if its text stood in a file of `model/machine`."""
+    code, line = re.findall(r"```python\n(.*?)```", HOW_TO.read_text(encoding="utf-8"), re.DOTALL)
+    module: dict[str, Any] = {"__name__": "tdpcheck.model.machine.scrubber", "__package__": "tdpcheck.model.machine"}
+    exec(compile(code, HOW_TO.name, "exec"), module)
+    (part,) = eval(line, {"Part": Part, "scrubber": SimpleNamespace(**module)})
+    assert isinstance(part, Part)
+    return part
+
+
+SCRUBBER = part_of_the_how_to()
 
 # A cache that every IOMMU has.
 
@@ -109,11 +133,27 @@ FILTER = Part(
 )
 
 
-def model_with(part: Part, patch: pytest.MonkeyPatch) -> Model:
-    """A shipped scenario on a machine that has the part, too."""
-    patch.setattr(parts, "PARTS", (*parts.PARTS, part))
-    scenario = shipped_scenarios()[SCENARIO]
-    return build(scenario, parse_source(shipped_source(scenario.design)))
+PARTS = (WATCHDOG, SCRUBBER, FILTER)
+STEPS = {
+    "watchdog": "watchdog 1: arms watchdog 1; watches gfn 1",
+    "scrubber": "scrubber: scrubs frame C",
+    "filter": "filter: filter: gfn 0 -> B",
+}
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    """A shipped scenario on a machine that has these parts, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts, "PARTS", (*parts.PARTS, *PARTS))
+        scenario = shipped_scenarios()[SCENARIO]
+        return build(scenario, parse_source(shipped_source(scenario.design)))
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine has them."""
+    monkeypatch.setattr(parts, "PARTS", (*parts.PARTS, *PARTS))
 
 
 def taken(model: Model, label: str) -> Session:
@@ -134,29 +174,16 @@ def shapes(cex: Cex, form: str) -> str:
     return render(cex, form).decode()
 
 
-ARMS = "arms the watchdog; watches gfn 1"
-
-
+@pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize(
-    ("part", "step", "actor", "words", "line", "node"),
-    [
-        (
-            WATCHDOG,
-            "watchdog: arms the watchdog; watches gfn 1",
-            "watchdog",
-            "arms the watchdog; watches gfn 1",
-            "watchdog, armed",
-            "watchdog",
-        ),
-        (FILTER, "filter: filter: gfn 0 -> B", "filter", "filter: gfn 0 -> B", "filter gfn 0: B", "filter 0.0"),
-    ],
-    ids=["watchdog", "filter"],
+    ("part", "line", "node"),
+    [(WATCHDOG, "watchdog 1, armed", "watchdog 1"), (SCRUBBER, "scrubber, busy", "scrubber"), (FILTER, "filter gfn 0: B", "filter 0.0")],
+    ids=[part.name for part in PARTS],
 )
-def test_it_appears_in_every_form(
-    monkeypatch: pytest.MonkeyPatch, part: Part, step: str, actor: str, words: str, line: str, node: str
-) -> None:
+def test_it_appears_in_every_form(model: Model, part: Part, line: str, node: str) -> None:
     """No form names it: what a new part costs is its own file and a line in `parts`."""
-    session = taken(model_with(part, monkeypatch), step)
+    actor, _, words = STEPS[part.name].partition(": ")
+    session = taken(model, STEPS[part.name])
     cex, shown = document(session), view(session)
     graph = state_graph(cex)
     names = {var.name for var in part.state}
@@ -185,31 +212,33 @@ def test_it_appears_in_every_form(
     assert names == {c.cell.partition("[")[0] for c in cex.steps[0].changes}
 
 
-def test_what_it_caches_is_stale_where_the_host_means_another_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("machine")
+def test_what_it_caches_is_stale_where_the_host_means_another_frame(model: Model) -> None:
     """A role brings its meaning along: a cache is drawn stale, and points at its frame."""
-    session = taken(model_with(FILTER, monkeypatch), "filter: filter: gfn 0 -> B")
-    graph = state_graph(session.document)
+    cex = taken(model, STEPS["filter"]).document
+    graph = state_graph(cex)
     edges = [(a, b, data["kind"]) for a, b, data in graph.edges(data=True) if "filter 0.0" in (a, b)]
 
     assert [("iommu 0", "filter 0.0", "owns"), ("filter 0.0", "frame B", "caches")] == edges
     assert graph.nodes["filter 0.0"]["stale"]
-    assert (False, True) == next(e.stale for e in entries(session.document) if e.key == "filter 0.0")
-    assert nx.is_directed(graph)
+    assert (False, True) == next(e.stale for e in entries(cex) if e.key == "filter 0.0")
 
 
-def test_without_the_part_nothing_of_it_is_left() -> None:
-    """The registry is asked each time; a part is no state of the process."""
-    assert {"watchdog", "filter"}.isdisjoint(part.name for part in parts.PARTS)
-    assert replace(WATCHDOG, told=()).told == ()
-
-
-@pytest.mark.parametrize("part", [WATCHDOG, FILTER], ids=["watchdog", "filter"])
-def test_a_document_that_speaks_of_a_part_which_is_gone_is_told_without_it(monkeypatch: pytest.MonkeyPatch, part: Part) -> None:
+def test_a_document_that_speaks_of_parts_which_are_gone_is_told_without_them(monkeypatch: pytest.MonkeyPatch, model: Model) -> None:
     """A stored document outlives the machine: what today's machine has is told, and nothing is made up."""
-    label = {"watchdog": "watchdog: arms the watchdog; watches gfn 1", "filter": "filter: filter: gfn 0 -> B"}[part.name]
-    cex = document(taken(model_with(part, monkeypatch), label))
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(parts, "PARTS", (*parts.PARTS, *PARTS))
+        documents = [document(taken(model, step)) for step in STEPS.values()]
+    for cex in documents:
+        assert not entries(cex)
+        assert {"watchdog", "scrubber", "cache"}.isdisjoint(data["kind"] for _, data in state_graph(cex).nodes(data=True))
+        for form in ("text", "md", "dot", "svg-lanes", "html", "mermaid", "itf"):
+            assert render(cex, form)
 
-    assert part.name not in {e.key.partition(" ")[0] for e in entries(cex)}
-    for form in formats():
-        assert render(cex, form)
+
+def test_the_files_that_the_how_to_names_are_there() -> None:
+    """A how-to that sends its reader astray is worse than none."""
+    table = HOW_TO.read_text(encoding="utf-8").partition("## The part\n")[0]
+    beside = [name for name in re.findall(r"^\| `([^`]+)`", table, re.MULTILINE) if name not in ("model/machine/NAME.py", "tests/model/…")]
+    assert {"model/machine/parts.py", "docs/machine.md", "model/scenario.py", "model/intrinsics/"} == set(beside)
+    assert all((HOW_TO.parents[2] / name).exists() for name in beside)
