@@ -85,6 +85,7 @@ compiler: ## fetch gcc, with which some tests compare what C means (Debian only)
 # One line a campaign; TDPCHECK_SEED makes the random ones others than yesterday's.
 nightly: setup compiler ## run the long campaigns
 	TDPCHECK_C_PROGRAMS=$${TDPCHECK_C_PROGRAMS:-20000} $(BIN)/python -m pytest -n $(JOBS) tests/kernelc/text/test_against_gcc.py
+	TDPCHECK_MUTANTS=$${TDPCHECK_MUTANTS:-200000} $(BIN)/python -m pytest -n $(JOBS) tests/recheck/test_mutants.py
 
 clean: ## remove what building and testing left behind, .venv too
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis

@@ -2,41 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
 import msgspec
 
 from ..core.errors import InputError
-from ..recheck.obligations import Certificate, parse
+from ..recheck.obligations import Certificate
 from ..recheck.questions import Checked
+from ..recheck.reader import EVERY_SIZE, parse
 from ..recheck.recheck import Rechecked, recheck, second_solver
-from ..recheck.sexpr import MOST_CHARACTERS
+from ..recheck.scripts import MANIFEST, manifest, scripts
+from ..recheck.sexpr import MOST_CHARACTERS, name_of
 from ..recheck.solvers import SOLVERS
-from ..runner import documents
+from ..runner import documents, output
+from ..runner.rebuilding import Rebuilt, rebuilt
+from .seconds import Seconds
 
 ACCEPTED, REFUSED, UNDECIDED = 0, 1, 3
+SHOWN = 8
+"""So many names are shown."""
 
 
 class CertificateAnswer(msgspec.Struct, frozen=True):
-    """What `check-certificate --json` prints."""
+    """What `check-certificate --json` prints.
+
+    Args:
+        scenario: the one whose model, built today, the certificate was compared with; null if it was compared with nothing of ours.
+        model: the digest of that model.
+        sizes: null if nobody knows what sizes the file is about.
+        states, actions: what the file calls them.
+    """
 
     schema: int
     certificate: str
     kind: str
-    system: str
     property: str
-    sizes: str
+    sizes: str | None
     scenario: str | None
     model: str | None
     clauses: int
-    actions: int
+    states: tuple[str, ...]
+    actions: tuple[str, ...]
     verdict: str
     answers: tuple[Checked, ...]
 
 
 @click.command("check-certificate")
 @click.argument("file", metavar="FILE")
+@click.option("--scenario", metavar="NAME|FILE.toml", help="Is it about this scenario, as today's model has it?")
+@click.option("--property", "prop", metavar="NAME", help="With --scenario: does it prove this property?")
+@click.option("--change", metavar="FILE", help="With --scenario: with this patch, mbox or TOML overlay.")
+@click.option("--kernel", metavar="DIR", help="With --scenario: with functions lifted from this kernel tree.")
+@click.option("--rev", metavar="REF", help="Read the kernel tree at this git revision.")
+@click.option("--obligations", metavar="DIR", help="Write each proof obligation as an SMT-LIB script there, with a manifest; ask nobody.")
 @click.option(
     "--solver",
     "solvers",
@@ -44,20 +64,40 @@ class CertificateAnswer(msgspec.Struct, frozen=True):
     multiple=True,
     help="Ask this one; may be given again. Without it: z3 and a second one.",
 )
-@click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, metavar="S", help="Seconds for each solver."
-)
+@click.option("--timeout", type=Seconds(), default=60.0, show_default=True, metavar="S", help="Seconds for each solver.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
-def check_certificate(context: click.Context, file: str, solvers: tuple[str, ...], timeout: float, as_json: bool) -> None:
-    r"""Check the proof in a certificate that `verify --out` left (*.smt2).
+def check_certificate(
+    context: click.Context,
+    file: str,
+    scenario: str | None,
+    prop: str | None,
+    change: str | None,
+    kernel: str | None,
+    rev: str | None,
+    obligations: str | None,
+    solvers: tuple[str, ...],
+    timeout: float,
+    as_json: bool,
+) -> None:
+    r"""Check the proof in a certificate that `verify --out` or `prove --out` left (*.smt2).
+
+    With --scenario, the system and the property are built anew from today's model, and a certificate about anything
+    else is refused. Without it, the answer is about the system that the file defines, whatever that is.
 
     \b
     Exit code: 0 every solver accepts it; 1 one of them refuses it;
-    2 bad input; 3 undecided.
+    2 bad input, or it is about something else; 3 undecided.
     """
+    if scenario is None and (prop or change or kernel):
+        given = next(name for name, value in (("--property", prop), ("--change", change), ("--kernel", kernel)) if value)
+        raise InputError(f"{given} says something of a scenario; name it with --scenario")
     text = read_certificate(file)
     found = parse(text, file)
+    about = None if scenario is None else rebuilt(found, file, scenario, prop=prop, change=change, kernel=kernel, rev=rev)
+    if obligations is not None:
+        click.echo(_written(file, text, obligations))
+        return
     chosen = tuple(dict.fromkeys(solvers)) or ("z3", second_solver(found.kind))
     try:
         answer = recheck(text, solvers=chosen, timeout=timeout, per_query=timeout)
@@ -65,9 +105,9 @@ def check_certificate(context: click.Context, file: str, solvers: tuple[str, ...
         raise InputError(f"{file}: {refused}") from None
     verdict = "accepted" if answer.accepted else "refused" if answer.refused else "undecided"
     if as_json:
-        click.echo(documents.to_json(_record(file, found, verdict, answer)), nl=False)
+        click.echo(documents.to_json(_record(file, found, about, verdict, answer)), nl=False)
     else:
-        click.echo("\n".join(_lines(file, found, verdict, answer)))
+        click.echo("\n".join(_lines(file, found, about, verdict, answer)))
     context.exit({"accepted": ACCEPTED, "refused": REFUSED}.get(verdict, UNDECIDED))
 
 
@@ -91,31 +131,63 @@ def read_certificate(path: str) -> str:
         raise InputError(f"{path}: it is no text; {advice}") from None
 
 
-def _record(file: str, found: Certificate, verdict: str, answer: Rechecked) -> CertificateAnswer:
-    header = found.header
+def _written(file: str, text: str, folder: str) -> str:
+    """Write the obligations of a certificate, and say what to do with them."""
+    target = output.prepared(folder)
+    try:
+        every = list(scripts(text))
+    except InputError as refused:
+        raise InputError(f"{file}: {refused}") from None
+    for each, content in every:
+        output.write(target / each.file, content.encode())
+    output.write(target / MANIFEST, manifest(text, [each for each, _ in every]).encode())
+    return f"{len(every)} obligations of {file} are in {folder}, listed in {MANIFEST}; to each of them a solver must answer unsat"
+
+
+def _names(symbols: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name_of(symbol).rpartition(" ")[2] for symbol in symbols)
+
+
+def _record(file: str, found: Certificate, about: Rebuilt | None, verdict: str, answer: Rechecked) -> CertificateAnswer:
     return CertificateAnswer(
-        documents.SCHEMA, file, found.kind, header.get("system", ""), header.get("property", ""), header.get("sizes", ""),
-        header.get("scenario") or None, header.get("model") or None, len(found.lemmas), len(found.steps), verdict, answer.answers,
+        documents.SCHEMA, file, found.kind, ", ".join(found.property_names), _sizes(found, about),
+        None if about is None else about.scenario, None if about is None else about.digest or None, len(found.lemmas),
+        _names(found.functions), tuple(found.steps), verdict, answer.answers,
     )  # fmt: skip
 
 
-def _lines(file: str, found: Certificate, verdict: str, answer: Rechecked) -> list[str]:
-    header = found.header
-    about = [f"{word} {header[word]}" for word in ("scenario", "model") if header.get(word)]
-    where = f" ({', '.join(about)})" if about else ""
-    lines = [
-        f"{file}: {header.get('property', '')} of {header.get('system', '')}{where}, {header.get('sizes', '')}",
-        f"  {found.kind}: {len(found.lemmas)} clauses, {len(found.steps)} actions",
-    ]
+def _sizes(found: Certificate, about: Rebuilt | None) -> str | None:
+    return about.sizes if about is not None else None if found.kind == "grounded" else EVERY_SIZE
+
+
+def _lines(file: str, found: Certificate, about: Rebuilt | None, verdict: str, answer: Rechecked) -> list[str]:
+    parts = f"{found.kind}: {len(found.lemmas)} clauses, {len(found.steps)} actions"
+    if about is not None:
+        model = f" (model {about.digest})" if about.digest else ""
+        lines = [f"{file}: {', '.join(found.property_names)} of scenario {about.scenario}{about.change}{model}, {about.sizes}"]
+        lines.append(f"  {parts}; its system and properties are those of today's model, to the letter")
+    else:
+        lines = [f"{file}: about a system of its own, compared with none of ours", f"  {parts}"]
+        lines.append(f"  what it calls state: {_some(_names(found.functions))}")
+        lines.append(f"  what it calls actions: {_some(tuple(found.steps))}")
+        lines.append(f"  what it calls properties: {_some(found.property_names)}")
     for checked in answer.answers:
         lines.append(f"  {checked.solver} {checked.version}: {_said(checked)}")
         lines += [f"    {failure}" for failure in checked.failures]
     lines.append(f"{verdict}: {_MEANING[verdict]}")
+    if verdict == "accepted" and about is None:
+        lines.append("That is said of the file's own system, and of no scenario: --scenario NAME compares it with today's model.")
     return lines
 
 
+def _some(names: Sequence[str]) -> str:
+    """So many, and the first of them."""
+    first = ", ".join(name if len(name) <= 60 else f"{name[:60]}…" for name in names[:SHOWN])
+    return f"{len(names)}: {first}{' …' if len(names) > SHOWN else ''}"
+
+
 _MEANING = {
-    "accepted": "an initial state exists, every clause holds initially, every action keeps them, and they imply what is claimed",
+    "accepted": "an initial state exists, every clause holds initially, every action keeps them, and they imply the properties",
     "refused": "this is no proof",
     "undecided": "a solver gave no answer, so this is not accepted as a proof",
 }

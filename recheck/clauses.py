@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from ..core.errors import InputError
 from .obligations import Definition
 from .sexpr import Sexpr, name_of, rename, symbol, tokens, write
+from .sorting import BOOL, Signature
+
+MOST_WRITTEN_OUT = 100_000
+"""How many words a clause may have where every `let` is written out; ours have some hundreds."""
+MOST_DEEP = 150
 
 
 @dataclass(frozen=True)
@@ -36,10 +41,22 @@ class Named:
 
     def declarations(self, mark: str = "") -> dict[str, str]:
         """The atom and the functions that choose a witness, in the state before (no `mark`) or after a step."""
-        sorts = " ".join(sort for _, sort in self.variables)
-        results = {marked(self.name, mark): "Bool"}
+        signatures = self.signatures(mark).items()
+        return {name: f"(declare-fun {name} ({' '.join(sorts)}) {sort})" for name, (sorts, sort) in signatures}
+
+    def signatures(self, mark: str = "") -> dict[str, Signature]:
+        """The sorts of its atom and of its witnesses."""
+        sorts = tuple(sort for _, sort in self.variables)
+        results = {marked(self.name, mark): BOOL}
         results |= {marked(self.name, f"{mark}:{number}"): sort for number, (_, sort) in enumerate(self.bound)}
-        return {name: f"(declare-fun {name} ({sorts}) {sort})" for name, sort in results.items()}
+        return {name: (sorts, sort) for name, sort in results.items()}
+
+    def meaning_sorts(self, mark: str = "") -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Its two clauses, with the sorts of their variables."""
+        has, is_one = self.meaning_names(self.name, mark)
+        sorts = tuple(sort for _, sort in self.variables)
+        yield has, sorts
+        yield is_one, (*sorts, *(sort for _, sort in self.bound))
 
     @staticmethod
     def meaning_names(name: str, mark: str = "") -> tuple[str, str]:
@@ -110,23 +127,39 @@ def without_quantifier(made: Definition, part: int | None = None) -> Sexpr:
     """The body of a definition, or a part of it, with every `let` written out.
 
     Raises:
-        InputError: there is a quantifier inside.
+        InputError: there is a quantifier inside, or what is written out has no end.
     """
     body = made.body if part is None else made.body[part]
     if any(token in ("forall", "exists") for token in tokens(body)):
         raise InputError(f"the certificate: {made.name} has a quantifier inside; an instantiated certificate gives it a name")
-    return _without_let(body, {})
+    written = _without_let(body, {})
+    if written.words > MOST_WRITTEN_OUT or written.depth > MOST_DEEP:
+        raise InputError(
+            f"the certificate: {made.name[:60]} is too long where every let is written out: {written.words:,} words, nested "
+            f"{written.depth:,} deep; {MOST_WRITTEN_OUT:,} and {MOST_DEEP} are read at most"
+        )
+    return written.term
 
 
-def _without_let(term: Sexpr, values: Mapping[str, Sexpr]) -> Sexpr:
+@dataclass(frozen=True)
+class _Written:
+    """A term whose parts may be shared, and how large it is where they are not."""
+
+    term: Sexpr
+    words: int = 1
+    depth: int = 1
+
+
+def _without_let(term: Sexpr, values: Mapping[str, _Written]) -> _Written:
     match term:
         case str():
-            return values.get(term, term)
-        case ["let", list(bindings), body]:
-            own = {b[0]: _without_let(b[1], values) for b in bindings if isinstance(b, list) and len(b) == 2 and isinstance(b[0], str)}
-            return _without_let(body, {**values, **own})
+            return values.get(term) or _Written(term)
+        case ["let", [[str(x), value]], body]:
+            return _without_let(body, {**values, x: _without_let(value, values)})
         case _:
-            return [_without_let(child, values) for child in term]
+            parts = [_without_let(child, values) for child in term]
+            words = 2 + sum(part.words for part in parts)
+            return _Written([part.term for part in parts], words, 1 + max((part.depth for part in parts), default=0))
 
 
 __all__ = ["Named", "Universal", "applied", "binders", "closed", "marked", "named", "universal", "variables_of", "without_quantifier"]

@@ -9,14 +9,15 @@ afterwards. Which instances the file names is a hint and no more: they are made 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeAlias
 
 from ..core.errors import InputError
 from .afterwards import After, Occurrences, Term, simplified
 from .clauses import Named, Universal, applied, binders, closed, named, universal, without_quantifier
 from .obligations import INITIALLY, Certificate, Definition, Step
-from .sexpr import Sexpr, name_of, symbol, tokens, write
+from .sexpr import Sexpr, name_of, read, symbol, tokens, write
+from .sorting import Signature, SortError, Sorts, well_sorted
 
 Use: TypeAlias = tuple[str, tuple[str, ...]]
 """A clause's name, and what stands for its variables, as SMT-LIB text."""
@@ -29,14 +30,12 @@ class Instantiated:
     """The questions of one certificate.
 
     Raises:
-        InputError: a clause has a quantifier inside, or two clauses give a variable's name to different sorts, or a subterm has a name.
+        InputError: a clause has a quantifier inside, or two clauses give a variable's name to different sorts, or a clause is too long
+            where every `let` is written out.
     """
 
     def __init__(self, found: Certificate) -> None:
         self._found = found
-        if found.shared:
-            # What a clause speaks of is read off it; a name would hide it.
-            raise InputError(f"the certificate: {next(iter(found.shared))} names a subterm, which an instantiated certificate may not do")
         self.named = {name: named(made) for name, made in found.some.items()}
         self.axioms = [universal(found.made[name]) for name in found.axioms]
         self.init = [universal(found.made[name]) for name in found.init]
@@ -61,8 +60,22 @@ class Instantiated:
         self._terms = {name: Term.of(clause.body, self._found.functions.keys() | self.named.keys()) for name, clause in self.lemmas.items()}
         self._meanings = [m for some in self.named.values() for m in some.meanings(some.body)]
         self._known = {clause.name for clause in (*self.axioms, *self._meanings, *self.lemmas.values())}
+        self._sorts = self._known_sorts()
+        clauses = (*self.axioms, *self.init, *self._meanings, *self.lemmas.values())
+        self._wanted = {clause.name: tuple(sort for _, sort in clause.variables) for clause in clauses}
         self._enumerations = {clause.name: elements for clause in self.axioms if (elements := self._distinct(clause))}
         self._elements = {x: name for name, elements in self._enumerations.items() for x in elements}
+
+    def _known_sorts(self) -> Sorts:
+        """What the terms of an instance may speak of in every step: the state, the clauses' variables, quantifiers and their witnesses."""
+        sorts = Sorts(sorts=set(self._found.sorts))
+        for name, (arguments, result) in self._found.functions.items():
+            (listed,) = read(arguments)
+            sorts.known[name] = tuple(write(sort) for sort in listed), result
+        sorts.known |= {x: ((), sort) for x, sort in self._constants.items()}
+        for some in self.named.values():
+            sorts.known |= some.signatures()
+        return sorts
 
     def _reached(self, body: Sexpr) -> frozenset[str]:
         """The functions and named quantifiers of which a term speaks, these looked into."""
@@ -122,13 +135,15 @@ class Instantiated:
         known = [*self.axioms, *self.init, *self._meanings]
         facts = [clause.name for clause in self.init if not clause.variables]
         goals = {name: f"(not {write(clause.body)})" for name, clause in self.lemmas.items()}
-        return [], [*facts, *self._used(INITIALLY, {clause.name for clause in known})], goals
+        return [], [*facts, *self._used(INITIALLY, {clause.name for clause in known}, {}, ())], goals
 
     def step(self, step: Step) -> tuple[list[str], list[str], dict[str, str]]:
         """Declarations for a step; what is to be asserted of it; and by clause, what says that the clause is wrong afterwards."""
         touched = [some for some in self.named.values() if self._reach[some.name] & step.following.keys()]
         after = After(self._found, self._nexts, step, touched)
-        known = [step.guard, *self._used(step.name, self._known | after.meanings)]
+        own: dict[str, Signature] = {x: ((), sort) for x, sort in step.parameters.items()}
+        own |= {name: signature for some in touched for name, signature in some.signatures("'").items()}
+        known = [step.guard, *self._used(step.name, self._known | after.meanings, own, touched)]
         goals = {}
         for name, clause in self.lemmas.items():
             changed = self._mentions[name] & after.changed
@@ -215,21 +230,33 @@ class Instantiated:
     def _differ(self, one: str, other: str) -> bool:
         return one != other and one in self._elements and self._elements[one] == self._elements.get(other)
 
-    def _used(self, step: str, known: set[str]) -> list[str]:
+    def _used(self, step: str, known: set[str], own: Mapping[str, Signature], touched: Sequence[Named]) -> list[str]:
         """The instances that the file names for a step, as far as they are instances of what is known there.
 
+        Args:
+            own: what terms may speak of in this step alone.
+            touched: the named quantifiers that may change in it.
+
         Raises:
-            InputError: one is of anything else.
+            InputError: one is of anything else, or its terms have not the sorts of the clause's variables.
         """
         result = []
+        self._sorts.own = own
+        wanted = self._wanted | {name: sorts for some in touched for name, sorts in some.meaning_sorts("'")}
         for use in self._found.uses.get(step, ()):
-            head = use[0] if isinstance(use, list) and use else use
-            if head not in known:
+            head, *terms = use
+            if not isinstance(head, str) or head not in known:
                 raise InputError(f"the certificate: the proof of {step} uses {write(use)[:60]}, which is no clause that is known there")
-            assert isinstance(use, list)
+            well_sorted("the certificate", f"the proof of {step}: {write(use)[:60]}", partial(self._fits, terms, wanted[head]))
             if head not in self._closed:  # it is asserted of every state
-                result.append(write(use) if len(use) > 1 else head)
+                result.append(write(use) if terms else head)
         return result
+
+    def _fits(self, terms: Sequence[Sexpr], sorts: Sequence[str]) -> None:
+        if len(terms) != len(sorts):
+            raise SortError(f"has {len(terms)} terms, and the clause has {len(sorts)} variables")
+        for term, sort in zip(terms, sorts, strict=True):
+            self._sorts.check(term, sort)
 
     def safety(self, prop: Definition) -> list[str]:
         """The clauses that say a property, closed, and what the quantifiers in them mean."""

@@ -6,8 +6,9 @@ They are derived from its text (`obligations.py`, `instances.py`). Only an expli
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from ..core.errors import InputError
@@ -21,10 +22,10 @@ from .obligations import (
     after_renaming,
     difference,
     frame,
-    parse,
     primed,
     primed_definitions,
 )
+from .reader import parse
 from .sexpr import name_of, write
 from .solvers import Answer, Session, open_session
 from .witness import no_start
@@ -148,14 +149,13 @@ def check_with(
         require_same(found, of)
     questions = _Questions(found, share) if found.kind == "instantiated" else None
     for solver in solvers:
-        session = open_session(solver, found.kind, per_query, None if timeout is None else started + timeout)
-        if questions is None:
-            failures = _Check(found, session, most).run()
-        else:
-            check = _InstancesCheck(found, session, most, questions)
-            if share.is_last:
-                check.safety(open_session(solver, "parametric", per_query, session.deadline))
-            failures = check.run()
+        deadline = None if timeout is None else started + timeout
+
+        def opened(kind: str, solver: str = solver, deadline: float | None = deadline) -> Session:
+            return open_session(solver, kind, per_query, deadline)
+
+        session = opened(found.kind)
+        failures = _asked(found, session, opened, most, questions, share)
         verdict: Verdict = "accepted"
         if failures:
             verdict = "refused" if any(f.answer == "broken" for f in failures) else "undecided"
@@ -164,15 +164,48 @@ def check_with(
         started = time.monotonic()
 
 
+def _asked(
+    found: Certificate,
+    session: Session,
+    opened: Callable[[str], Session],
+    most: int,
+    questions: _Questions | None,
+    share: Share,
+) -> tuple[Failure, ...]:
+    """Put all questions to a session, and those with quantifiers to another one that `opened` opens."""
+    if questions is None:
+        return _Check(found, session, most).run()
+    check = _InstancesCheck(found, session, most, questions)
+    if share.is_last:
+        check.safety(opened("parametric"))
+    return check.run()
+
+
+def ask_everything(text: str, opened: Callable[[str], Session]) -> tuple[Certificate, tuple[Failure, ...]]:
+    """Put the questions about a certificate to sessions of the caller's own, by the kind of certificate that they can read.
+
+    Raises:
+        InputError: the text is no certificate, or a session does not accept it.
+    """
+    found = parse(text)
+    questions = _Questions(found, WHOLE) if found.kind == "instantiated" else None
+    return found, _asked(found, opened(found.kind), opened, 20, questions, WHOLE)
+
+
 def require_same(found: Certificate, of: str) -> None:
     """Make sure that a certificate is about the system and properties of `of`, as `statement_of` writes them.
 
     Raises:
         InputError: it is not.
     """
-    other = difference(found, _statement(of))
+    other = difference_from(found, of)
     if other:
         raise InputError(f"the certificate is about something else: {other}")
+
+
+def difference_from(found: Certificate, of: str) -> str:
+    """How the system and properties of a certificate differ from those of `of`, as `statement_of` writes them; empty if they do not."""
+    return difference(found, _statement(of))
 
 
 def _statement(text: str) -> Certificate:
@@ -187,7 +220,9 @@ def open_steps(text: str) -> list[str]:
         InputError: the text is no certificate.
     """
     found = parse(text)
-    return _InstancesCheck(found, open_session("z3", found.kind, 20.0, None), 0, _Questions(found, WHOLE)).open_steps()
+    questions = _Questions(found, WHOLE, patient=True)
+    unproved = questions.open | _InstancesCheck(found, open_session("z3", found.kind, 20.0, None), 0, questions).open_steps()
+    return [name for name in (INITIALLY, *found.steps) if name in unproved]
 
 
 class _Check:
@@ -226,7 +261,7 @@ class _Check:
         self._session.send("".join(f"{line}\n" for line in lines))
 
     def _exists(self) -> None:
-        answer = self._session.ask([*self._found.axioms, *self._found.init], sat=True)
+        answer = self._session.ask([*self._found.axioms, *self._found.init], about=EXISTS, sat=True)
         if answer.word != "sat":
             self._fail(EXISTS, None, Answer("sat") if answer.word == "unsat" else answer)
 
@@ -237,7 +272,7 @@ class _Check:
     def _safety(self) -> None:
         with self._session.scope([*self._found.axioms, *self._found.lemmas]):
             for prop in self._found.properties.values():
-                self._fail(SAFETY, prop, self._session.ask([f"(not {prop.name})"]))
+                self._fail(SAFETY, prop, self._session.ask([f"(not {prop.name})"], about=SAFETY))
 
     def _step(self, step: Step) -> None:
         found = self._found
@@ -266,10 +301,10 @@ class _Check:
         with session.scope(known):
             for start in range(0, len(names), max(1, size)):
                 some = names[start : start + size]
-                if len(some) > 1 and session.ask([f"(not (and {' '.join(goals[name] for name in some)}))"]).word == "unsat":
+                if len(some) > 1 and session.ask([f"(not (and {' '.join(goals[name] for name in some)}))"], about=step).word == "unsat":
                     continue
                 for name in some:
-                    self._fail(step, lemmas[name], session.ask([f"(not {goals[name]})"]))
+                    self._fail(step, lemmas[name], session.ask([f"(not {goals[name]})"], about=step))
                     if len(self._failures) >= self._most:
                         return
 
@@ -296,15 +331,35 @@ class _Question:
 
 
 class _Questions:
-    """The questions about a share of an instantiated certificate, for every solver the same."""
+    """The questions about a share of an instantiated certificate, for every solver the same.
 
-    def __init__(self, found: Certificate, share: Share) -> None:
+    Args:
+        patient: a step with an instance that is none here is left open, and is no error: it may come from another certificate.
+
+    Raises:
+        InputError: an instance is of no clause, or its terms are none.
+    """
+
+    def __init__(self, found: Certificate, share: Share, *, patient: bool = False) -> None:
         self.instances = Instantiated(found)
-        steps = list(found.steps.values())[share.number :: share.of]
-        first = [_Question(INITIALLY, *self.instances.initially())] if share.number == 0 else []
-        asked = [*first, *(_Question(step.name, *self.instances.step(step)) for step in steps)]
-        self.asked = [question for question in asked if question.goals]
+        self.open: set[str] = set()
+        self.asked: list[_Question] = []
+        if share.number == 0:
+            self._add(INITIALLY, self.instances.initially, patient)
+        for step in list(found.steps.values())[share.number :: share.of]:
+            self._add(step.name, partial(self.instances.step, step), patient)
         self.no_start = no_start(found) if share.number == 0 else ""
+
+    def _add(self, name: str, derived: Callable[[], tuple[list[str], list[str], dict[str, str]]], patient: bool) -> None:
+        try:
+            question = _Question(name, *derived())
+        except InputError:
+            if not patient:
+                raise
+            self.open.add(name)
+            return
+        if question.goals:
+            self.asked.append(question)
 
 
 class _InstancesCheck(_Check):
@@ -328,17 +383,14 @@ class _InstancesCheck(_Check):
             self._asked(question)
         return tuple(self._failures)
 
-    def open_steps(self) -> list[str]:
+    def open_steps(self) -> set[str]:
         """The steps of which the instances leave something open."""
         self._tell(self._questions.instances.base())
-        return [question.step for question in self._questions.asked if not self._holds(question)]
+        return {question.step for question in self._questions.asked if not self._holds(question)}
 
     def _holds(self, question: _Question) -> bool:
         with self._session.scope([]):
-            try:
-                self._suppose(question)
-            except InputError:
-                return False  # an instance from elsewhere, of a clause that has other variables here
+            self._suppose(question)
             return self._none_is_wrong(question)
 
     def _suppose(self, question: _Question) -> None:
@@ -346,7 +398,7 @@ class _InstancesCheck(_Check):
 
     def _none_is_wrong(self, question: _Question) -> bool:
         """Whether what is supposed contradicts that any of the clauses is wrong."""
-        return self._session.ask([either(list(question.goals.values()))]).word == "unsat"
+        return self._session.ask([either(list(question.goals.values()))], about=question.step).word == "unsat"
 
     def safety(self, session: Session) -> None:
         """Whether the clauses imply the properties, asked of a solver that knows quantifiers."""
@@ -354,7 +406,7 @@ class _InstancesCheck(_Check):
         session.send("".join(f"{line}\n" for line in instances.declarations()))
         for prop in self._found.properties.values():
             with session.scope(instances.safety(prop)):
-                self._fail(SAFETY, prop, session.ask([f"(not {write(prop.body)})"]))
+                self._fail(SAFETY, prop, session.ask([f"(not {write(prop.body)})"], about=SAFETY))
 
     def _asked(self, question: _Question) -> None:
         """Of all clauses at once, and one by one where the answer is not `unsat`."""
@@ -364,7 +416,7 @@ class _InstancesCheck(_Check):
             if self._none_is_wrong(question):
                 return
             for name, goal in question.goals.items():
-                answer = session.ask([goal])
+                answer = session.ask([goal], about=question.step)
                 if answer.word == "sat":
                     answer = Answer("unknown", "the instances that are named do not prove it")
                 self._fail(question.step, lemmas[name], answer)

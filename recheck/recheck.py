@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ..core.errors import InputError, TdpcheckError
-from .obligations import kind_of, parse
 from .questions import WHOLE, Checked, Failure, Share, Verdict, check_with, require_same
+from .reader import kind_of, parse
 from .solvers import SOLVERS
 
 GRACE = 5.0

@@ -13,61 +13,100 @@ Sexpr: TypeAlias = "str | list[Sexpr]"
 """A token, or a list of expressions. Strings keep their quotes; a symbol that needs no bars has lost them."""
 
 MOST_CHARACTERS = 16_000_000
-_TOKEN = re.compile(r'[()]|[^\s()"|;]+|\|[^|\\]*\||"(?:[^"]|"")*"|;[^\n]*|[^ \t\r\n]')
-_PLAIN = re.compile(r"[A-Za-z~!@$%^&*_+=<>.?/-][A-Za-z0-9~!@$%^&*_+=<>.?/-]*")
-OPERATORS = frozenset(
-    (
-        "true false and or not xor ite distinct let forall exists => = _ Bool BitVec concat extract zero_extend sign_extend "
-        "bvneg bvadd bvsub bvmul bvudiv bvurem bvand bvor bvxor bvnot bvshl bvlshr bvashr "
-        "bvule bvult bvuge bvugt bvsle bvslt bvsge bvsgt"
-    ).split()
+MOST_NESTED = 100
+"""How many parentheses may be open at once; what our writers write opens some twenty."""
+_WORD = r"[A-Za-z0-9_.:#@()\[\],!?~$'+*<>=/-]+"
+_ATOM = rf'[^\s()"|;]+|\|{_WORD}(?: {_WORD})*\||"(?:[^"\n]|"")*"'
+_COMMENT = r"(?<![^ \n]);[^\n]*"
+_TOKEN = re.compile(rf"[()]|(?>{_ATOM})(?=[ \n()]|\Z)|{_COMMENT}")
+_WHOLE = re.compile(rf"(?>{_TOKEN.pattern}|[ \n]+)*+")
+"""An atom ends where a blank or a parenthesis begins, a comment begins behind a blank: what two readers may cut in two ways is refused."""
+_QUOTED = re.compile(rf"{_WORD}(?: {_WORD})*")
+_STRANGE = re.compile(r"[^\n -~]")
+PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.!?~]*|\$l?[0-9]+")
+"""A symbol without bars. Solvers have words of their own, so that none of these is ever shown to one as it is (`spelled`)."""
+_CONNECTIVES = "true false and or not xor ite distinct let forall exists => = _ Bool"
+_VECTORS = (
+    "BitVec concat extract zero_extend sign_extend bvneg bvadd bvsub bvmul bvudiv bvurem bvand bvor bvxor bvnot bvshl bvlshr bvashr "
+    "bvule bvult bvuge bvugt bvsle bvslt bvsge bvsgt"
 )
+OPERATORS = frozenset(f"{_CONNECTIVES} {_VECTORS}".split())
 """The words of SMT-LIB that a certificate uses. Others (annotations, further binders) would need thought, and are refused."""
-RESERVED = OPERATORS | frozenset("! as par match lambda choice assert check-sat push pop declare-fun declare-sort define-fun".split())
+COMMANDS = frozenset("set-info set-logic declare-sort declare-fun define-fun".split())
+LOGICS = frozenset(("UF", "QF_BV"))
+RESERVED = (
+    OPERATORS
+    | COMMANDS
+    | LOGICS
+    | frozenset("! as par match lambda choice assert check-sat push pop BINARY DECIMAL HEXADECIMAL NUMERAL STRING".split())
+)
 """No name of a system may be one of these, however it is written."""
 LITERAL = re.compile(r"[0-9]+|bv[0-9]+|#b[01]+|#x[0-9a-fA-F]+")
+_ADMITTED = re.compile(r":[a-z-]+|0|[1-9][0-9]{0,8}|bv(?:0|[1-9][0-9]{0,30})")
+"""Keywords, and numerals as they stand in certificates."""
 
 
 def read(text: str, what: str = "the text") -> list[Sexpr]:
     """The expressions of `text`, comments left out.
 
     Raises:
-        InputError: it is no SMT-LIB text; the message has the line.
+        InputError: it is no text of the language of certificates (docs/certificates.md); the message has the line.
     """
     if len(text) > MOST_CHARACTERS:
         raise InputError(f"{what}: {len(text):,} characters are too many; {MOST_CHARACTERS:,} are read at most")
+    strange = _STRANGE.search(text)
+    if strange is not None:
+        found = ascii(strange.group())
+        raise InputError(f"{what}: line {_line(text, strange.start())}: cannot read {found}; a certificate is ASCII, blanks and newlines")
+    whole = _WHOLE.match(text)
+    if whole is None or whole.end() < len(text):
+        place = 0 if whole is None else whole.end()
+        found = text[place : place + 20].partition("\n")[0]
+        raise InputError(f"{what}: line {_line(text, place)}: cannot read {found!r}; it is no certificate, or was cut off")
     top: list[Sexpr] = []
     stack = [top]
-    known: dict[str, str] = {}
+    known: set[str] = set()
     for number, token in enumerate(_TOKEN.findall(text)):
         if token == "(":
             inner: list[Sexpr] = []
             stack[-1].append(inner)
             stack.append(inner)
+            if len(stack) > MOST_NESTED:
+                where = _line(text, _place(text, number))
+                raise InputError(f"{what}: line {where}: more than {MOST_NESTED} parentheses are open, which no certificate needs")
         elif token == ")":
             if len(stack) == 1:
                 raise InputError(f"{what}: line {_line(text, _place(text, number))}: a parenthesis closes that was never opened")
             stack.pop()
         elif token[0] != ";":
             if token not in known:
-                if token in ("|", '"') or token.isspace():
-                    place = _place(text, number)
-                    found = text[place : place + 20]
-                    raise InputError(f"{what}: line {_line(text, place)}: cannot read {found!r}; it is no SMT-LIB, or was cut off")
-                known[token] = _plain(token)
-            stack[-1].append(known[token])
+                if problem := _problem(token):
+                    where = _line(text, _place(text, number))
+                    raise InputError(f"{what}: line {where}: cannot read {token[:40]!r}; {problem}")
+                known.add(token)
+            stack[-1].append(token)
     if len(stack) > 1:
         raise InputError(f"{what}: it ends before {len(stack) - 1} open parentheses are closed; it was cut off")
     return top
 
 
+def _problem(token: str) -> str:
+    """Why a token stands in no certificate; empty if it may."""
+    if token[0] == '"':
+        return ""
+    if token[0] == "|":
+        name = token[1:-1]
+        if PLAIN.fullmatch(name) or name in RESERVED or LITERAL.fullmatch(name):
+            return "a symbol has bars only where it needs them"
+        return ""
+    if token in RESERVED or PLAIN.fullmatch(token) or _ADMITTED.fullmatch(token):
+        return ""
+    return "it is no word of a certificate"
+
+
 def _place(text: str, number: int) -> int:
     """Where a token begins."""
     return next(match.start() for match in islice(_TOKEN.finditer(text), number, None))
-
-
-def _plain(token: str) -> str:
-    return token[1:-1] if token[0] == "|" and _PLAIN.fullmatch(token[1:-1]) else token
 
 
 def _line(text: str, place: int) -> int:
@@ -78,17 +117,51 @@ def write(expression: Sexpr) -> str:
     """The text of an expression, on one line."""
     parts: list[str] = []
     todo: list[Sexpr | None] = [expression]
+    gap = ""  # what stands before the next token, if it does not close
     while todo:
         node = todo.pop()
         if node is None:
             parts.append(")")
+            gap = " "
         elif isinstance(node, str):
-            parts.append(node + " ")
+            parts += (gap, node)
+            gap = " "
         else:
-            parts.append("(")
+            parts += (gap, "(")
+            gap = ""
             todo.append(None)
             todo += reversed(node)
-    return "".join(parts).replace(" )", ")").replace(")(", ") (").strip()
+    return "".join(parts)
+
+
+_SPELLED = re.compile(r'\|[^|]*\||[^\s()"|;]+')
+
+
+def spelled(text: str) -> str:
+    """A text as a solver is shown it: each symbol of the certificate gets a `%` at its end, so that it can be no word that a solver knows.
+
+    No symbol of a certificate has a `%` itself.
+    """
+    return _SPELLED.sub(_spelling, text)
+
+
+def _spelling(match: re.Match[str]) -> str:
+    token = match.group()
+    found = _spellings.get(token)
+    if found is None:
+        if token[0] == "|":
+            found = f"{token[:-1]}%|"
+        else:
+            own = token not in _AS_THEY_ARE and PLAIN.fullmatch(token) and not LITERAL.fullmatch(token)
+            found = f"{token}%" if own else token
+        if len(_spellings) < MOST_SPELLINGS:
+            _spellings[token] = found
+    return found
+
+
+_AS_THEY_ARE = RESERVED | {"QF_UF"}
+_spellings: dict[str, str] = {}
+MOST_SPELLINGS = 100_000
 
 
 def symbol(name: str) -> str:
@@ -97,17 +170,11 @@ def symbol(name: str) -> str:
     Raises:
         InputError: it cannot be written as a symbol, or is a word of the language.
     """
-    if (
-        name in RESERVED
-        or LITERAL.fullmatch(name)
-        or "|" in name
-        or "\\" in name
-        or not name.isprintable()
-        or not name.isascii()
-        or not name
-    ):
-        raise InputError(f"{name!r} cannot be the name of anything in SMT-LIB; choose another")
-    return name if _PLAIN.fullmatch(name) else f"|{name}|"
+    if PLAIN.fullmatch(name) and name not in RESERVED and not LITERAL.fullmatch(name):
+        return name
+    if name in RESERVED or LITERAL.fullmatch(name) or not _QUOTED.fullmatch(name):
+        raise InputError(f"{name[:60]!r} cannot be the name of anything in a certificate; choose another")
+    return f"|{name}|"
 
 
 def name_of(token: Sexpr) -> str:
@@ -136,7 +203,10 @@ def unquoted(token: Sexpr) -> str:
     """
     if not isinstance(token, str) or len(token) < 2 or token[0] != '"':
         raise InputError(f"expected a string, found {write(token)[:40]}")
-    return re.sub(r"\\u\{([0-9a-f]{1,5})\}", lambda m: chr(int(m.group(1), 16)), token[1:-1].replace('""', '"'))
+    found = re.sub(r"\\u\{([0-9a-f]{1,5})\}", lambda m: chr(int(m.group(1), 16)), token[1:-1].replace('""', '"'))
+    if not found.isprintable():
+        raise InputError(f"the text {token[:40]} holds characters that nobody can print")
+    return found
 
 
 def tokens(expression: Sexpr) -> Iterator[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from ..core.errors import InputError
+from .sexpr import spelled
 
 SOLVERS = ("z3", "cvc5", "bitwuzla")
 
@@ -43,15 +44,20 @@ class Session(ABC):
         self._per_query = per_query
         self.deadline = deadline
         self.queries = 0
+        self.about = ""
 
-    @abstractmethod
     def send(self, text: str) -> None:
-        """Declarations, definitions and assertions.
+        """Declarations, definitions and assertions, as a certificate writes them; the solver is shown names that are no words of its own.
 
         Raises:
             InputError: the solver does not accept them.
-        MemoryError: it has not enough memory for them.
+            MemoryError: it has not enough memory for them.
         """
+        self._send(spelled(text))
+
+    @abstractmethod
+    def _send(self, text: str) -> None:
+        """Commands as the solver is shown them."""
 
     @abstractmethod
     def _check(self, seconds: float, sat: bool) -> Answer:
@@ -66,16 +72,18 @@ class Session(ABC):
         finally:
             self.send("(pop 1)\n")
 
-    def ask(self, terms: Sequence[str], *, sat: bool = False) -> Answer:
+    def ask(self, terms: Sequence[str], *, about: str, sat: bool = False) -> Answer:
         """Whether the terms can be true together with what was asserted before.
 
         Args:
+            about: the step that is asked about.
             sat: expect that they can; a solver may search in another way then.
         """
         seconds = self._per_query if self.deadline is None else min(self._per_query, self.deadline - time.monotonic())
         if seconds <= 0:
             return Answer("unknown", "the time is up")
         self.queries += 1
+        self.about = about
         with self.scope(terms):
             return self._check(seconds, sat)
 
@@ -110,7 +118,7 @@ class _Z3(Session):
         self._z3: Any = z3
         self.version = z3.get_version_string()
         self._context = z3.Context()
-        self.send(_Z3_BEGINS[kind])
+        self._send(_Z3_BEGINS[kind])
 
     def _evaluate(self, text: str) -> str:
         try:
@@ -119,7 +127,7 @@ class _Z3(Session):
             said = error.value
             raise _refusal("z3", said.decode() if isinstance(said, bytes) else str(said)) from None
 
-    def send(self, text: str) -> None:
+    def _send(self, text: str) -> None:
         said = self._evaluate(text).strip()
         if said:
             raise _refusal("z3", said)
@@ -164,7 +172,7 @@ class _Cvc5(Session):
                 self._tell(number, ("(push 1)\n" if depth else "") + "".join(scope))
         return self._solvers[number]
 
-    def send(self, text: str) -> None:
+    def _send(self, text: str) -> None:
         if text.startswith("(push"):
             self._said.append([text.partition("\n")[2]])
         elif text.startswith("(pop"):
@@ -216,10 +224,10 @@ class _Bitwuzla(Session):
         self._bitwuzla: Any = bitwuzla
         self.version = bitwuzla.version()
         self._parser = bitwuzla.Parser(bitwuzla.TermManager(), bitwuzla.Options())
-        self.send("(set-logic QF_BV)\n")
+        self._send("(set-logic QF_BV)\n")
         self._solver = self._parser.bitwuzla()
 
-    def send(self, text: str) -> None:
+    def _send(self, text: str) -> None:
         try:
             self._parser.parse(text, False, False)
         except self._bitwuzla.BitwuzlaException as error:

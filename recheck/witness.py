@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 
 from .obligations import Certificate
 from .sexpr import Sexpr, read, write
+from .sorting import BOOL
 
 Value = int
 """The number of an element; of truth values, 0 and 1."""
 
 _DIGITS = 6
+_TRUTH = {"false": 0, "true": 1}
 
 
 def no_start(found: Certificate) -> str:
@@ -47,7 +49,7 @@ class _Structure:
 
     def __init__(self, found: Certificate) -> None:
         self._found = found
-        self._sizes = {"Bool": 2}
+        self._sizes = {BOOL: 2}
         for sort in found.sorts:
             self._sizes[sort] = _number(found.start_sizes.get(sort, ""))
             if self._sizes[sort] < 1:
@@ -59,7 +61,8 @@ class _Structure:
         (sorts,) = read(arguments)
         assert isinstance(sorts, list)
         places = [self._elements(sort) for sort in sorts]
-        values = [_number({"false": "0", "true": "1"}.get(value, value)) for value in self._found.start_values.get(name, ())]
+        said = self._found.start_values.get(name, ())
+        values = [_TRUTH.get(value, -1) if result == BOOL else _number(value) for value in said]
         if len(values) != math.prod(map(len, places)) or not all(value in self._elements(result) for value in values):
             raise _NoStructureError(f"the file does not say what {name} is at the start")
         return dict(zip(itertools.product(*places), values, strict=True))
@@ -94,6 +97,8 @@ class _Structure:
                 return self.evaluate(one if self.evaluate(condition, values) else other, values)
             case ["=", one, other]:
                 return self.evaluate(one, values) == self.evaluate(other, values)
+            case ["xor", one, other]:
+                return self.evaluate(one, values) != self.evaluate(other, values)
             case ["distinct", *parts]:
                 return len({self.evaluate(part, values) for part in parts}) == len(parts)
             case [str(name), *arguments]:

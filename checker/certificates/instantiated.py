@@ -18,8 +18,9 @@ from ...core.evaluate import Layout, State
 from ...core.sorts import Geometry, Kind, Truth
 from ...core.system import Lemma, Property, TransitionSystem
 from ...recheck.instances import Use, Uses
-from ...recheck.obligations import INITIALLY, parse
+from ...recheck.obligations import INITIALLY
 from ...recheck.questions import open_steps
+from ...recheck.reader import parse
 from ...recheck.sexpr import OPERATORS, name_of, read, symbol, tokens, write
 from ..every_size.ematching import Instance
 from ..every_size.induction import EVERY_SIZE
@@ -75,7 +76,7 @@ def recorded(text: str, what: str) -> Uses:
         raise InputError(f"{what}: this is a {found.kind} certificate, which names no instances; give one that `tdpcheck prove --out` left")
     result: Uses = {}
     for step, instances in found.uses.items():
-        result[step] = tuple((name_of(use[0]), tuple(map(write, use[1:]))) for use in instances if isinstance(use, list) and use)
+        result[step] = tuple((name_of(use[0]), tuple(map(write, use[1:]))) for use in instances)
     return result
 
 

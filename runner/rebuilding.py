@@ -1,0 +1,114 @@
+"""The system and the properties that a certificate must be about, built anew from today's model: the file's word is not taken for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..checker.certificates.certificate import statement_of
+from ..checker.certificates.instantiated import instantiated_statement
+from ..core.errors import InputError
+from ..core.ground import ground
+from ..model.parametric import parametric
+from ..model.scenario import Scenario
+from ..properties import PROPERTIES
+from ..recheck.obligations import Certificate
+from ..recheck.questions import difference_from
+from ..recheck.reader import EVERY_SIZE
+from .every_size import files_with, scenario_for
+from .inputs.changes import touched, versions
+from .inputs.sources import built, code_for, files_of, kernel_given
+from .inputs.statements import property_names, property_of
+from .names import choose
+from .runs.run import selected_scenarios
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What a certificate was compared with, and found to be about.
+
+    Args:
+        change: how an answer names the change, empty without one.
+        digest: of the model; empty for every size.
+    """
+
+    scenario: str
+    change: str
+    digest: str
+    sizes: str
+
+
+def rebuilt(
+    found: Certificate,
+    file: str,
+    scenario: str,
+    *,
+    prop: str | None = None,
+    change: str | None = None,
+    kernel: str | None = None,
+    rev: str | None = None,
+) -> Rebuilt:
+    """Compare a certificate with a scenario as today's model has it.
+
+    Args:
+        prop: a property that must be among those of the certificate.
+
+    Raises:
+        InputError: the certificate is about something else; the first difference is named.
+        Refusal: kernel C that cannot be read.
+    """
+    names = found.property_names
+    if prop is not None:
+        choose([prop], property_names(), "property")
+        if prop not in names:
+            raise InputError(f"{file}: the certificate says nothing of {prop}; its properties are {', '.join(names)}")
+    choose(names, property_names(), "property")
+    claimed = found.header.get("scenario", "")
+    if found.kind == "grounded":
+        candidates = _of_one_size(scenario, names, change, kernel, rev)
+    elif kernel is not None or rev is not None:
+        raise InputError(f"{file}: it is about every size, and functions of a kernel tree are checked at one size; leave --kernel out")
+    else:
+        candidates = _of_every_size(found.kind, scenario, names, change)
+    first = ""
+    for about, statement in candidates:
+        if claimed and claimed != about.scenario:
+            raise InputError(f"{file}: its head speaks of scenario {claimed[:60]!r}, not of {about.scenario}")
+        other = difference_from(found, statement)
+        if not other:
+            return about
+        first = first or other
+    raise InputError(f"{file}: the certificate is about something else than scenario {scenario}: {first}")
+
+
+def _of_one_size(
+    name: str, names: tuple[str, ...], change: str | None, kernel: str | None, rev: str | None
+) -> Iterator[tuple[Rebuilt, str]]:
+    """The scenario at its own size; with a change, after its last patch, then after those before it."""
+    tree = kernel_given(kernel, rev)
+    (scenario,) = selected_scenarios([name], (), tree)
+    known = versions(change, files_of(tree))
+    for number in reversed(range(len(known))):
+        if number == 0 and len(known) > 1:
+            return
+        version = known[number]
+        own = version.scenario(scenario)
+        model = built(own, tree, version.files, touched(known, number)).model
+        system = ground(model.system, model.geometry)
+        about = Rebuilt(own.name, f" with {version.name}" if version.name else "", model.digest, str(model.geometry))
+        yield about, statement_of(system, [property_of(model, each) for each in names])
+
+
+def _of_every_size(kind: str, name: str, names: tuple[str, ...], change: str | None) -> Iterator[tuple[Rebuilt, str]]:
+    """The scenario for any number of everything."""
+    unknown = [each for each in names if each not in PROPERTIES]
+    if unknown:
+        raise InputError(f"{unknown[0]} is a property of one size alone")
+    properties = [PROPERTIES[each] for each in names]
+    scenario: Scenario = scenario_for(name, properties[0])
+    model = parametric(scenario, code_for(scenario, None, files_with(change)))
+    statement = instantiated_statement(model.system, properties) if kind == "instantiated" else statement_of(model.system, properties)
+    yield Rebuilt(scenario.name, f" with {change}" if change else "", "", EVERY_SIZE), statement
+
+
+__all__ = ["Rebuilt", "rebuilt"]

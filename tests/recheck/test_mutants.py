@@ -1,0 +1,126 @@
+"""Certificates by the thousand that somebody might have meddled with: none that is accepted is refused by a slow and independent reading.
+
+TDPCHECK_MUTANTS says how many are drawn (5,000; `make nightly` draws 200,000), TDPCHECK_SEED from where.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+import z3
+
+from tdpcheck.checker.certificates.certificate import grounded
+from tdpcheck.checker.certificates.explored import explored_invariant
+from tdpcheck.checker.states.explore import survey
+from tdpcheck.core.errors import TdpcheckError
+from tdpcheck.core.ground import GroundSystem, ground
+from tdpcheck.core.shape import subterms
+from tdpcheck.core.system import Lemma, Property
+from tdpcheck.recheck.questions import check_certificate
+from tdpcheck.runner.inputs.changes import touched, versions
+from tdpcheck.runner.inputs.sources import built, files_of
+from tdpcheck.runner.inputs.statements import property_of
+from tdpcheck.runner.museum.items import FOLDER, read_item
+from tdpcheck.runner.runs.run import selected_scenarios
+from tdpcheck.tests.recheck.good import bases
+from tdpcheck.tests.recheck.mutants import Mutator
+from tdpcheck.tests.recheck.slow import refused
+
+COUNT = int(os.environ.get("TDPCHECK_MUTANTS", "5000"))
+SEED = int(os.environ.get("TDPCHECK_SEED", "1"))
+SHARES = 4
+
+
+def accepted(text: str) -> bool:
+    """Whether Z3 accepts a mutant. Anything but an answer or one clear message is an error of ours."""
+    complaint = ""
+    try:
+        return check_certificate(text, "z3", per_query=2.0, most=1).accepted
+    except TdpcheckError as error:
+        complaint = str(error)
+    assert 1 == len(complaint.splitlines())
+    return False
+
+
+def said(text: str) -> str:
+    """What a certificate says without its head and its sentences."""
+    return "\n".join(line for line in text.splitlines() if not line.startswith(("(set-info :", ";")))
+
+
+def test_what_mutants_are_made_of_is_accepted() -> None:
+    """By the checker and by the slow reading."""
+    for text in bases():
+        assert accepted(text)
+        assert "" == refused(text)
+
+
+def test_the_slow_reading_refuses_what_is_wrong() -> None:
+    """A clause less, and a guard that is always open: else it could not judge."""
+    for text in bases():
+        lines = text.splitlines()
+        clauses = [line for line in lines if line.startswith("(define-fun |lemma")]
+        guards = [line for line in lines if line.startswith("(define-fun |guard")]
+        weaker = text.replace(clauses[0], clauses[0].split(" Bool ")[0] + " Bool true)")
+        for guard in guards:
+            weaker = weaker.replace(guard, guard.split(" Bool ")[0] + " Bool true)")
+        assert refused(weaker)
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+def test_no_mutant_that_is_accepted_is_wrong(share: int) -> None:
+    """Drawn from a seed, so that what is found can be found again."""
+    seen: dict[str, str] = {}
+    taken = 0
+    for number in range(share, COUNT, SHARES):
+        rng = random.Random(f"{SEED} {number}")
+        text = Mutator(bases()[number // SHARES % len(bases())], rng).draw()
+        if not accepted(text):
+            continue
+        taken += 1
+        key = said(text)
+        if key not in seen:
+            seen[key] = refused(text)
+        assert "" == seen[key], f"mutant {number} of seed {SEED}:\n{text}"
+    assert taken >= COUNT // SHARES // 100
+
+
+def pairs() -> list[str]:
+    """The museum's changes that a small scenario shows; at night, all of them."""
+    if "TDPCHECK_MUTANTS" in os.environ:
+        return sorted(path.parent.name for path in FOLDER.glob("*/expect.toml"))
+    return ["mm-exit-without-flush"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", pairs())
+def test_a_good_certificate_proves_nothing_of_a_bad_system(name: str) -> None:
+    """The clauses that hold in the shipped kernel C, said of the museum's: no solver takes that for a proof."""
+    folder = FOLDER / name
+    item = read_item(folder)
+    (scenario,) = selected_scenarios([item.expect.scenario], ())
+    known = versions(str(folder / "change.patch"), files_of(None))
+    good = built(scenario, None, known[0].files).model
+    bad = built(scenario, None, known[1].files, touched(known, 1)).model
+    prop = property_of(good, item.expect.property)
+    seen = survey(good.system, good.geometry, {}, max_states=100_000, keep=True)
+    small = ground(good.system, good.geometry)
+    learned = explored_invariant(small, seen.states, [prop])
+    worse = ground(bad.system, bad.geometry)
+    known_cells = {worse.variable(cell).decl().name() for cell in worse.cells}
+    fitting = [
+        c
+        for c in learned.clauses
+        if all(x.decl().name() in known_cells for x in subterms(c.holds) if z3.is_const(x) and x.decl().kind() == z3.Z3_OP_UNINTERPRETED)
+    ]
+
+    assert check_certificate(grounded(small, prop, learned.clauses), "z3").accepted
+    assert fitting
+    for clauses in (fitting, [*fitting, small_property(worse, prop)], [small_property(worse, prop)]):
+        for solver in ("z3", "bitwuzla"):
+            assert not check_certificate(grounded(worse, prop, clauses), solver, most=1).accepted
+
+
+def small_property(system: GroundSystem, prop: Property) -> Lemma:
+    return Lemma(prop.name, system.formula(prop.holds), prop.sentence)
