@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from os import PathLike, fspath
-from pathlib import Path
 
 from ..core.errors import InputError
 from ..core.trace import Misfit
 from ..counterexamples.document import replay as replayed
-from ..counterexamples.schema import Cex, load
+from ..counterexamples.schema import Cex, read
 from ..model.scenario import Scenario
 from ..runner.inputs.changes import Version, touched
 from ..runner.inputs.sources import built, files_of, kernel_given
@@ -65,7 +64,7 @@ def replay(
         >>> replay(run.violations[0].counterexample, change=Change.of_museum("flush-without-iommu")).holds_up
         True
     """
-    cex = trace if isinstance(trace, Cex) else load(Path(trace).read_bytes(), fspath(trace), violated=False)
+    cex = trace if isinstance(trace, Cex) else read(trace, violated=False)
     patch = given(change)
     if cex.change is not None and patch is None:
         raise InputError(f"it was found with the change {cex.change!r}; give that change")

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ..core.errors import InputError
+from ..counterexamples.schema import COUNTEREXAMPLE
 from ..model.scenario import Scenario
 from ..runner.inputs.changes import Version, touched, versions
 from ..runner.inputs.sources import built, files_of, kernel_given
@@ -38,7 +39,7 @@ def explore(
     """
     if not web and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError("explore needs a terminal for its input and output; with --web it serves a page instead")
-    data = _stored(stored)
+    data = None if stored is None else COUNTEREXAMPLE.content(stored)
     session = begun(scenario, properties, change, kernel, rev)
     if data is not None and stored is not None:
         session.load(data, stored)
@@ -75,13 +76,3 @@ def begun(scenario: str, properties: Sequence[str], change: str | None, kernel: 
 def watched(scenario: Scenario) -> tuple[str, ...]:
     """The properties that `verify` asks there."""
     return tuple(dict.fromkeys((*scenario.expect, ASSERTIONS)))
-
-
-def _stored(path: str | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        why = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-        raise InputError(f"{path}: {why}; give a *.cex.json or *.trace.json") from None

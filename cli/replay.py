@@ -7,12 +7,12 @@ import msgspec
 
 from ..core.errors import InputError
 from ..counterexamples.document import replay as replayed
+from ..counterexamples.schema import read
 from ..runner import documents
 from ..runner.inputs.changes import Version, touched, versions
 from ..runner.inputs.sources import built, files_of, kernel_given
 from ..runner.inputs.statements import property_of
 from ..runner.runs.run import selected_scenarios
-from .show import read_trace
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -47,7 +47,7 @@ def replay(
     Exit code: 0 it is still a run, and violates the property if it did;
     2 bad input; 3 it is not a run of this model, or the property holds.
     """
-    cex = read_trace(trace, violated=False)
+    cex = read(trace, violated=False)
     if cex.change is not None and change is None:
         raise InputError(f"{trace}: it was found with the change {cex.change!r}; give that change with --change FILE")
     (chosen,) = selected_scenarios([scenario or cex.scenario.name], ())

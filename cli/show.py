@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ..core.errors import InputError
-from ..counterexamples.schema import shipped_schema
+from ..counterexamples.schema import read, shipped_schema
 from ..runner import output
 from ..runner.telling import rendering
 
@@ -29,26 +29,10 @@ def show(trace: str | None, form: str, schema: bool, out: str | None) -> None:
     """Show a counterexample that `verify --out` left (*.cex.json)."""
     if schema == (trace is not None):
         raise InputError("give either a *.cex.json or --schema" if schema else "give a *.cex.json that `tdpcheck verify --out DIR` left")
-    content = shipped_schema().read_bytes() if trace is None else rendering.render(read_trace(trace), form)
+    content = shipped_schema().read_bytes() if trace is None else rendering.render(read(trace), form)
     if out is not None:
         output.write(Path(out), content)
     elif form.startswith("png") and sys.stdout.isatty():
         raise InputError(f"{form} is no text for a terminal; say where to write it with --out FILE")
     else:
         click.echo(content, nl=False)
-
-
-def read_trace(path: str, *, violated: bool = True) -> rendering.Cex:
-    """A stored counterexample; with `violated` false also a run in which nothing is violated.
-
-    Raises:
-        InputError: it cannot be read or is none.
-    """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        why = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-        raise InputError(f"{path}: {why}; give a *.cex.json that `tdpcheck verify --out DIR` left") from None
-    if not data.strip():
-        raise InputError(f"{path}: the file is empty; give a *.cex.json that `tdpcheck verify --out DIR` left")
-    return rendering.load(data, path, violated=violated)

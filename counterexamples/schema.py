@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from inspect import cleandoc
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from ..core.errors import InputError
+from ..core.jsonfile import Kind
 
 SCHEMA = 2
 """Raised whenever an older reader would misunderstand the document."""
@@ -283,33 +285,37 @@ def write(cex: Cex) -> bytes:
     return msgspec.json.format(msgspec.json.encode(cex), indent=1) + b"\n"
 
 
+COUNTEREXAMPLE = Kind(
+    "counterexample",
+    Cex,
+    SCHEMA,
+    "violation",
+    give="give a *.cex.json that `tdpcheck verify --out DIR` left",
+    again="write it again with `tdpcheck verify`",
+)
+
+
 def load(data: bytes, where: str, *, violated: bool = True) -> Cex:
     """Read a document back; with `violated` false also that of a run in which nothing is violated, as `explore` saves it.
 
     Raises:
         InputError: broken JSON, another kind of document, a newer schema, or a document that contradicts itself.
     """
-    try:
-        raw = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{where}: not a JSON document: {error}. Give a file that `tdpcheck verify` wrote (*.cex.json)") from error
-    schema = raw.get("schema") if isinstance(raw, dict) else None
-    if not isinstance(schema, int) or isinstance(schema, bool) or "violation" not in raw:
-        raise InputError(f"{where}: JSON, but not a counterexample. Give a file that `tdpcheck verify` wrote (*.cex.json)")
-    if schema != SCHEMA:
-        what = "a newer" if schema > SCHEMA else "another"
-        raise InputError(
-            f"{where}: {what} form of counterexample (schema {schema}); this tdpcheck reads schema {SCHEMA}. Use the version that wrote it"
-        )
-    try:
-        cex = msgspec.convert(raw, Cex, strict=True)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{where}: not a complete counterexample: {error}. Write it again with `tdpcheck verify`") from error
+    cex = COUNTEREXAMPLE.decoded(data, where)
     if violated and not cex.violation:
         raise InputError(f"{where}: a run in which nothing is violated. `tdpcheck replay` and `tdpcheck explore --from` take it")
     for problem in _contradictions(cex):
-        raise InputError(f"{where}: the document contradicts itself: {problem}. Write it again with `tdpcheck verify`")
+        raise InputError(f"{where}: the document contradicts itself: {problem}; {COUNTEREXAMPLE.again}")
     return cex
+
+
+def read(path: str | PathLike[str], *, violated: bool = True) -> Cex:
+    """The document in a file.
+
+    Raises:
+        InputError: there is no such file, or as of `load`.
+    """
+    return load(COUNTEREXAMPLE.content(path), fspath(path), violated=violated)
 
 
 def _contradictions(cex: Cex) -> Iterator[str]:

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from ..core.errors import InputError
+from ..core.jsonfile import Kind
 from ..counterexamples.schema import Cex, load
 from ..runner.asking.results import MUSEUM, Document, MuseumDocument, MuseumItem, Result
 from ..runner.documents import SCHEMA
@@ -22,6 +21,18 @@ FORMS = ("html", "txt", "svg", "png", "md")
 AGAIN = "run `tdpcheck verify --out DIR` again"
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 """File names that lead nowhere but into the folder, and mean the same in a URL."""
+
+RUN_DOCUMENT = Kind(
+    "run of tdpcheck", Document, SCHEMA, "results", give="give the folder that `tdpcheck verify --out DIR` wrote to", again=AGAIN
+)
+BUGS = Kind(
+    "report of the museum",
+    MuseumDocument,
+    SCHEMA,
+    "items",
+    give="delete it",
+    again="run `tdpcheck museum --out DIR` again",
+)
 
 Key = tuple[str, str, str | None]
 """Scenario, property and change of an answer."""
@@ -73,43 +84,17 @@ def read_run(folder: str) -> Stored:
     path = Path(folder)
     if not path.is_dir():
         what = "is a file" if path.exists() else "there is no such folder"
-        raise InputError(f"{folder}: {what}; give the folder that `tdpcheck verify --out DIR` wrote to")
-    raw = _json(path / RUN)
-    document = _document(raw, path / RUN)
+        raise InputError(f"{folder}: {what}; {RUN_DOCUMENT.give}")
+    document = _document(path / RUN)
     left = {key_of(r): found for r in document.results if (found := _left(r, path)) is not None}
     certificates = {key_of(r): name for r in document.results if (name := _certificate(r, path))}
     return Stored(folder, document, left, certificates, _bugs(path / MUSEUM))
 
 
-def _json(path: Path) -> object:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path.parent}: there is no {RUN} in it; give the folder that `tdpcheck verify --out DIR` wrote to") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give the folder that `tdpcheck verify --out DIR` wrote to") from None
-    if not data.strip():
-        raise InputError(f"{path}: the file is empty; {AGAIN}")
-    try:
-        raw: object = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: not a JSON document: {error}; {AGAIN}") from error
-    return raw
-
-
-def _document(raw: object, path: Path) -> Document:
-    schema = raw.get("schema") if isinstance(raw, dict) else None
-    if not isinstance(raw, dict) or not isinstance(schema, int) or isinstance(schema, bool) or not isinstance(raw.get("results"), list):
-        raise InputError(f"{path}: JSON, but not a run of tdpcheck; give the folder that `tdpcheck verify --out DIR` wrote to")
-    if schema != SCHEMA:
-        what = "a newer" if schema > SCHEMA else "another"
-        raise InputError(
-            f"{path}: {what} form of run (schema {schema}); this tdpcheck reads schema {SCHEMA}. Use the version that wrote it"
-        )
-    try:
-        document = msgspec.convert(raw, Document, strict=True)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: not a complete run: {error}; {AGAIN}") from error
+def _document(path: Path) -> Document:
+    if not path.exists():
+        raise InputError(f"{path.parent}: there is no {RUN} in it; {RUN_DOCUMENT.give}")
+    document = RUN_DOCUMENT.read(path)
     keys = [key_of(r) for r in document.results]
     twice = next((k for k in keys if keys.count(k) > 1), None)
     if twice is not None:
@@ -119,12 +104,7 @@ def _document(raw: object, path: Path) -> Document:
 
 def _bugs(path: Path) -> tuple[MuseumItem, ...]:
     """What the museum says, if somebody asked it: no file, no claim."""
-    if not path.is_file():
-        return ()
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=MuseumDocument).items
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not what the museum says: {error}; run `tdpcheck museum --out DIR` again, or delete it") from error
+    return BUGS.read(path).items if path.is_file() else ()
 
 
 def _certificate(record: Result, folder: Path) -> str:

@@ -18,6 +18,7 @@ from textual.widgets.option_list import Option
 from textual.worker import Worker, get_current_worker
 
 from ...core.errors import InputError, TdpcheckError
+from ...counterexamples.schema import COUNTEREXAMPLE
 from ...runner import output
 from .session import PATIENCE, WALK, Cancelled, Session
 from .view import ShownStep, View, view
@@ -272,9 +273,7 @@ class Explorer(App[None]):
         if given is None:
             return
         try:
-            self.session.load(Path(given).read_bytes(), given)
-        except OSError as error:
-            self._show(f"{given}: cannot be read ({error.strerror}).")
+            self.session.load(COUNTEREXAMPLE.content(given), given)
         except TdpcheckError as error:
             self._show(str(error))
         else:

@@ -23,13 +23,14 @@ import msgspec
 import platformdirs
 
 from ...core.errors import InputError
+from ...core.jsonfile import Kind
 from ...core.plain import PlainVerdict, PlainViolated
 from ...core.verdict import HoldsUpTo, Proved, Unknown
 from ..asking.limits import Engines, Limits
 from ..asking.results import Result
 from ..asking.survey import Survey
 
-FORMAT = 1
+SCHEMA = 1
 VARIABLE = "TDPCHECK_CACHE"
 _OFF = ("", "0", "off", "no")
 ROOMS = ("core", "checker", "counterexamples", "kernelc", "model", "properties", "recheck", "runner")
@@ -57,7 +58,7 @@ class Known:
 class _Entry(msgspec.Struct, frozen=True):
     """A file of the cache; `question` is what its name is a hash of."""
 
-    format: int
+    schema: int
     question: str
     record: Result
     kind: str
@@ -67,6 +68,9 @@ class _Entry(msgspec.Struct, frozen=True):
     fired: tuple[str, ...]
     survey: Any
     certificate: str
+
+
+ENTRY = Kind("cached answer", _Entry, SCHEMA, "question", give="ask again", again="ask again")
 
 
 class Cache:
@@ -84,19 +88,19 @@ class Cache:
             check, _, content = path.read_bytes().partition(b"\n")
             if check != _checksum(content):
                 return None
-            entry = msgspec.json.decode(content, type=_Entry)
-            if entry.format != FORMAT or entry.question != question:
+            entry = ENTRY.decoded(content, path.name)
+            if entry.question != question:
                 return None
             verdict = msgspec.convert(entry.verdict, _KINDS[entry.kind])
             survey = msgspec.convert(entry.survey, Survey)
-        except (OSError, msgspec.MsgspecError, KeyError, ValueError):
+        except (OSError, InputError, msgspec.MsgspecError, KeyError, ValueError):
             return None
         return Known(entry.record, verdict, entry.asked, entry.premise, frozenset(entry.fired), survey, entry.certificate)
 
     def keep(self, question: str, known: Known) -> None:
         """Keep an answer; one that cannot be written is not kept, and nothing else happens."""
         entry = _Entry(
-            FORMAT, question, known.record, type(known.verdict).__name__, msgspec.to_builtins(known.verdict), known.asked,
+            SCHEMA, question, known.record, type(known.verdict).__name__, msgspec.to_builtins(known.verdict), known.asked,
             known.premise, tuple(sorted(known.fired)), msgspec.to_builtins(known.survey),
             known.certificate,
         )  # fmt: skip

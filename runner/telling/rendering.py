@@ -9,7 +9,7 @@ from ...core.errors import InputError
 from ...core.system import Property
 from ...core.verdict import Violated
 from ...counterexamples import document
-from ...counterexamples.schema import Cex, load, write
+from ...counterexamples.schema import Cex, write
 from ...model.system import Model
 from ..names import unknown
 
@@ -64,4 +64,4 @@ def document_of(model: Model, prop: Property, verdict: Violated, change: str | N
     return document.from_verdict(model, prop, verdict, change, goals=goals)
 
 
-__all__ = ["Cex", "document_of", "formats", "load", "render"]
+__all__ = ["Cex", "document_of", "formats", "render"]

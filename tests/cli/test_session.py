@@ -241,7 +241,7 @@ def test_a_run_that_is_none_today_is_refused_and_nothing_is_lost(opened: Session
     good.take(0)
     before = good.state
     refused = {
-        b"": "not a JSON document",
+        b"": "the file is empty",
         data: "no run of today's model: step ",
         edited(data, lambda raw: raw.update(scenario={"name": "mm-exit", "story": ""})): "a run of mm-exit; this is noncoherent-export",
         edited(data, lambda raw: raw["sizes"].update(Gfn=3)): "a run of another size",

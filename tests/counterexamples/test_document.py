@@ -244,7 +244,7 @@ def test_a_document_that_cannot_be_used_says_why(edit: Callable[[Raw], None], me
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"[]", b"3", b'{"schema": 1}', b"VIOLATED"])
 def test_what_is_no_document_at_all_is_refused(data: bytes) -> None:
     """Anything may be given on a command line."""
-    with pytest.raises(InputError, match=r"^a: .*Give a file that"):
+    with pytest.raises(InputError, match=r"^a: .*; give a \*\.cex\.json that"):
         load(data, "a")
 
 

@@ -80,7 +80,7 @@ def test_a_report_says_which_known_bugs_are_found_again_if_the_museum_was_asked(
     (folder / "museum.json").write_text("{}")
     broken = call("report", str(folder))
     assert 2 == broken.exit_code
-    assert "museum.json: not what the museum says" in broken.stderr
+    assert "museum.json: JSON, but not a report of the museum; delete it" in broken.stderr
 
 
 def test_the_museum_leaves_what_it_found(call: Call, tmp_path: Path) -> None:
@@ -421,7 +421,10 @@ def complaint(call: Call, *arguments: str) -> str:
 
 
 NO_RUN = [
-    (b"", "run.json: the file is empty; run `tdpcheck verify --out DIR` again"),
+    (
+        b"",
+        "run.json: the file is empty; give the folder that `tdpcheck verify --out DIR` wrote to, or run `tdpcheck verify --out DIR` again",
+    ),
     (b" \n", "run.json: the file is empty"),
     (b"{", "run.json: not a JSON document"),
     (b"\xff\xfe", "run.json: not a JSON document"),
@@ -429,8 +432,8 @@ NO_RUN = [
     (b"[]", "run.json: JSON, but not a run of tdpcheck"),
     (b'{"schema": true, "results": []}', "run.json: JSON, but not a run of tdpcheck"),
     (b'{"schema": 1, "items": []}', "run.json: JSON, but not a run of tdpcheck"),
-    (b'{"schema": 99, "results": []}', "run.json: a newer form of run (schema 99)"),
-    (b'{"schema": 0, "results": []}', "run.json: another form of run (schema 0)"),
+    (b'{"schema": 99, "results": []}', "run.json: a newer form of run of tdpcheck (schema 99)"),
+    (b'{"schema": 0, "results": []}', "run.json: another form of run of tdpcheck (schema 0)"),
     (b'{"schema": 1, "model": "x", "results": [{}]}', "run.json: not a complete run"),
     (b'{"schema": 1, "model": "x", "results": [3]}', "run.json: not a complete run"),
     (to_json(document([HOLDS, BAD])).encode(), "run.json: two answers to one question (s, p)"),
