@@ -48,6 +48,8 @@ from .core.trace import misfit as misfit
 from .core.trace import replays as replays
 from .core.verdict import HoldsUpTo as HoldsUpTo
 from .core.verdict import Proved as Proved
+from .core.verdict import Reason as Reason
+from .core.verdict import ReasonKind as ReasonKind
 from .core.verdict import Unknown as Unknown
 from .core.verdict import Verdict as Verdict
 from .core.verdict import Violated as Violated

@@ -11,11 +11,11 @@ import msgspec
 from ..checker.arguments.lemmas import Checked, check_lemmas
 from ..core.errors import InputError
 from ..core.system import Lemma, Property
+from ..core.verdict import ReasonKind
 from ..model.parametric import Parametric, parametric
 from ..model.scenario import Scenario
 from ..properties import PROPERTIES
 from ..properties.argument.book import argument
-from ..runner.documents import SCHEMA
 from ..runner.every_size import files_of_versions, scenario_for
 from ..runner.inputs.sources import code_for, files_of
 from ..runner.inputs.statements import ASSERTIONS
@@ -23,6 +23,9 @@ from ..runner.names import choose, unknown
 from ..runner.runs.run import Listener, Nobody
 from ..runner.telling.races import Race, races_of, shown
 from .change import Change, given
+
+SCHEMA = 2
+"""The form of the document. 2: `kind`."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -36,7 +39,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Explained(msgspec.Struct, frozen=True):
-    """What `explain --json` prints."""
+    """What `explain --json` prints; `stopped` is why it is not finished, for people, and `kind` the same for code."""
 
     schema: int
     property: str
@@ -49,6 +52,7 @@ class Explained(msgspec.Struct, frozen=True):
     queries: int
     seconds: float
     stopped: str
+    kind: ReasonKind | None
     races: tuple[Race, ...] = ()
 
 
@@ -142,5 +146,6 @@ def _told(
     steps = tuple(Step(x.name, x.sentence, x.because, x.name not in by and not checked.stopped, tuple(by.get(x.name, ()))) for x in book)
     return Explained(
         SCHEMA, prop.name, scenario.name, change, "every size", checked.holds, steps, checked.asked, checked.queries,
-        round(checked.seconds, 3), checked.stopped, races,
+        round(checked.seconds, 3), str(checked.stopped or ""),
+        None if checked.stopped is None else checked.stopped.kind, races,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from functools import cached_property
 from os import PathLike, fspath
 
 from ..core.errors import EngineError
-from ..core.verdict import HoldsUpTo, Proved, Unknown, Verdict
+from ..core.verdict import HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict
 from ..counterexamples.schema import Cex
 from ..model.scenario import Scenario
 from ..runner.asking.limits import Limits
@@ -159,7 +159,8 @@ class Answer:
                 )
             case "unknown" | "vacuous":
                 depth = -1 if record.depth is None else record.depth
-                return Unknown(record.reason or "", record.engine, depth, record.verdict == "vacuous", record.seconds)
+                why = Reason(record.kind or ReasonKind.FAULT, record.reason or "")
+                return Unknown(why, record.engine, depth, record.seconds)
 
     @cached_property
     def found(self) -> Found:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from ..core.ground import GroundSystem, ground
 from ..core.sorts import Geometry
 from ..core.system import Property, TransitionSystem
-from ..core.verdict import HoldsUpTo, Unknown, Verdict
-from .clock import INTERRUPTED, Clock, OutOfTime
+from ..core.verdict import INTERRUPTED, HoldsUpTo, Reason, Unknown, Verdict
+from .clock import Clock, OutOfTime
 
 Subject = GroundSystem | tuple[TransitionSystem, Geometry]
 """What an engine checks: a grounded system, or one with the geometry to ground it at."""
@@ -47,9 +47,9 @@ class Attempt:
             if self.progress is not None:
                 self.progress(depth)
 
-    def ended(self, reason: str) -> Unknown:
+    def ended(self, why: Reason) -> Unknown:
         """No answer, and why; how far the search came is told."""
-        return Unknown(reason, self.engine, self.refuted, seconds=self.clock.spent)
+        return Unknown(why, self.engine, self.refuted, seconds=self.clock.spent)
 
     def answer(self, search: Callable[[Attempt], Verdict | None]) -> Verdict:
         """What `search` answers; None stands for nothing bad as far as it looked.
@@ -60,7 +60,7 @@ class Attempt:
         try:
             verdict = search(self)
         except OutOfTime as stop:
-            return self.ended(str(stop))
+            return self.ended(stop.why)
         except KeyboardInterrupt:
             return self.ended(INTERRUPTED)
         return HoldsUpTo(self.refuted, self.engine, seconds=self.clock.spent) if verdict is None else verdict

@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-INTERRUPTED = "interrupted"
-TIME_IS_UP = "the time is up"
+from ..core.verdict import TIME_IS_UP, Reason
 
 
 class OutOfTime(Exception):
     """There is no answer, because the time is up or the solver gave up: why."""
+
+    def __init__(self, why: Reason = TIME_IS_UP) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 @dataclass
@@ -49,7 +52,7 @@ class Clock:
             OutOfTime: there is none left.
         """
         if self.is_up:
-            raise OutOfTime(TIME_IS_UP)
+            raise OutOfTime
 
     def milliseconds(self) -> int | None:
         """What a solver may take for its next question, at least 1; None for as long as it takes.
@@ -61,5 +64,5 @@ class Clock:
         if left is None:
             return None
         if left <= 0:
-            raise OutOfTime(TIME_IS_UP)
+            raise OutOfTime
         return max(1, int(left * 1000))

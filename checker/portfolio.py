@@ -20,11 +20,11 @@ from ..core.errors import EngineError
 from ..core.evaluate import Evaluator
 from ..core.plain import PlainVerdict, plain_verdict, verdict_of
 from ..core.system import Property
-from ..core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
+from ..core.verdict import INTERRUPTED, TIME_IS_UP, HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict, Violated
 from .attempt import Progress, Subject, at_size
-from .clock import INTERRUPTED, TIME_IS_UP, Clock
+from .clock import Clock
 from .engines import Engine, racing
-from .processes import Answered, Child, Died, Failed, News, Said, Say, listen
+from .processes import Answered, Child, Died, Failed, Failure, News, Said, Say, fault, listen, reason_of
 
 ENGINE = "portfolio"
 Accept = Callable[[Proved], str]
@@ -72,6 +72,11 @@ def portfolio(
         race.end()
 
 
+def not_accepted(refused: str) -> Reason:
+    """That a proof does not count, because whoever was asked refused it."""
+    return Reason(ReasonKind.SECOND_SOLVER, f"its proof is not accepted: {refused}")
+
+
 @dataclass
 class _Race:
     subject: Subject
@@ -85,7 +90,7 @@ class _Race:
     by: str = ENGINE
     bounded: HoldsUpTo | None = None
     proof: Clock | None = None  # for how long one is waited for
-    ended: dict[str, str] = field(default_factory=dict)
+    ended: dict[str, Reason] = field(default_factory=dict)
     running: dict[Child, str] = field(default_factory=dict)
 
     @property
@@ -117,8 +122,15 @@ class _Race:
                     return verdict
         if self.bounded is not None:
             return replace(self.bounded, seconds=self.spent)
-        reason = TIME_IS_UP if self.running else "; ".join(f"{name}: {why}" for name, why in self.ended.items()) or "nobody was asked"
-        return Unknown(reason, self.by, self.refuted, seconds=self.spent)
+        return Unknown(TIME_IS_UP if self.running else self._why(), self.by, self.refuted, seconds=self.spent)
+
+    def _why(self) -> Reason:
+        """Why no engine has an answer."""
+        if not self.ended:
+            return Reason(ReasonKind.NO_ENGINE, "nobody was asked")
+        kinds = {why.kind for why in self.ended.values()}
+        kind = kinds.pop() if len(kinds) == 1 else ReasonKind.SEVERAL
+        return Reason(kind, "; ".join(f"{name}: {why}" for name, why in self.ended.items()))
 
     def _left(self) -> float | None:
         """How long there is still something to wait for."""
@@ -135,21 +147,19 @@ class _Race:
         match news:
             case Answered(value=(verdict, invariant)):
                 return self._weigh(name, verdict, invariant)
-            case Died(reason=reason):
-                self.ended[name] = reason
-            case Failed(kind="KeyboardInterrupt"):
+            case Failed(kind=Failure.INTERRUPTED):
                 raise KeyboardInterrupt
-            case Failed(kind="MemoryError", message=message):
-                self.ended[name] = message
+            case Died() | Failed(kind=Failure.MEMORY):
+                self.ended[name] = reason_of(news)
             case _:
-                self.ended[name] = f"a fault of tdpcheck itself: {news}"
+                self.ended[name] = fault(news)
         return None
 
     def _weigh(self, name: str, plain: PlainVerdict, invariant: str) -> Verdict | None:
         try:
             verdict = verdict_of(plain, self.prop, Evaluator(*at_size(self.subject)))
         except EngineError as wrong:
-            self.ended[name] = f"a fault of tdpcheck itself: {wrong}"
+            self.ended[name] = fault(wrong)
             return None
         match verdict:
             case Violated():
@@ -161,18 +171,18 @@ class _Race:
                 refused = self.accept(verdict) if self.accept is not None else ""
                 if not refused:
                     return verdict
-                self.ended[name] = f"its proof is not accepted: {refused}"
+                self.ended[name] = not_accepted(refused)
             case HoldsUpTo(depth=depth):
                 self._refuted(name, depth)
-                self.ended[name] = f"nothing within {depth} steps"
+                self.ended[name] = Reason(ReasonKind.DEPTH, f"nothing within {depth} steps")
                 if depth >= self.depth and self.bounded is None:
                     self.bounded = replace(verdict, broken_lemmas=(), states=None)  # nobody checks those
                     self.proof = Clock(max(LEAST_WAIT, self.patience * self.spent))
-            case Unknown(reason=reason, depth=depth):
-                if reason.startswith(INTERRUPTED):
+            case Unknown(why=why, depth=depth):
+                if why.kind is ReasonKind.INTERRUPTED:
                     raise KeyboardInterrupt
                 self._refuted(name, depth)
-                self.ended[name] = reason
+                self.ended[name] = why
         return None
 
     def _refuted(self, name: str, depth: int) -> None:

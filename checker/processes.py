@@ -18,11 +18,15 @@ import signal
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from multiprocessing.connection import Connection, wait
 from types import FrameType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, assert_never
 
 import z3
+
+from ..core.errors import EngineError, ModelError, TdpcheckError
+from ..core.verdict import INTERRUPTED, Reason, ReasonKind
 
 T = TypeVar("T")
 Say = Callable[[object], None]
@@ -49,15 +53,33 @@ class Answered(Generic[T]):
     value: T
 
 
+class Failure(StrEnum):
+    """What a raised error means to whoever asked."""
+
+    INTERRUPTED = "interrupted"
+    """KeyboardInterrupt."""
+    MEMORY = "memory"
+    """There was not enough of it, for Python or for Z3."""
+    MODEL = "model"
+    """ModelError: what is to be checked contradicts itself."""
+    INPUT = "input"
+    """Any other error that a user can act on."""
+    ENGINE = "engine"
+    """EngineError: an engine contradicts plain evaluation."""
+    UNFORESEEN = "unforeseen"
+    """Anything else: a fault of tdpcheck."""
+
+
 @dataclass(frozen=True)
 class Failed:
-    """The function raised this: the name of its type, and its message."""
+    """The function raised this: what it means, the name of its type, and its message."""
 
-    kind: str
+    kind: Failure
+    name: str
     message: str
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.message}" if self.message else self.kind
+        return f"{self.name}: {self.message}" if self.message else self.name
 
 
 @dataclass(frozen=True)
@@ -125,6 +147,29 @@ class Child:
         self._process.join()
 
 
+def reason_of(news: Failed | Died) -> Reason:
+    """Why a process that ended like this has no answer."""
+    if isinstance(news, Died):
+        return Reason(ReasonKind.DIED, news.reason)
+    match news.kind:
+        case Failure.INTERRUPTED:
+            return INTERRUPTED
+        case Failure.MEMORY:
+            return Reason(ReasonKind.MEMORY, news.message or OUT_OF_MEMORY)
+        case Failure.MODEL | Failure.INPUT:
+            return Reason(ReasonKind.REFUSED, news.message)
+        case Failure.ENGINE:
+            return fault(news.message)
+        case Failure.UNFORESEEN:
+            return fault(news)
+    assert_never(news.kind)
+
+
+def fault(what: object) -> Reason:
+    """That an engine, or this program, is not what it should be."""
+    return Reason(ReasonKind.FAULT, f"a fault of tdpcheck itself: {what}")
+
+
 def listen(children: Collection[Child], timeout: float | None = None) -> Iterator[tuple[Child, News]]:
     """One piece of news of each child that has some; waits until there is any, or for so many seconds."""
     if not children:
@@ -164,21 +209,39 @@ def _outcome(function: Callable[[Say], object], say: Say) -> Answered[Any] | Fai
     try:
         return Answered(function(say))
     except KeyboardInterrupt:
-        return Failed("KeyboardInterrupt", "")
+        return Failed(Failure.INTERRUPTED, "KeyboardInterrupt", "")
     except MemoryError:
         resource.setrlimit(resource.RLIMIT_AS, (soft_limit[1], soft_limit[1]))  # room to say so
-        return Failed("MemoryError", _no_memory(soft_limit[0]))
+        return Failed(Failure.MEMORY, "MemoryError", _no_memory(soft_limit[0]))
     except z3.Z3Exception as error:
         resource.setrlimit(resource.RLIMIT_AS, (soft_limit[1], soft_limit[1]))
-        if "memory" in str(error):
-            return Failed("MemoryError", f"the solver is {_no_memory(soft_limit[0])}")
-        return Failed(type(error).__name__, str(error))
+        if _says_memory(error):
+            return Failed(Failure.MEMORY, "MemoryError", f"the solver is {_no_memory(soft_limit[0])}")
+        return _failed(error)
     except Exception as error:
         if os.environ.get("TDPCHECK_DEBUG"):
             import traceback
 
             traceback.print_exc()
-        return Failed(type(error).__name__, str(error))
+        return _failed(error)
+
+
+def _failed(error: Exception) -> Failed:
+    match error:
+        case EngineError():
+            kind = Failure.ENGINE
+        case ModelError():
+            kind = Failure.MODEL
+        case TdpcheckError():
+            kind = Failure.INPUT
+        case _:
+            kind = Failure.UNFORESEEN
+    return Failed(kind, type(error).__name__, str(error))
+
+
+def _says_memory(error: z3.Z3Exception) -> bool:
+    """Whether Z3 ran out of memory: it raises the same exception for everything, so its words have to do."""
+    return "memory" in str(error)
 
 
 def _no_memory(limit: int) -> str:

@@ -17,10 +17,11 @@ from ..recheck.scripts import MANIFEST, manifest, scripts
 from ..recheck.sexpr import MOST_CHARACTERS, name_of
 from ..recheck.solvers import SOLVERS
 from ..runner import documents, output
+from ..runner.exit_codes import ExitCode
 from ..runner.rebuilding import Rebuilt, rebuilt
 from .seconds import Seconds
 
-ACCEPTED, REFUSED, UNDECIDED = 0, 1, 3
+_CODES = {"accepted": ExitCode.HOLDS, "refused": ExitCode.VIOLATED, "undecided": ExitCode.UNKNOWN}
 SHOWN = 8
 """So many names are shown."""
 
@@ -108,7 +109,7 @@ def check_certificate(
         click.echo(documents.to_json(_record(file, found, about, verdict, answer)), nl=False)
     else:
         click.echo("\n".join(_lines(file, found, about, verdict, answer)))
-    context.exit({"accepted": ACCEPTED, "refused": REFUSED}.get(verdict, UNDECIDED))
+    context.exit(_CODES[verdict])
 
 
 def read_certificate(path: str) -> str:

@@ -8,12 +8,13 @@ import time
 
 from rich.console import Console
 
-from ..core.errors import TdpcheckError
+from ..core.errors import TIME_IS_UP, TdpcheckError
 from ..kernelc.sources.patch import parse_change
 from ..kernelc.sources.tree import find_debian_source
 from ..model.scenario import shipped_scenarios
 from ..runner import output
 from ..runner.asking.question import Limits
+from ..runner.exit_codes import ExitCode
 from ..runner.inputs.changes import Version, patched
 from ..runner.inputs.sources import Files, files_of, kernel_given
 from ..runner.runs.run import Plan, run
@@ -42,10 +43,10 @@ def main() -> int:
         return demonstrate(folder)
     except TdpcheckError as error:
         print(f"tdpcheck demo: {error}", file=sys.stderr)
-        return 2
+        return ExitCode.BAD_INPUT
     except KeyboardInterrupt:
         print("tdpcheck demo: interrupted", file=sys.stderr)
-        return 130
+        return ExitCode.INTERRUPTED
 
 
 def demonstrate(folder: str) -> int:
@@ -76,7 +77,8 @@ def demonstrate(folder: str) -> int:
     lifted = _lifted(out, started)
     out.print(f"\n{time.monotonic() - started:.0f} s in all")
     caught = [r.label for r in told.document.results] == ["introduced"]
-    return 0 if held.document.exit_code == 0 and caught and lifted in (None, 0) else 1
+    passed = held.document.exit_code == ExitCode.HOLDS and caught and lifted in (None, ExitCode.HOLDS)
+    return ExitCode.HOLDS if passed else ExitCode.VIOLATED
 
 
 def _lifted(out: Console, started: float) -> int | None:
@@ -86,7 +88,7 @@ def _lifted(out: Console, started: float) -> int | None:
         out.print("NOT RUN: no kernel tree is here; install linux-source-6.1, or see --kernel in docs/commands.md")
         return None
     if time.monotonic() - started > BUDGET:
-        out.print(f"NOT RUN: the time is up; say tdpcheck verify --kernel {source}")
+        out.print(f"NOT RUN: {TIME_IS_UP}; say tdpcheck verify --kernel {source}")
         return None
     with printing.Progress() as progress:
         tree = kernel_given(str(source), None, progress.said)

@@ -20,6 +20,7 @@ from ..runner.asking.coverage import Coverage, covered
 from ..runner.asking.question import Answer, Limits, Subject
 from ..runner.asking.steps import deadlock
 from ..runner.exercises import Exercise, Task, broken_change, shipped_exercises
+from ..runner.exit_codes import ExitCode
 from ..runner.inputs.changes import patched, read_change
 from ..runner.inputs.sources import Files, built, files_of
 from ..runner.inputs.statements import ASSERTIONS
@@ -27,7 +28,6 @@ from ..runner.names import choose
 from ..runner.telling.rendering import document_of
 from . import printing
 
-SOLVED, NOT_YET = 0, 1
 _WIDTH = 78
 
 
@@ -80,7 +80,7 @@ def check_exercise(
     click.echo("\n".join(fill(line, _WIDTH, break_on_hyphens=False, break_long_words=False) for line in graded.said))
     if graded.solved and part == "break":
         click.echo(f"\nFind it: tdpcheck verify --scenario {exercise.scenario} --property {exercise.property} --change {change}")
-    context.exit(SOLVED if graded.solved else NOT_YET)
+    context.exit(ExitCode.HOLDS if graded.solved else ExitCode.VIOLATED)
 
 
 def _told(name: str, exercise: Exercise, part: str, *, hints: bool) -> str:

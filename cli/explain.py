@@ -11,7 +11,8 @@ from ..api.explain import explain as explained
 from ..checker.arguments.lemmas import Checked
 from ..model.parametric import Parametric
 from ..runner import documents
-from ..runner.every_size import EVERY_ROLE, NOT_PROVED, WIDTH, any_number, step_text
+from ..runner.every_size import EVERY_ROLE, WIDTH, any_number, step_text
+from ..runner.exit_codes import ExitCode
 from ..runner.telling.races import commands
 from . import printing
 
@@ -54,7 +55,7 @@ def explain(
         click.echo(_text(told, model, checked), nl=False)
         if race:
             click.echo(_races(told), nl=False)
-    context.exit(0 if checked.holds else NOT_PROVED)
+    context.exit(ExitCode.HOLDS if checked.holds else ExitCode.UNKNOWN)
 
 
 def _text(told: Explained, model: Parametric, checked: Checked) -> str:

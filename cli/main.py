@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ..core.errors import EngineError, TdpcheckError
-from ..runner.documents import INTERRUPTED_CODE
+from ..runner.exit_codes import PRECEDENCE, ExitCode
 
 COMMANDS = {
     "cache": "cache_command:cache",
@@ -30,11 +30,16 @@ COMMANDS = {
 }
 """Each command, and where it is defined: what one of them needs is not imported for another."""
 
-BAD_INPUT, FAULT, BROKEN_PIPE = 2, 3, 141
-
 
 class Front(click.Group):
     """A group whose commands are imported when they are called, and never end in a traceback."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The exit codes, from where they stand."""
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code.value), code.meaning) for code in ExitCode])
+        with formatter.indentation():
+            formatter.write_text(f"Where several apply, the first of {', '.join(str(c.value) for c in PRECEDENCE)} counts.")
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -54,32 +59,32 @@ class Front(click.Group):
         except click.UsageError:
             raise
         except click.ClickException as error:
-            _complain(ctx, error.format_message(), BAD_INPUT)
+            _complain(ctx, error.format_message(), ExitCode.BAD_INPUT)
         except EngineError as error:
-            _complain(ctx, f"a fault of tdpcheck itself: {error}", FAULT)
+            _complain(ctx, f"a fault of tdpcheck itself: {error}", ExitCode.UNKNOWN)
         except TdpcheckError as error:
-            _complain(ctx, str(error), BAD_INPUT)
+            _complain(ctx, str(error), ExitCode.BAD_INPUT)
         except (KeyboardInterrupt, click.Abort):
-            _complain(ctx, "interrupted", INTERRUPTED_CODE)
+            _complain(ctx, "interrupted", ExitCode.INTERRUPTED)
         except BrokenPipeError:
             # Nobody reads any more; Python must not find that out again when it flushes at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(BROKEN_PIPE)
+            ctx.exit(ExitCode.BROKEN_PIPE)
         except (click.exceptions.Exit, SystemExit):
             raise
         except RecursionError:
-            _complain(ctx, "the input nests too deep; split it", BAD_INPUT)
+            _complain(ctx, "the input nests too deep; split it", ExitCode.BAD_INPUT)
         except MemoryError:
-            _complain(ctx, "there is not enough memory for this question; ask a smaller scenario or depth", FAULT)
+            _complain(ctx, "there is not enough memory for this question; ask a smaller scenario or depth", ExitCode.UNKNOWN)
         except Exception as error:
             if os.environ.get("TDPCHECK_DEBUG"):
                 traceback.print_exc()
             hint = "set TDPCHECK_DEBUG=1 to see where, and report it"
-            _complain(ctx, f"a fault of tdpcheck itself: {type(error).__name__}: {error}; {hint}", FAULT)
+            _complain(ctx, f"a fault of tdpcheck itself: {type(error).__name__}: {error}; {hint}", ExitCode.UNKNOWN)
         return None
 
 
-def _complain(ctx: click.Context, message: str, code: int) -> None:
+def _complain(ctx: click.Context, message: str, code: ExitCode) -> None:
     click.echo(f"tdpcheck: {message}", err=True)
     ctx.exit(code)
 

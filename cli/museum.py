@@ -10,6 +10,7 @@ from ..api.museum import museum as visited
 from ..runner import documents, output
 from ..runner.asking import results
 from ..runner.asking.results import MuseumDocument, MuseumItem
+from ..runner.exit_codes import ExitCode, worst
 from ..runner.museum.visits import chosen
 from . import printing
 
@@ -38,18 +39,16 @@ def museum(context: click.Context, names: tuple[str, ...], timeout: float, as_js
                 progress.said(f"{name}: {'ok' if seen[-1].ok else 'not ok'}")
         except KeyboardInterrupt:
             interrupted = True
-    document = MuseumDocument(documents.SCHEMA, tuple(seen), interrupted)
+    document = MuseumDocument(results.SCHEMA, tuple(seen), interrupted)
     if as_json:
         click.echo(documents.to_json(document), nl=False)
     else:
         printing.print_museum(printing.console(sys.stdout), seen)
     if folder is not None:
         output.write(folder / results.MUSEUM, documents.to_json(document).encode())
-    context.exit(documents.INTERRUPTED_CODE if interrupted else exit_code(seen))
+    context.exit(ExitCode.INTERRUPTED if interrupted else exit_code(seen))
 
 
-def exit_code(items: list[MuseumItem]) -> int:
-    """1 if a twin is violated, 3 if anything else is not as it should be."""
-    if any(item.good_twin.startswith("Violated") for item in items):
-        return 1
-    return 0 if all(item.ok for item in items) else 3
+def exit_code(items: list[MuseumItem]) -> ExitCode:
+    """Whether a twin is violated, or anything else is not as it should be."""
+    return worst(ExitCode.VIOLATED if item.twin == "violated" else ExitCode.UNKNOWN for item in items if not item.ok)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..core.verdict import ReasonKind
 from ..runner.asking.coverage import declaration
 from ..runner.asking.results import Change, Document, MuseumItem, Result
 from ..runner.telling.answers import expectation_text, steps_text, summary, verdict_text
@@ -109,7 +110,7 @@ def _print_reasons(out: Console, records: Sequence[Result]) -> None:
             said.setdefault(r.reason, []).append(r.property)
     for reason, names in said.items():
         out.print(f"  {', '.join(names)}: {reason}")
-    missing = next((r.undeclared for r in records if r.undeclared and (r.reason or "").startswith("coverage")), ())
+    missing = next((r.undeclared for r in records if r.undeclared and r.kind is ReasonKind.COVERAGE), ())
     if missing:
         out.print(textwrap.indent(declaration(missing).rstrip(), "    "))
 

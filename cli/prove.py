@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from textwrap import fill
+from typing import Literal
 
 import click
 import msgspec
@@ -17,6 +18,7 @@ from ..checker.arguments.needed import smallest
 from ..checker.certificates.instantiated import InitialState, instantiated, instantiated_statement, recorded
 from ..checker.clock import OutOfTime
 from ..core.system import Lemma, Property
+from ..core.verdict import Reason, ReasonKind
 from ..model.parametric import Parametric, parametric, sizes, starts
 from ..properties import PROPERTIES
 from ..properties.argument.book import argument
@@ -24,15 +26,19 @@ from ..recheck.recheck import Rechecked, recheck
 from ..runner import documents, output
 from ..runner.asking.proofs import short_hash, why
 from ..runner.asking.steps import TraceStep, trace_steps
-from ..runner.every_size import EVERY_ROLE, NOT_PROVED, WIDTH, any_number, files_with, scenario_for, step_text
+from ..runner.every_size import EVERY_ROLE, WIDTH, any_number, files_with, scenario_for, step_text
+from ..runner.exit_codes import ExitCode
 from ..runner.inputs.sources import code_for
 from ..runner.names import choose
 from . import printing
 from .check_certificate import read_certificate
 
-VIOLATED = 1
+Verdict = Literal["Proved", "Violated", "Unknown"]
+_CODES: Mapping[Verdict, ExitCode] = {"Proved": ExitCode.HOLDS, "Violated": ExitCode.VIOLATED, "Unknown": ExitCode.UNKNOWN}
 SEARCH = 300.0
 """So many seconds may be spent at small sizes."""
+SCHEMA = 2
+"""The form of the document. 2: `kind`."""
 CARD = ("no_stale_io_mapping", "atomic_hugepage_split", "reject_noncoherent_dma")
 
 
@@ -57,6 +63,7 @@ class ProofTold(msgspec.Struct, frozen=True):
     """What `prove --json` prints.
 
     Args:
+        reason: why it is not proved, for people; `kind`, the same for code, if it is Unknown.
         start: the size of the initial state that the certificate names: that of the scenario.
         searched: how many steps needed a search for instances; the others had recorded ones that suffice.
         broken: the pairs of step and lemma that did not go through while every lemma was supposed.
@@ -72,8 +79,9 @@ class ProofTold(msgspec.Struct, frozen=True):
     scenario: str
     change: str | None
     sizes: str
-    verdict: str
+    verdict: Verdict
     reason: str
+    kind: ReasonKind | None
     certificate: str
     lemmas: int
     steps: int
@@ -166,7 +174,7 @@ def prove(
         click.echo(documents.to_json(told), nl=False)
     else:
         click.echo(_text(told, model, found, out, missed))
-    context.exit({"Proved": 0, "Violated": VIOLATED}.get(told.verdict, NOT_PROVED))
+    context.exit(_CODES[told.verdict])
 
 
 def _repaired(
@@ -203,25 +211,18 @@ def _told(
 ) -> ProofTold:
     checked = found.checked
     proved = checked.holds and answer is not None and answer.accepted
-    reason = checked.stopped
-    if not reason and checked.broken:
-        reason = f"{len(found.broken)} pairs of step and lemma did not go through{late}"
-    if not reason and start is None:
-        reason = f"no initial state of {scenario} at its own size is one of every size, so that nothing may be said of any run"
-    if not reason and answer is not None and not answer.accepted:
-        reason = f"second solver: {why(answer)}"
+    reason = None if proved else _reason(scenario, found, answer, start, late)
     solvers = () if answer is None else tuple(Solver(a.solver, a.version, a.verdict, round(a.seconds, 2)) for a in answer.answers)
     race = RaceTold(search.prop.name, str(search.geometry), trace_steps(search.trace)) if isinstance(search, Race) else None
-    if race is not None:
-        reason = f"a run of {len(race.steps)} steps violates {race.property}"
     return ProofTold(
-        schema=1,
+        schema=SCHEMA,
         properties=tuple(p.name for p in properties),
         scenario=scenario,
         change=change,
         sizes="every size",
         verdict="Violated" if race is not None else "Proved" if proved else "Unknown",
-        reason=reason,
+        reason=str(reason or "") if race is None else f"a run of {len(race.steps)} steps violates {race.property}",
+        kind=reason.kind if race is None and reason is not None else None,
         certificate=short_hash(text) if proved else "",
         start="" if start is None else str(start.geometry),
         lemmas=len(found.theory.lemmas),
@@ -236,6 +237,18 @@ def _told(
         refuted=search.refuted if isinstance(search, Missing) else (),
         race=race,
     )
+
+
+def _reason(scenario: str, found: Weakened, answer: Rechecked | None, start: InitialState | None, late: str) -> Reason | None:
+    """Why there is no proof."""
+    if found.checked.stopped is not None:
+        return found.checked.stopped
+    if found.checked.broken:
+        return Reason(ReasonKind.ARGUMENT, f"{len(found.broken)} pairs of step and lemma did not go through{late}")
+    if start is None:
+        nothing = f"no initial state of {scenario} at its own size is one of every size, so that nothing may be said of any run"
+        return Reason(ReasonKind.VACUOUS, nothing)
+    return None if answer is None else Reason(ReasonKind.SECOND_SOLVER, f"second solver: {why(answer)}")
 
 
 def _text(told: ProofTold, model: Parametric, found: Weakened, out: str | None, missed: Mapping[str, Broken]) -> str:

@@ -9,6 +9,7 @@ from ..core.errors import InputError
 from ..counterexamples.document import replay as replayed
 from ..counterexamples.schema import read
 from ..runner import documents
+from ..runner.exit_codes import ExitCode
 from ..runner.inputs.changes import Version, touched, versions
 from ..runner.inputs.sources import built, files_of, kernel_given
 from ..runner.inputs.statements import property_of
@@ -72,7 +73,7 @@ def replay(
             click.echo(f"replayed: {cex.depth} steps of {chosen.name} {end}; no solver was asked. {where}")
         else:
             click.echo(f"does not replay: step {found.step}: {found.reason}. {where}")
-    context.exit(0 if found is None else 3)
+    context.exit(ExitCode.HOLDS if found is None else ExitCode.UNKNOWN)
 
 
 def _place(known: tuple[Version, ...], name: str | None) -> int:

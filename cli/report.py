@@ -17,6 +17,7 @@ from ..reports.overview import Overview
 from ..reports.page import page
 from ..reports.stored import Key, Stored, key_of, read_run
 from ..runner import output
+from ..runner.exit_codes import ExitCode
 
 Form = Callable[[Overview, Comparison | None], str]
 FILES: dict[str, tuple[str, Form]] = {"html": ("index.html", page), "md": ("report.md", markdown), "text": ("report.txt", mail)}
@@ -58,7 +59,7 @@ def report(context: click.Context, out: str, against: str | None, form: str | No
         click.echo(f"{view.headline} See {Path(out) / 'index.html'}, {', '.join(n for n in made if n != 'index.html')}")
         if compared is not None:
             click.echo(compared.headline)
-    context.exit(compared.exit_code if compared is not None else 0)
+    context.exit(compared.exit_code if compared is not None else ExitCode.HOLDS)
 
 
 def _texts(stored: Stored) -> dict[Key, str]:

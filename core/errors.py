@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+TIME_IS_UP = "the time is up"
+"""What is said, everywhere, of a search whose time is over; nothing looks at it (see `verdict.ReasonKind`)."""
+
 
 class TdpcheckError(Exception):
     """Something that a user can act on: what was given, where, what was expected, what to do next.

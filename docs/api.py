@@ -14,7 +14,9 @@ PAGE = Path(__file__).with_name("api.md")
 SECTIONS = {
     "To ask": ("verify", "Run", "Answer", "Change", "explain", "Explanation", "replay", "Replay", "museum", "museum_items"),
     "What is asked about": ("scenario", "scenario_names", "Scenario", "property_named", "property_names", "Property", "Cex"),
-    "What is answered": ("Verdict", "Proved", "Violated", "HoldsUpTo", "Unknown", "Trace", "Step", "replays", "misfit"),
+    "What is answered": (
+        "Verdict", "Proved", "Violated", "HoldsUpTo", "Unknown", "Reason", "ReasonKind", "Trace", "Step", "replays", "misfit",
+    ),
     "Systems of one's own": (
         "TransitionSystem", "Action", "Param", "Update", "Lemma", "Sort", "StateVar", "Word", "BOOL", "Rigid", "Geometry", "State",
         "bool_var", "set_at", "set_where", "truth", "Evaluator", "ground",

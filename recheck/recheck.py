@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ..core.errors import InputError, TdpcheckError
+from ..core.errors import TIME_IS_UP, InputError, TdpcheckError
 from .questions import WHOLE, Checked, Failure, Share, Verdict, check_with, require_same
 from .reader import kind_of, parse
 from .solvers import SOLVERS
@@ -190,7 +190,7 @@ def _in_process(paths: Sequence[Path], task: _Task, limits: _Limits) -> list[Che
     if len(answers) == len(task.items):
         return answers
     if code is None:
-        how = "the time is up; its process was ended"
+        how = f"{TIME_IS_UP}; its process was ended"
     elif code < 0:
         how = f"its process was killed by signal {-code}"
     else:

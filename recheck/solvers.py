@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from ..core.errors import InputError
+from ..core.errors import TIME_IS_UP, InputError
 from .sexpr import spelled
 
 SOLVERS = ("z3", "cvc5", "bitwuzla")
@@ -81,7 +81,7 @@ class Session(ABC):
         """
         seconds = self._per_query if self.deadline is None else min(self._per_query, self.deadline - time.monotonic())
         if seconds <= 0:
-            return Answer("unknown", "the time is up")
+            return Answer("unknown", TIME_IS_UP)
         self.queries += 1
         self.about = about
         with self.scope(terms):
@@ -137,7 +137,7 @@ class _Z3(Session):
         if said in ("sat", "unsat"):
             return Answer("sat" if said == "sat" else "unsat")
         reason = self._evaluate("(get-info :reason-unknown)").strip() if said == "unknown" else said
-        return Answer("unknown", "the time is up" if "timeout" in reason or "canceled" in reason else reason[:200])
+        return Answer("unknown", TIME_IS_UP if "timeout" in reason or "canceled" in reason else reason[:200])
 
 
 class _Cvc5(Session):
@@ -196,7 +196,7 @@ class _Cvc5(Session):
     def _check(self, seconds: float, sat: bool) -> Answer:
         until = time.monotonic() + seconds
         ways = len(self.WAYS[self._kind])
-        answer = Answer("unknown", "the time is up")
+        answer = Answer("unknown", TIME_IS_UP)
         for number in range(ways):
             left = until - time.monotonic()
             if left <= 0:
@@ -212,8 +212,9 @@ class _Cvc5(Session):
         result = solver.checkSat()
         if result.isSat() or result.isUnsat():
             return Answer("sat" if result.isSat() else "unsat")
-        reason = str(result.getUnknownExplanation()).rpartition(".")[2].lower()
-        return Answer("unknown", "the time is up" if reason == "timeout" else reason)
+        explanation = result.getUnknownExplanation()
+        late = explanation == self._cvc5.UnknownExplanation.TIMEOUT
+        return Answer("unknown", TIME_IS_UP if late else str(explanation).rpartition(".")[2].lower())
 
 
 class _Bitwuzla(Session):
@@ -239,4 +240,4 @@ class _Bitwuzla(Session):
         result = self._solver.check_sat()
         if result == self._bitwuzla.Result.SAT:
             return Answer("sat")
-        return Answer("unsat") if result == self._bitwuzla.Result.UNSAT else Answer("unknown", "the time is up")
+        return Answer("unsat") if result == self._bitwuzla.Result.UNSAT else Answer("unknown", TIME_IS_UP)

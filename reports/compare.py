@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from ..runner.exit_codes import ExitCode, worst
 from .overview import Cell, Overview
 
 Turn = Literal["red", "open", "weaker", "gone", "fixed", "known", "answered", "stronger", "new", "other"]
@@ -103,9 +104,12 @@ class Comparison:
         return f"{who} {_and(parts)}."
 
     @property
-    def exit_code(self) -> int:
-        """1 if a cell turned red, 3 if one lost its answer, else 0."""
-        return 1 if "red" in self.news else 3 if "open" in self.news else 0
+    def exit_code(self) -> ExitCode:
+        """Whether a cell turned red, or lost its answer."""
+        return worst(code for turn, code in _CODES.items() if turn in self.news)
+
+
+_CODES: dict[Turn, ExitCode] = {"red": ExitCode.VIOLATED, "open": ExitCode.UNKNOWN}
 
 
 def turn_of(before: Cell | None, after: Cell | None) -> Turn | None:

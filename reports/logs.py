@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..counterexamples.forms.junit import Case, Kind, junit_run
-from ..counterexamples.forms.sarif import sarif_log
+from ..counterexamples.forms.sarif import Notice, sarif_log
 from ..counterexamples.schema import Cex
 from ..runner.asking.results import Document, Result
 from ..runner.telling.answers import expectation_text, verdict_text
@@ -20,8 +20,14 @@ def junit(document: Document, texts: Mapping[Key, str]) -> bytes:
 
 
 def sarif(document: Document, made: Mapping[Key, Cex]) -> bytes:
-    """The violations that no scenario expects; a log without results if there are none."""
-    return sarif_log([made[key] for key in map(_key, (r for r in document.results if not r.as_expected)) if key in made])
+    """The violations that no scenario expects, and what has no answer as notifications; a log without either if there are none."""
+    found = [made[key] for key in map(_key, (r for r in document.results if not r.as_expected)) if key in made]
+    return sarif_log(found, [Notice(r.kind, _sentence(r)) for r in document.results if r.kind is not None])
+
+
+def _sentence(record: Result) -> str:
+    where = f"{record.property} in {record.scenario}" + (f" with {record.change}" if record.change else "")
+    return f"{where}: {verdict_text(record)}" + (f", {record.reason}" if record.reason else "")
 
 
 def _key(record: Result) -> Key:
@@ -31,4 +37,4 @@ def _key(record: Result) -> Key:
 def _case(record: Result, text: str) -> Case:
     kind: Kind = "passed" if record.as_expected else "error" if record.verdict in ("unknown", "vacuous") else "failed"
     message = ", ".join(word for word in (verdict_text(record), expectation_text(record), record.reason or "") if word)
-    return Case(record.property, record.scenario, kind, message, text, record.seconds, record.change or "")
+    return Case(record.property, record.scenario, kind, message, text, record.seconds, record.change or "", record.kind or "")

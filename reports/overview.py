@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Literal
 
 from ..checker.every_size.induction import EVERY_SIZE
+from ..core.verdict import ReasonKind
 from ..counterexamples.command import renamed
 from ..counterexamples.forms.text import text
 from ..counterexamples.story import story
@@ -17,12 +18,11 @@ from ..properties import PROPERTIES
 from ..runner.asking.results import Change, Document, Result, RoleSteps
 from ..runner.asking.steps import StuckStates
 from ..runner.inputs.statements import ASSERTIONS
-from ..runner.telling.answers import expectation_text, verdict_text
+from ..runner.telling.answers import expectation_text, kind_text, verdict_text
 from .stored import Key, Left, Stored, key_of
 
 Tone = Literal["good", "known", "bad", "open"]
 """How an answer is taken: it holds; violated as its scenario expects; violated; nobody knows."""
-SUSPENDED = "suspended"
 FATES: tuple[Fate, ...] = ("reached", "unreachable", "erased", "outside", "undecided")
 
 
@@ -420,10 +420,8 @@ def short_text(record: Result) -> str:
             return f"holds to {record.depth}"
         case "violated":
             return f"violated in {record.depth}"
-        case "vacuous":
-            return "unknown: vacuous"
-        case "unknown":
-            return f"unknown: {(record.reason or 'no reason').split(':')[0].split(';')[0]}"
+        case "vacuous" | "unknown":
+            return f"unknown: {kind_text(record)}"
 
 
 def _note(record: Result) -> str:
@@ -434,7 +432,7 @@ def _note(record: Result) -> str:
 
 
 def _is_suspended(record: Result) -> bool:
-    return record.verdict == "unknown" and (record.reason or "").startswith(SUSPENDED)
+    return record.kind is ReasonKind.SUSPENDED
 
 
 def _signature(record: Result) -> object:

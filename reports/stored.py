@@ -10,8 +10,7 @@ from pathlib import Path
 from ..core.errors import InputError
 from ..core.jsonfile import Kind
 from ..counterexamples.schema import Cex, load
-from ..runner.asking.results import MUSEUM, Document, MuseumDocument, MuseumItem, Result
-from ..runner.documents import SCHEMA
+from ..runner.asking.results import MUSEUM, SCHEMA, Document, MuseumDocument, MuseumItem, Result
 
 RUN = "run.json"
 TRACE = ".cex.json"

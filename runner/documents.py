@@ -1,11 +1,11 @@
-"""What all JSON documents of the commands have in common, and the exit code of an interrupted one; imports nothing that takes long."""
+"""What all JSON documents of the commands have in common; imports nothing that takes long."""
 
 from __future__ import annotations
 
 import msgspec
 
 SCHEMA = 1
-INTERRUPTED_CODE = 130
+"""The form of a document that has had no other one."""
 
 
 def to_json(document: msgspec.Struct) -> str:

@@ -17,7 +17,6 @@ from .inputs.sources import Files, files_of
 from .names import unknown
 
 EVERY_ROLE = "every-role"
-NOT_PROVED = 3
 WIDTH = 100
 
 

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 import tdpcheck as public
 from tdpcheck.cli.main import COMMANDS, tdpcheck
+from tdpcheck.core.verdict import ReasonKind
 from tdpcheck.docs import api
 from tdpcheck.model.scenario import read_scenario
 from tdpcheck.properties import PROPERTIES
+from tdpcheck.runner.exit_codes import PRECEDENCE, ExitCode
 from tdpcheck.tests.counterexamples.planted import GOLDEN, SHOWN
 
 ROOT = Path(__file__).parent.parent
@@ -69,3 +72,33 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
 
     assert [] == [t for t in targets if not (page.parent / t).exists()]
+
+
+def test_the_exit_codes_of_the_manual_are_those_of_the_program() -> None:
+    """Scripts are written by this table."""
+    manual = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    table = manual.partition("### Exit codes\n")[2].partition("\n### ")[0]
+    rows = re.findall(r"^\| (\d+) \| (.*) \|$", table, re.MULTILINE)
+    shown = " ".join(CliRunner().invoke(tdpcheck, ["--help"]).stdout.split())
+
+    assert [(str(code.value), code.meaning) for code in ExitCode] == rows
+    assert f"the first of {', '.join(str(code.value) for code in PRECEDENCE)} counts" in table
+    assert [] == [code for code in ExitCode if f"{code.value} {code.meaning}" not in shown]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_command_has_an_exit_code_of_its_own(name: str) -> None:
+    """What `--help` of a command says of a code is a finer word for the same."""
+    command = tdpcheck.get_command(click.Context(tdpcheck), name)
+    assert command is not None
+    told = re.findall(r"(?:Exit code: |; |, |^)(\d+) [a-z]", (command.help or "").partition("Exit code:")[2], re.MULTILINE)
+
+    assert set(map(int, told)) <= set(ExitCode)
+
+
+def test_the_manual_has_every_kind_of_reason() -> None:
+    """Who reads a run by a program reads them there."""
+    manual = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    table = manual.partition("| Unknown (…) | `kind` | meaning |\n| --- | --- | --- |\n")[2].partition("\n\n")[0]
+
+    assert [(kind.label, kind.value) for kind in ReasonKind] == re.findall(r"^\| (.+?) \| `([a-z-]+)` \| .+ \|$", table, re.MULTILINE)

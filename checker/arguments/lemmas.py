@@ -14,14 +14,15 @@ from functools import partial
 import z3
 
 from ...core.system import Action, Lemma, Property, TransitionSystem
+from ...core.verdict import INTERRUPTED, TIME_IS_UP, Reason
 from ...recheck.instances import Uses
 from ...recheck.obligations import INITIALLY
 from ..certificates.instantiated import InstantiatedWriter
-from ..clock import INTERRUPTED, TIME_IS_UP, Clock
+from ..clock import Clock
 from ..every_size.ematching import Instance, Matcher, Step
 from ..every_size.goals import Changes, Goal
 from ..every_size.theory import Theory
-from ..processes import Answered, Child, Died, Failed, Said, listen
+from ..processes import Answered, Child, Died, Failed, Said, listen, reason_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +55,14 @@ class Checked:
     asked: int = 0
     queries: int = 0
     seconds: float = 0.0
-    stopped: str = ""
+    stopped: Reason | None = None
     uses: Uses = field(default_factory=dict)
     """The instances that prove what went through of each step, if they were recorded."""
 
     @property
     def holds(self) -> bool:
         """Whether everything went through: then the properties hold at every depth, for every size."""
-        return not self.broken and not self.stopped
+        return not self.broken and self.stopped is None
 
 
 def check_lemmas(
@@ -123,7 +124,7 @@ class Found:
     uses: Uses = field(default_factory=dict)
     asked: int = 0
     queries: int = 0
-    stopped: str = ""
+    stopped: Reason | None = None
 
 
 def _some(search: Search, steps: Sequence[str], clock: Clock, progress: Callable[[str], None] | None) -> Found:
@@ -162,7 +163,7 @@ def _listen(children: list[Child], result: Checked, progress: Callable[[str], No
                     case Answered(value=part):
                         _join(result, part)
                     case Failed() | Died():
-                        result.stopped = result.stopped or f"a process ended early: {news}"
+                        result.stopped = result.stopped or Reason(reason_of(news).kind, f"a process ended early: {news}")
                 left.remove(child)
         except KeyboardInterrupt:
             for child in left:

@@ -19,9 +19,9 @@ from ...core.evaluate import Evaluator
 from ...core.ground import bad, cone
 from ...core.system import Property
 from ...core.trace import Trace, replays, run
-from ...core.verdict import Verdict, Violated
+from ...core.verdict import INTERRUPTED, Reason, ReasonKind, Verdict, Violated, solver_reason
 from ..attempt import Attempt, Progress, Subject, as_grounded
-from ..clock import INTERRUPTED, TIME_IS_UP, Clock, OutOfTime
+from ..clock import Clock, OutOfTime
 from ..states.walk import shorten
 from .symmetry import use_in_order
 from .unroller import Unroller
@@ -67,7 +67,7 @@ class Reached:
     trace: Trace | None
     shortest: bool | None = None
     refuted: int = -1
-    reason: str = ""
+    reason: Reason | None = None
 
     @property
     def depth(self) -> int | None:
@@ -96,9 +96,9 @@ def reach(
     clock = Clock(timeout)
     grounded = as_grounded(subject)
     results: dict[str, Reached] = {}
-    stopped = ""
+    stopped: Reason | None = None
     for name, goal in goals.items():
-        if stopped == INTERRUPTED:
+        if stopped is not None and stopped.kind is ReasonKind.INTERRUPTED:
             results[name] = Reached(None, reason=stopped)
             continue
         attempt = Attempt(ENGINE, grounded, Property(name, f"{name} is out of reach", z3.Not(goal)), clock, progress)
@@ -107,7 +107,7 @@ def reach(
             found = search.up_to(depth, shorten_it=shortest)
             stopped = search.stopped
         except (OutOfTime, KeyboardInterrupt) as stop:
-            found, stopped = None, str(stop) or INTERRUPTED
+            found, stopped = None, _why(stop)
         results[name] = Reached(found, search.shortest, attempt.refuted, stopped)
     return results
 
@@ -124,7 +124,7 @@ class _Search:
         self._evaluator = Evaluator(grounded.system, grounded.geometry)
         self._unrolled: list[z3.BoolRef] = [self._unroller.initial()]
         self.shortest: bool | None = None
-        self.stopped = ""
+        self.stopped: Reason | None = None
 
     def up_to(self, depth: int, *, shorten_it: bool = True) -> Trace | None:
         """The shortest bad run of at most `depth` steps that could be found in time; None if there is none."""
@@ -147,7 +147,7 @@ class _Search:
                     break
                 trace = shorten(shorter, self._prop, self._evaluator)
         except (OutOfTime, KeyboardInterrupt) as stop:
-            self.stopped = str(stop) or INTERRUPTED
+            self.stopped = _why(stop)
             return trace
         self.shortest = True
         return trace
@@ -191,8 +191,13 @@ class _Search:
         return trace
 
 
-def _stopped(said: str) -> OutOfTime | KeyboardInterrupt:
+def _why(stop: OutOfTime | KeyboardInterrupt) -> Reason:
+    return stop.why if isinstance(stop, OutOfTime) else INTERRUPTED
+
+
+def _stopped(answer: str) -> OutOfTime | KeyboardInterrupt:
     """Why there is no answer, from what the solver said; it says nothing when Python itself was interrupted."""
-    if not said or "interrupt" in said:
+    why = solver_reason(answer) if answer else INTERRUPTED
+    if why.kind is ReasonKind.INTERRUPTED:
         return KeyboardInterrupt()
-    return OutOfTime(TIME_IS_UP if said in ("timeout", "canceled") else f"the solver gave up: {said}")
+    return OutOfTime(why.prefixed("the solver gave up: ") if why.kind is ReasonKind.SOLVER_GAVE_UP else why)

@@ -26,8 +26,9 @@ from ...core.evaluate import Layout, State
 from ...core.ground import GroundSystem, bad, conjunction, disjunction, negation
 from ...core.sorts import Sort
 from ...core.system import Lemma, Property
+from ...core.verdict import INTERRUPTED, Reason
 from ..bounded.unroller import Unroller
-from ..clock import INTERRUPTED, Clock, OutOfTime
+from ..clock import Clock, OutOfTime
 from ..states.layers import Table
 
 
@@ -43,7 +44,7 @@ class Invariant:
 
     clauses: tuple[Lemma, ...]
     complete: bool
-    reason: str = ""
+    reason: Reason | None = None
     queries: int = 0
     seconds: float = 0.0
 
@@ -63,14 +64,14 @@ def explored_invariant(
     """
     clock = Clock(timeout)
     learner = _Learner(grounded, states, properties, clock)
-    reason = ""
+    reason: Reason | None = None
     try:
         learner.run()
     except OutOfTime as stop:
-        reason = str(stop)
+        reason = stop.why
     except KeyboardInterrupt:
         reason = INTERRUPTED
-    return Invariant(learner.clauses(), not reason, reason, learner.queries, clock.spent)
+    return Invariant(learner.clauses(), reason is None, reason, learner.queries, clock.spent)
 
 
 CONFLICTS = 20_000

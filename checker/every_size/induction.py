@@ -19,9 +19,9 @@ from ...core.evaluate import Evaluator
 from ...core.shape import shape, subterms
 from ...core.sorts import Geometry, Word
 from ...core.system import Action, Lemma, Property, TransitionSystem, substitute_updates
-from ...core.verdict import HoldsUpTo, Proved, Unknown, Verdict
+from ...core.verdict import INTERRUPTED, HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict, solver_reason
 from ...recheck.obligations import INITIALLY, SAFETY
-from ..clock import INTERRUPTED, TIME_IS_UP, Clock, OutOfTime
+from ..clock import Clock, OutOfTime
 from .epr import refuse_outside_epr
 
 ENGINE = "induction"
@@ -36,7 +36,7 @@ class Obligation:
     step: str
     lemma: str
     answer: Answer
-    reason: str = ""
+    reason: Reason | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ def examine(
     clock = Clock(timeout)
     words = (*system.words, *(f"{a.name}({p.name})" for a in system.actions for p in a.params if isinstance(p.kind, Word)))
     if words:
-        return Argument(Unknown(f"not parametric: {', '.join(words[:4])} are bit-vectors of a fixed width", ENGINE))
+        fixed = f"not parametric: {', '.join(words[:4])} are bit-vectors of a fixed width"
+        return Argument(Unknown(Reason(ReasonKind.NOT_PARAMETRIC, fixed), ENGINE))
     chosen = tuple(prop.lemmas if lemmas is None else lemmas) or (prop.as_lemma,)
     attempt = _Attempt(system, prop, chosen, clock, progress or (lambda _: None))
     verdict: Proved | HoldsUpTo | Unknown
@@ -133,9 +134,9 @@ class _Attempt:
         refuse_outside_epr(self._invariant(), self._enumerations, "the lemmas")
         exists, reason = self._ask([*axioms(self._system), *initial_condition(self._system)])
         if exists == z3.unsat:
-            return Unknown("no initial state exists: anything would hold of it", ENGINE, vacuous=True)
-        if exists == z3.unknown:
-            return Unknown(f"whether an initial state exists: {reason}", ENGINE)
+            return Unknown(Reason(ReasonKind.VACUOUS, "no initial state exists: anything would hold of it"), ENGINE)
+        if reason is not None:
+            return Unknown(reason.prefixed("whether an initial state exists: "), ENGINE)
         for obligations in (self._initiation(), self._safety()):
             for obligation in obligations:
                 self._note(obligation)
@@ -150,7 +151,8 @@ class _Attempt:
         if undecided:
             first = undecided[0]
             others = f" (and {len(undecided) - 1} more pairs)" if len(undecided) > 1 else ""
-            return Unknown(f"whether {first.step} keeps {first.lemma}{others}: {first.reason}", ENGINE, 0)
+            why = first.reason or Reason(ReasonKind.SOLVER_GAVE_UP, "")
+            return Unknown(why.prefixed(f"whether {first.step} keeps {first.lemma}{others}: "), ENGINE, 0)
         return Proved(EVERY_SIZE, tuple(lemma.name for lemma in self._lemmas), self.queries, ENGINE)
 
     def _note(self, obligation: Obligation) -> None:
@@ -188,7 +190,7 @@ class _Attempt:
 
     def _ask(
         self, hypotheses: Sequence[z3.BoolRef], doubt: z3.BoolRef | None = None, what: str = "the hypotheses"
-    ) -> tuple[z3.CheckSatResult, str]:
+    ) -> tuple[z3.CheckSatResult, Reason | None]:
         """Whether the hypotheses, and the doubt, can be true at once."""
         refuse_outside_epr([*hypotheses, *([] if doubt is None else [doubt])], self._enumerations, what)
         if self._asserted is not hypotheses:
@@ -199,7 +201,7 @@ class _Attempt:
         try:
             limit = self._clock.milliseconds()
         except OutOfTime as stop:
-            return z3.unknown, str(stop)
+            return z3.unknown, stop.why
         if limit is not None:
             self._solver.set("timeout", limit)
         self.queries += 1
@@ -207,21 +209,21 @@ class _Attempt:
         if doubt is not None:
             self._solver.add(doubt)
         answer = self._solver.check()
-        reason = self._solver.reason_unknown() if answer == z3.unknown else ""
+        why = solver_reason(self._solver.reason_unknown()) if answer == z3.unknown else None
         self._solver.pop()
-        if "interrupt" in reason:
+        if why is not None and why.kind is ReasonKind.INTERRUPTED:
             raise KeyboardInterrupt
-        return answer, TIME_IS_UP if reason in ("timeout", "canceled") else reason
+        return answer, why
 
 
-def _failure(obligation: Obligation, prop: Property) -> str:
+def _failure(obligation: Obligation, prop: Property) -> Reason:
     match obligation:
-        case Obligation(answer="unknown", step=step, lemma=lemma, reason=reason):
-            return f"{step} / {lemma}: {reason}"
+        case Obligation(answer="unknown", step=step, lemma=lemma, reason=Reason() as why):
+            return why.prefixed(f"{step} / {lemma}: ")
         case Obligation(step="initially", lemma=lemma):
-            return f"lemma {lemma} does not hold in every initial state"
+            return Reason(ReasonKind.ARGUMENT, f"lemma {lemma} does not hold in every initial state")
         case _:
-            return f"the lemmas do not imply {prop.name}"
+            return Reason(ReasonKind.ARGUMENT, f"the lemmas do not imply {prop.name}")
 
 
 def after(lemma: Lemma, action: Action) -> z3.BoolRef:

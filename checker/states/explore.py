@@ -17,9 +17,9 @@ from ...core.evaluate import Evaluator, State
 from ...core.sorts import Geometry
 from ...core.system import Property, TransitionSystem
 from ...core.trace import Trace, run
-from ...core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
+from ...core.verdict import INTERRUPTED, TIME_IS_UP, HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict, Violated
 from ..attempt import Progress, Subject, at_size
-from ..clock import INTERRUPTED, TIME_IS_UP, Clock
+from ..clock import Clock
 from .layers import Layers, OneByOne, Packed, at_best
 from .moves import Moves
 from .stuck import Ends, Standstill, Stuck
@@ -105,7 +105,10 @@ def _explored(layers: Layers, prop: Property, max_states: int | None, clock: Clo
     seconds = clock.spent
     if search.stats.complete:
         return Explored(Proved(str(layers.moves.evaluator.geometry) or "its only size", (), 0, ENGINE, seconds), search.stats)
-    verdict: Verdict = HoldsUpTo(done, ENGINE, seconds=seconds) if done >= 0 else Unknown(search.stopped, ENGINE, seconds=seconds)
+    if done >= 0 or search.stopped is None:
+        verdict: Verdict = HoldsUpTo(done, ENGINE, seconds=seconds)
+    else:
+        verdict = Unknown(search.stopped, ENGINE, seconds=seconds)
     return Explored(verdict, search.stats)
 
 
@@ -126,14 +129,14 @@ class Surveyed:
     Args:
         traces: for each term, a shortest run to a state in which it is true; None if no visited state is one.
         stats: what was counted; where it is `complete`, None means that no reachable state is one.
-        stopped: why the search ended early, empty if it did not.
+        stopped: why the search ended early, None if it did not.
         stuck: the stuck states, one for each place where threads rest; None if nobody asked, or not every state was visited.
         states: every reachable state, if they were to be kept and the search is complete.
     """
 
     traces: dict[str, Trace | None]
     stats: Stats
-    stopped: str = ""
+    stopped: Reason | None = None
     stuck: tuple[Stuck, ...] | None = None
     states: Sequence[State] = ()
 
@@ -219,7 +222,7 @@ class _Breadth:
         self._start = start
         self._still = still
         self.stats = Stats(fired=Counter({a.name: 0 for a in self._evaluator.system.actions}))
-        self.stopped = ""
+        self.stopped: Reason | None = None
         self._numbers: dict[Packed, int] = {}
         self._starts: list[State] = []
         self._before: list[int] = []
@@ -272,10 +275,10 @@ class _Breadth:
 
     def _exhausted(self) -> bool:
         if self._max_states is not None and len(self._numbers) > self._max_states:
-            self.stopped = f"more than {self._max_states} states"
+            self.stopped = Reason(ReasonKind.STATES, f"more than {self._max_states} states")
         elif self._clock.is_up:
             self.stopped = TIME_IS_UP
-        return bool(self.stopped)
+        return self.stopped is not None
 
     @property
     def met(self) -> list[Packed]:

@@ -23,7 +23,8 @@ from ...core.evaluate import Evaluator, Move, State
 from ...core.sorts import Geometry
 from ...core.system import TransitionSystem
 from ...core.trace import Trace, run
-from ..clock import INTERRUPTED, TIME_IS_UP, Clock
+from ...core.verdict import INTERRUPTED, TIME_IS_UP, Reason, ReasonKind
+from ..clock import Clock
 from .moves import Moves
 
 Subject = tuple[TransitionSystem, Geometry]
@@ -49,7 +50,7 @@ class Refinement:
     pairs: int = 0
     concrete: int = 0
     abstract: int = 0
-    reason: str = ""
+    reason: Reason | None = None
 
 
 def refines(
@@ -136,7 +137,7 @@ class _Search:
         parents.update(dict.fromkeys(todo))
         while todo:
             if self._max_pairs is not None and len(parents) > self._max_pairs:
-                return self._undecided(f"more than {self._max_pairs} pairs")
+                return self._undecided(Reason(ReasonKind.STATES, f"more than {self._max_pairs} pairs"))
             if self._clock.is_up:
                 return self._undecided(TIME_IS_UP)
             here = todo.popleft()
@@ -185,5 +186,5 @@ class _Search:
         trace = run(self._below.evaluator, state, schedule)
         return Refinement(False, trace, len(self._parents), self._below.visited, self._above.visited)
 
-    def _undecided(self, reason: str) -> Refinement:
+    def _undecided(self, reason: Reason) -> Refinement:
         return Refinement(None, None, len(self._parents), self._below.visited, self._above.visited, reason)

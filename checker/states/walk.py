@@ -17,9 +17,9 @@ from ...core.evaluate import Evaluator, Move, State
 from ...core.sorts import Geometry
 from ...core.system import Action, Property, TransitionSystem
 from ...core.trace import Trace, replays, run
-from ...core.verdict import Unknown, Verdict, Violated
+from ...core.verdict import INTERRUPTED, TIME_IS_UP, Reason, ReasonKind, Unknown, Verdict, Violated
 from ..attempt import Progress, Subject, at_size
-from ..clock import INTERRUPTED, TIME_IS_UP, Clock
+from ..clock import Clock
 from .moves import Moves, Schedule
 
 ENGINE = "walk"
@@ -90,20 +90,20 @@ def walk(
     """
     walker = _Walker(system, geometry, prop, goals or {}, random.Random(seed), length, eagerness or _software_first)
     clock = Clock(timeout)
-    reason = f"{walks} random walks met no violation"
+    why = Reason(ReasonKind.WALKS, f"{walks} random walks met no violation")
     try:
         for _ in range(walks):
             walker.once(clock)
             if walker.found is not None and stop:
                 break
             if clock.is_up:
-                reason = f"{TIME_IS_UP} after {walker.coverage.walks} random walks without a violation"
+                why = walker.after(TIME_IS_UP)
                 break
     except KeyboardInterrupt:
-        reason = f"{INTERRUPTED} after {walker.coverage.walks} random walks without a violation"
+        why = walker.after(INTERRUPTED)
     trace = walker.trace()
     if trace is None:
-        return Walked(Unknown(reason, ENGINE, seconds=clock.spent), walker.coverage)
+        return Walked(Unknown(why, ENGINE, seconds=clock.spent), walker.coverage)
     trace = shorten(trace, prop, walker.evaluator)
     return Walked(Violated(trace, ENGINE, None, clock.spent), walker.coverage)
 
@@ -139,6 +139,10 @@ class _Walker:
         self._eager = {action.name: eagerness(action) for action in system.actions}
         self.coverage = Coverage(Counter({a.name: 0 for a in system.actions}), dict.fromkeys(goals))
         self.found: tuple[State, list[Move]] | None = None
+
+    def after(self, why: Reason) -> Reason:
+        """Why the walks ended, with how many there were."""
+        return Reason(why.kind, f"{why} after {self.coverage.walks} random walks without a violation")
 
     def once(self, clock: Clock) -> None:
         """One walk from an initial state."""

@@ -22,6 +22,7 @@ class Case:
     Args:
         change: the change under which it was asked, '' for none.
         message: one line; `details` is the whole report.
+        why: of an error, which kind of reason there is for having no answer: its `type`.
     """
 
     prop: str
@@ -31,6 +32,7 @@ class Case:
     details: str = ""
     seconds: float = 0.0
     change: str = ""
+    why: str = ""
 
 
 def junit(cex: Cex) -> bytes:
@@ -59,7 +61,7 @@ def _case(case: Case) -> TestCase:
     made = TestCase(_clean(case.prop), classname=_clean(f"tdpcheck.{case.scenario}"), time=round(case.seconds, 3))
     kinds = {"failed": Failure, "error": Error, "skipped": Skipped}
     if case.kind in kinds:
-        outcome = kinds[case.kind](_clean(case.message))
+        outcome = kinds[case.kind](_clean(case.message), case.why or None)
         outcome.text = _clean(case.details or case.message)
         made.result = [outcome]
     elif case.message:

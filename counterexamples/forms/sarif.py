@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from ..command import command
 from ..facts import MARKS, facts, folded, path_of
@@ -24,8 +25,20 @@ def sarif(cex: Cex) -> bytes:
     return sarif_log([cex])
 
 
-def sarif_log(found: Sequence[Cex]) -> bytes:
-    """The log of a run: every counterexample, each property described once; with none, a log that says that there is none."""
+@dataclass(frozen=True)
+class Notice:
+    """A question without an answer: which kind of reason there is, and the sentence for people."""
+
+    kind: str
+    sentence: str
+
+
+def sarif_log(found: Sequence[Cex], notices: Sequence[Notice] = ()) -> bytes:
+    """The log of a run: every counterexample, each property described once; with none, a log that says that there is none.
+
+    Args:
+        notices: what has no answer, so that nobody takes a log without results for approval.
+    """
     rules = {cex.prop.name: cex.prop.sentence for cex in found}
     numbers = {name: n for n, name in enumerate(rules)}
     driver: Object = {
@@ -47,6 +60,10 @@ def sarif_log(found: Sequence[Cex]) -> bytes:
         "originalUriBaseIds": {ROOT: {"description": {"text": "The root of the source tree that the change is against."}}},
         "results": [_result(cex, numbers[cex.prop.name]) for cex in found],
     }
+    if notices:
+        told = [{"descriptor": {"id": n.kind}, "level": "warning", "message": {"text": n.sentence}} for n in notices]
+        driver["notifications"] = [{"id": kind} for kind in dict.fromkeys(n.kind for n in notices)]
+        run["invocations"] = [{"executionSuccessful": True, "toolExecutionNotifications": told}]
     document = {"$schema": SCHEMA_URI, "version": "2.1.0", "runs": [run]}
     return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
 

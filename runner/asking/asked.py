@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from ...checker.processes import OUT_OF_MEMORY, Answered, Died, Failed, News
+from ...checker import processes
+from ...checker.processes import Answered, Died, Failed, Failure, News, reason_of
 from ...core.errors import EngineError
 from ...core.plain import PlainRun, PlainVerdict, plain_verdict, renamed, verdict_of
 from ...core.system import TransitionSystem
@@ -88,24 +89,20 @@ def ended(news: News, subject: Subject, depth: int, seconds: float) -> PlainAnsw
     match news:
         case Answered(value=PlainAnswer() as answer):
             return answer
-        case Died(reason=reason):
-            why = reason
-        case Failed(kind="MemoryError", message=message):
-            why = message or OUT_OF_MEMORY
-        case Failed(kind="EngineError", message=message):
+        case Failed(kind=Failure.ENGINE, message=message):
             return fault(subject, EngineError(message), seconds)
-        case Failed(kind="InputError" | "ModelError" | "Refusal", message=message):
-            why = message
+        case Died() | Failed():
+            why = reason_of(news)
         case _:
-            why = f"a fault of tdpcheck itself: {news}"
+            why = processes.fault(news)
     asked = subject.asked
     known = f"depth: searched to {depth} of {asked}; " if depth >= 0 else ""
-    return PlainAnswer(Unknown(known + why, "none", depth), asked, seconds)
+    return PlainAnswer(Unknown(why.prefixed(known), "none", depth), asked, seconds)
 
 
 def fault(subject: Subject, error: EngineError, seconds: float = 0.0) -> PlainAnswer:
     """What is told where an engine contradicts plain evaluation."""
-    return PlainAnswer(Unknown(f"a fault of tdpcheck itself: {error}", "none"), subject.asked, seconds)
+    return PlainAnswer(Unknown(processes.fault(error), "none"), subject.asked, seconds)
 
 
 # Versions that behave alike need no second search

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from ...core.verdict import HoldsUpTo, Proved, Unknown, Verdict
+from ...core.verdict import HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict
 from ...model.scenario import Scenario
 from ...model.system import Model
 
@@ -156,7 +156,8 @@ def with_coverage(verdict: Verdict, coverage: Coverage) -> Verdict:
     more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
     told = "; ".join(names[:_TOLD])
     reason = f"coverage: no run executes {told}{more}; declare it in [[unreachable]] of the scenario if that is right"
-    return Unknown(reason, verdict.engine, verdict.depth if isinstance(verdict, HoldsUpTo) else -1, seconds=verdict.seconds)
+    why = Reason(ReasonKind.COVERAGE, reason)
+    return Unknown(why, verdict.engine, verdict.depth if isinstance(verdict, HoldsUpTo) else -1, seconds=verdict.seconds)
 
 
 def declaration(names: Iterable[str]) -> str:

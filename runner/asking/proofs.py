@@ -61,7 +61,7 @@ def certified_states(
     names = tuple(prop.name for prop in properties)
     learned = explored_invariant(system, states, properties, timeout=timeout)
     if not learned.complete or not properties:
-        return PlainProof(names, given_up=learned.reason or "nothing holds")
+        return PlainProof(names, given_up=str(learned.reason or "nothing holds"))
     text = grounded(system, properties, learned.clauses, digest=model.digest, scenario=model.scenario.name)
     checked = recheck(text, of=statement_of(system, properties))
     clauses = tuple(clause.name for clause in learned.clauses)

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ...checker.clock import INTERRUPTED
-from ...checker.portfolio import portfolio
+from ...checker.portfolio import not_accepted, portfolio
 from ...core.plain import violation
 from ...core.system import Property
 from ...core.trace import Trace
-from ...core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
+from ...core.verdict import INTERRUPTED, HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict, Violated
 from ..inputs.statements import ASSERTIONS, goals_of, property_names, property_of
 from .limits import BOUNDED, MARGIN, Engines, Limits
 from .prepared import Prepared
@@ -118,7 +117,7 @@ class _Question:
         if proof is None or self._prop.name not in proof.properties or proof.given_up:
             return HoldsUpTo(asked, "explore", states=states)
         if proof.refused:
-            return Unknown(proof.refused, "explore")
+            return Unknown(Reason(ReasonKind.SECOND_SOLVER, proof.refused), "explore")
         self._certificate = proof.certificate
         return Proved(str(self._subject.model.geometry), proof.clauses, proof.queries, "explore")
 
@@ -136,7 +135,7 @@ class _Question:
         if len(engines) == 1:
             verdict = self._bounded(depth)
             refused = self._refused(verdict) if isinstance(verdict, Proved) else ""
-            return Unknown(f"its proof is not accepted: {refused}", verdict.engine, seconds=verdict.seconds) if refused else verdict
+            return Unknown(not_accepted(refused), verdict.engine, seconds=verdict.seconds) if refused else verdict
         return portfolio(
             subject.grounded, self._prop, depth, engines=engines, timeout=limits.timeout, progress=self._progress,
             accept=self._refused, memory=limits.memory,
@@ -173,9 +172,10 @@ class _Question:
             case Unknown(depth=depth):
                 if verdict.depth < 0:
                     return verdict
-                return replace(verdict, reason=f"depth: searched to {depth} of {asked}; {verdict.reason}")
+                return replace(verdict, why=verdict.why.prefixed(f"depth: searched to {depth} of {asked}; "))
             case HoldsUpTo(depth=depth) if depth < asked:
-                return Unknown(f"depth: searched to {depth} of {asked}", verdict.engine, depth, seconds=verdict.seconds)
+                why = Reason(ReasonKind.DEPTH, f"depth: searched to {depth} of {asked}")
+                return Unknown(why, verdict.engine, depth, seconds=verdict.seconds)
             case HoldsUpTo() | Proved():
                 return self._not_empty(verdict)
 
@@ -183,27 +183,29 @@ class _Question:
         survey, prop = self._survey, self._prop
         depth = verdict.depth if isinstance(verdict, HoldsUpTo) else -1
         reached, stopped = self._reaches_premise(depth)
-        if stopped:
-            return Unknown(f"{stopped}: whether a run reaches the premise of {prop.name}", verdict.engine, depth, seconds=verdict.seconds)
+        if stopped is not None:
+            why = Reason(stopped.kind, f"{stopped}: whether a run reaches the premise of {prop.name}")
+            return Unknown(why, verdict.engine, depth, seconds=verdict.seconds)
         if not reached:
             runs = "no run" if survey.states is not None else f"no run of at most {self._subject.asked} steps"
-            reason = f"vacuous: {runs} reaches the premise of {prop.name}"
-            return Unknown(reason, verdict.engine, depth, vacuous=True, seconds=verdict.seconds)
+            why = Reason(ReasonKind.VACUOUS, f"vacuous: {runs} reaches the premise of {prop.name}")
+            return Unknown(why, verdict.engine, depth, seconds=verdict.seconds)
         missing = survey.missing
         if missing and (self._subject.limits.depth is None or isinstance(verdict, Proved)):
             far = -1 if survey.states is not None else min((survey.searched.get(n, -1) for n in missing), default=-1)
             names = ", ".join(repr(n) for n in missing)
-            reason = f"depth: goal {names} was not reached" + (f" within {far} steps" if far >= 0 else "")
-            return Unknown(reason, verdict.engine, depth, seconds=verdict.seconds)
+            within = f" within {far} steps" if far >= 0 else ""
+            why = Reason(ReasonKind.DEPTH, f"depth: goal {names} was not reached{within}")
+            return Unknown(why, verdict.engine, depth, seconds=verdict.seconds)
         return verdict
 
-    def _reaches_premise(self, depth: int) -> tuple[bool, str]:
+    def _reaches_premise(self, depth: int) -> tuple[bool, Reason | None]:
         """Whether a run, within `depth` if that is one, reaches the premise; or why nobody can say."""
         known = self._premise_depth
         if self._survey.states is not None:
-            return known is not None, ""
+            return known is not None, None
         if known is not None and not 0 <= depth < known:
-            return True, ""
+            return True, None
         subject, prop = self._subject, self._prop
         within = depth if depth >= 0 else subject.asked
         limit = subject.limits.timeout
@@ -212,7 +214,7 @@ class _Question:
             return False, found.reason
         self._premise_depth = found.depth
         self._fired |= set(found.trace.actions)
-        return True, ""
+        return True, None
 
 
 __all__ = ["ASSERTIONS", "MARGIN", "Answer", "Engines", "Limits", "Subject", "Survey", "goals_of", "property_names", "property_of"]

@@ -9,13 +9,13 @@ from typing import Literal
 import msgspec
 
 from ...core.plain import PlainVerdict, PlainViolated
-from ...core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
+from ...core.verdict import HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict, Violated
 from ...counterexamples.document import absent
 from ...kernelc.lowering.cfg import Op
 from ...model.account import Accounted, Fate, unmodelled
 from ...model.scenario import Expected, Scenario
 from ...model.system import Model
-from ..documents import INTERRUPTED_CODE, SCHEMA
+from ..exit_codes import ExitCode, worst
 from .coverage import Coverage
 from .proofs import short_hash
 from .question import Answer, Subject
@@ -23,7 +23,8 @@ from .steps import Deadlock, TraceStep, deadlock, trace_steps
 
 Word = Literal["proved", "violated", "holds_up_to", "unknown", "vacuous"]
 Label = Literal["introduced", "pre-existing", "fixed"]
-NOT_MODELLED = "change not modelled"
+SCHEMA = 2
+"""The form of run.json and of the museum's document. 2: `kind` of an answer that is none, `twin` of the museum."""
 
 
 class RoleSteps(msgspec.Struct, frozen=True):
@@ -66,6 +67,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         depth: of a violation its steps; else how deep nothing was found.
+        reason: why there is no answer, for people.
+        kind: the same for code; there is one if, and only if, there is no answer.
         asked: the depth asked for.
         label: with a change, what it has to do with a violation.
         shortest: whether no shorter run violates the property; None if nobody established that.
@@ -119,6 +122,13 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     lemmas: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
+    kind: ReasonKind | None = None
+
+    def __post_init__(self) -> None:
+        if (self.verdict in ("unknown", "vacuous")) != (self.kind is not None):
+            raise ValueError(
+                f"{self.property}: {self.verdict} with {self.kind or 'no kind'}: an answer is Unknown for a reason of some kind"
+            )
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -134,7 +144,7 @@ class Document(msgspec.Struct, frozen=True):
 
 
 class MuseumItem(msgspec.Struct, frozen=True):
-    """A known bug: found again or not, and its good twin."""
+    """A known bug: found again or not, and its good twin: `good_twin` for people, `twin` its verdict."""
 
     name: str
     property: str
@@ -143,6 +153,7 @@ class MuseumItem(msgspec.Struct, frozen=True):
     got: Word
     depth: int | None
     good_twin: str
+    twin: Word
     seconds: float
     ok: bool
     reason: str | None = None
@@ -209,6 +220,7 @@ def result(
         seconds=round(answer.seconds, 3),
         trace=trace_steps(verdict.trace) if isinstance(verdict, Violated) else None,
         reason=verdict.reason if isinstance(verdict, Unknown) else None,
+        kind=verdict.kind if isinstance(verdict, Unknown) else None,
         lifted=lifted,
         ours=ours,
         intrinsics=intrinsics,
@@ -257,11 +269,12 @@ def in_context(record: Result, expected: Expected | None, change: str | None = N
     )
 
 
-def unanswered(scenario: Scenario, name: str, change: str | None, reason: str, kernel: str) -> Result:
-    """The record of a question that nobody lived to answer."""
+def unanswered(scenario: Scenario, name: str, change: str | None, why: Reason, kernel: str) -> Result:
+    """The record of a question whose worker ended without an answer."""
     return Result(
         property=name, scenario=scenario.name, change=change, kernel=kernel, verdict="unknown", depth=None, seconds=0.0, trace=None,
-        reason=reason, lifted=(), asked=0, expected=scenario.expect.get(name, "holds"), as_expected=False, label=None, before=None,
+        reason=why.text, kind=why.kind,
+        lifted=(), asked=0, expected=scenario.expect.get(name, "holds"), as_expected=False, label=None, before=None,
         shortest=None, engine="none", goals={}, steps={}, assumptions=(), model="", absent=(),
     )  # fmt: skip
 
@@ -306,11 +319,11 @@ def label_of(before: Word, after: Word) -> Label | None:
 APPROVED: tuple[Word, ...] = ("holds_up_to", "proved")
 
 
-def without_approval(record: Result, why: str) -> Result:
+def without_approval(record: Result, why: Reason) -> Result:
     """The record of a change that the model does not contain: what holds is Unknown, a violation stays one."""
     if record.verdict not in APPROVED:
         return record
-    return msgspec.structs.replace(record, verdict="unknown", reason=why, label=None, as_expected=False)
+    return msgspec.structs.replace(record, verdict="unknown", reason=why.text, kind=why.kind, label=None, as_expected=False)
 
 
 def change_record(name: str, subject: str, lines: Sequence[Accounted], notes: Sequence[str] = ()) -> Change:
@@ -326,31 +339,25 @@ def document(results: Iterable[Result], changes: Iterable[Change] = (), *, inter
     digest = hashlib.sha256(joined.encode()).hexdigest()[:12]
     checked = tuple(changes)
     code = exit_code(records, checked, interrupted=interrupted)
-    return Document(SCHEMA, digest, records, checked, interrupted, not_asked, code)
+    return Document(SCHEMA, digest, records, checked, interrupted, not_asked, int(code))
 
 
-def exit_code(records: Iterable[Result], changes: Iterable[Change] = (), *, interrupted: bool = False) -> int:
-    """0 if every question is answered, 1 if something is violated that no scenario expects, 3 if something is unknown.
-
-    A change that is not modelled as a whole is something unknown. A run that was interrupted has its own code, unless it
-    found a violation by then.
-    """
-    codes = {_code(r) for r in records}
-    if 1 in codes:
-        return 1
-    if interrupted:
-        return INTERRUPTED_CODE
-    return 3 if 3 in codes or not all(c.modelled for c in changes) else 0
+def exit_code(records: Iterable[Result], changes: Iterable[Change] = (), *, interrupted: bool = False) -> ExitCode:
+    """The code of a run: that of its worst answer; a change that is not modelled as a whole is something unknown."""
+    codes = [_code(r) for r in records]
+    codes += [ExitCode.INTERRUPTED] * interrupted
+    codes += [ExitCode.UNKNOWN] * (not all(c.modelled for c in changes))
+    return worst(codes)
 
 
-def _code(record: Result) -> int:
+def _code(record: Result) -> ExitCode:
     match record.verdict:
         case "violated":
-            return 0 if record.as_expected else 1
+            return ExitCode.HOLDS if record.as_expected else ExitCode.VIOLATED
         case "unknown" | "vacuous":
-            return 3
+            return ExitCode.UNKNOWN
         case "proved" | "holds_up_to":
-            return 0
+            return ExitCode.HOLDS
 
 
 def assumptions(model: Model) -> tuple[str, ...]:

@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...checker.clock import INTERRUPTED
 from ...checker.states.walk import shorten
 from ...core.ground import negation
 from ...core.plain import PlainRun, plain_run
 from ...core.system import Property, truth
 from ...core.trace import Trace
-from ...core.verdict import Unknown, Verdict
+from ...core.verdict import Reason, ReasonKind, Unknown, Verdict
 from ..inputs.statements import ends_of, goals_of
 from .prepared import Prepared
 from .proofs import PlainProof
@@ -106,9 +105,9 @@ def _explored(subject: Prepared) -> tuple[Survey | None, str]:
         model.system, model.geometry, _watched(subject), max_states=limits.states, timeout=limits.timeout, ends=ends_of(model),
         keep=limits.certify,
     )  # fmt: skip
-    interrupted = seen.stopped == INTERRUPTED
+    interrupted = by_user(seen.stopped)
     if not seen.stats.complete and not interrupted:
-        return None, seen.stopped
+        return None, str(seen.stopped or "")
     depths = {name: None if trace is None else trace.depth for name, trace in seen.traces.items()}
     violated = {n: t for n in subject.properties if (t := seen.traces[f"bad {n}"]) is not None}
     found = Survey(
@@ -166,7 +165,7 @@ def _search_goals(subject: Prepared, survey: Survey) -> None:
     limit = max(limits.goal_depth, limits.depth or 0)
     for name, found in subject.engines.reach(subject.grounded, missing, limit, timeout=limits.timeout, shortest=True).items():
         survey.searched[name] = found.refuted
-        survey.interrupted |= found.reason == INTERRUPTED
+        survey.interrupted |= by_user(found.reason)
         if found.trace is not None:
             survey.goals[name] = found.depth
             survey.fired |= set(found.trace.actions)
@@ -174,4 +173,9 @@ def _search_goals(subject: Prepared, survey: Survey) -> None:
 
 def is_interrupt(verdict: Verdict) -> bool:
     """Whether the user wanted no more."""
-    return isinstance(verdict, Unknown) and verdict.reason.startswith(INTERRUPTED)
+    return isinstance(verdict, Unknown) and by_user(verdict.why)
+
+
+def by_user(why: Reason | None) -> bool:
+    """Whether that is why it stopped: the user wanted no more."""
+    return why is not None and why.kind is ReasonKind.INTERRUPTED

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from typing import assert_never
 
 from ...core.trace import replays
-from ...core.verdict import HoldsUpTo, Unknown, Violated
+from ...core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
 from ...kernelc.sources.patch import parse_change
 from ...model.scenario import shipped_scenarios
 from ..asking import results
@@ -47,7 +48,7 @@ def visit(item: Item, limits: Limits, files: Files | None = None, engines: Engin
     problems = list(_problems(item, answer, computing + (answer.first_found or 0.0)))
     depth = answer.verdict.depth if isinstance(answer.verdict, Violated) else None
     good_files = files if item.good_patch is None else _with(item.good_patch, f"{item.name}/{expect.good}", files)
-    twin, said = _twin(item, good_files, limits, engines, depth)
+    twin, sentence, said = _twin(item, good_files, limits, engines, depth)
     problems += said
     return MuseumItem(
         name=item.name,
@@ -56,7 +57,8 @@ def visit(item: Item, limits: Limits, files: Files | None = None, engines: Engin
         expected=expect.verdict,
         got=results.word_of(answer.verdict),
         depth=depth,
-        good_twin=twin,
+        good_twin=sentence,
+        twin=results.word_of(twin),
         seconds=round(time.monotonic() - started, 3),
         ok=not problems,
         reason="; ".join(problems) or None,
@@ -83,13 +85,15 @@ def _asked(subject: Subject, name: str) -> Answer:
     return answer
 
 
-def _twin(item: Item, files: Files, limits: Limits, engines: Engines, depth: int | None) -> tuple[str, list[str]]:
+def _twin(item: Item, files: Files, limits: Limits, engines: Engines, depth: int | None) -> tuple[Verdict, str, list[str]]:
+    """The verdict on the good twin, the same in words, and what is wrong with it."""
     subject = _subject(item, files, limits, engines)
     if depth is not None:
         subject.at_least = depth + MARGIN
     answer = _asked(subject, item.expect.property)
-    problems = []
-    match answer.verdict:
+    verdict = answer.verdict
+    problems: list[str] = []
+    match verdict:
         case HoldsUpTo(depth=reached):
             word = f"HoldsUpTo {reached}"
             if depth is not None and reached < depth + MARGIN:
@@ -100,16 +104,23 @@ def _twin(item: Item, files: Files, limits: Limits, engines: Engines, depth: int
         case Unknown(reason=reason):
             word = "Unknown"
             problems.append(f"the good twin: {reason}")
-        case _:
+        case Proved():
             word = "Proved"
+        case other:
+            assert_never(other)
     if subject.survey.missing:
         problems.append(f"the good twin never reached {', '.join(subject.survey.missing)}")
-    return word, problems
+    return verdict, word, problems
 
 
 def _said(answer: Answer) -> str:
-    verdict = answer.verdict
-    return f"HoldsUpTo {verdict.depth}" if isinstance(verdict, HoldsUpTo) else getattr(verdict, "reason", "")
+    match answer.verdict:
+        case HoldsUpTo(depth=depth):
+            return f"HoldsUpTo {depth}"
+        case Unknown(reason=reason):
+            return reason
+        case Proved() | Violated():
+            return ""
 
 
 def _subject(item: Item, files: Files, limits: Limits, engines: Engines) -> Subject:

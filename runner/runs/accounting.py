@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ...checker.clock import INTERRUPTED
 from ...checker.processes import Answered, Child, Say, listen
+from ...core.verdict import Reason, ReasonKind
 from ...model.account import Accounted, Ran, Side, account, can_fire, unfired, unmodelled
-from ..asking import results
 from ..asking.question import Subject
+from ..asking.survey import by_user
 from ..inputs.changes import touched
 from ..inputs.sources import built
 from .plan import Plan
@@ -107,21 +107,26 @@ def _decide(plan: Plan, place: int, number: int, groups: Groups, asked: int) -> 
     excluded: dict[str, int] = {}
     for group in groups:
         found = answers[" ".join(group)]
-        if found.reason == INTERRUPTED:
+        if by_user(found.reason):
             return None
         if found.trace is not None:
             fired |= set(group)  # one of them may fire, and each passes the line
-        elif not found.reason:
+        elif found.reason is None:
             excluded |= dict.fromkeys(group, found.refuted)
     return _Decided(frozenset(fired), excluded)
 
 
-def why_not_modelled(lines: Sequence[Accounted]) -> str:
+def why_not_modelled(lines: Sequence[Accounted]) -> Reason:
     """Which lines keep a change from being modelled as a whole."""
     bad = unmodelled(lines)
     first = bad[0]
     more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-    return f"{results.NOT_MODELLED}: {first.line.file}:{first.line.line} ({first.line.kind}) is {_said(first)}{more}"
+    return not_modelled(f"{first.line.file}:{first.line.line} ({first.line.kind}) is {_said(first)}{more}")
+
+
+def not_modelled(what: str) -> Reason:
+    """Why an approval is withdrawn."""
+    return Reason(ReasonKind.NOT_MODELLED, f"{ReasonKind.NOT_MODELLED.label}: {what}")
 
 
 def _said(line: Accounted) -> str:

@@ -30,7 +30,7 @@ from ..asking.limits import Engines, Limits
 from ..asking.results import Result
 from ..asking.survey import Survey
 
-SCHEMA = 1
+SCHEMA = 2
 VARIABLE = "TDPCHECK_CACHE"
 _OFF = ("", "0", "off", "no")
 ROOMS = ("core", "checker", "counterexamples", "kernelc", "model", "properties", "recheck", "runner")

@@ -13,12 +13,12 @@ from typing import Protocol
 from msgspec.structs import replace as replace_fields
 
 from ...checker.clock import Clock
-from ...checker.processes import Answered, Child, Died, Failed, News, Said, Say, listen
+from ...checker.processes import Answered, Child, Died, Failed, Failure, News, Said, Say, listen, reason_of
 from ...core.errors import EngineError, InputError
 from ...core.evaluate import Evaluator
 from ...core.plain import PlainRun, violation
 from ...core.system import Property
-from ...core.verdict import Violated
+from ...core.verdict import Reason, Violated
 from ...model.scenario import Scenario, read_scenario, shipped_scenarios
 from ...model.system import Code, Model
 from ..asking import results
@@ -27,7 +27,7 @@ from ..inputs.changes import Version, read_change, touched
 from ..inputs.sources import Built, built
 from ..inputs.statements import ASSERTIONS, property_names, property_of
 from ..names import choose
-from .accounting import Accountant, Witnesses, why_not_modelled
+from .accounting import Accountant, Witnesses, not_modelled, why_not_modelled
 from .cache import Known
 from .keys import lookups
 from .plan import Place, Plan
@@ -262,14 +262,11 @@ class _Run:
         if isinstance(news, Failed) and news.kind in _ERRORS:
             self._errors[place] = _ERRORS[news.kind](news.message)
             return
-        if isinstance(news, Failed) and news.kind == "KeyboardInterrupt":
+        if isinstance(news, Failed) and news.kind is Failure.INTERRUPTED:
             raise KeyboardInterrupt
-        if isinstance(news, Died):
-            why = news.reason
-        elif news.kind == "MemoryError":
-            why = news.message
-        else:
-            why = f"a fault of tdpcheck itself: {news}; set TDPCHECK_DEBUG=1 to see where, and report it"
+        why = reason_of(news)
+        if isinstance(news, Failed) and news.kind is Failure.UNFORESEEN:
+            why = Reason(why.kind, f"{why}; set TDPCHECK_DEBUG=1 to see where, and report it")
         scenario = self._plan.scenarios[place]
         kernel = "shipped" if self._plan.kernel is None else str(self._plan.kernel.version)
         for number, version in enumerate(self._plan.versions):
@@ -320,9 +317,9 @@ class _Run:
         done = {c.name for c in self._outcome.changes}
         for version in self._plan.versions[1:]:
             if version.name not in done and version.overlay is None:
-                self._withdraw(version.name, f"{results.NOT_MODELLED}: interrupted before its lines were accounted for")
+                self._withdraw(version.name, not_modelled("interrupted before its lines were accounted for"))
 
-    def _withdraw(self, name: str, why: str) -> None:
+    def _withdraw(self, name: str, why: Reason) -> None:
         told = self._outcome.told
         for where, record in told.items():
             if record.change == name and record.verdict in results.APPROVED:
@@ -330,9 +327,10 @@ class _Run:
                 self._listener.answered(told[where])
 
 
-_ERRORS: Mapping[str, Callable[[str], Exception]] = {
-    **dict.fromkeys(("InputError", "ModelError", "Refusal", "TdpcheckError"), InputError),
-    "EngineError": EngineError,
+_ERRORS: Mapping[Failure, Callable[[str], Exception]] = {
+    Failure.INPUT: InputError,
+    Failure.MODEL: InputError,
+    Failure.ENGINE: EngineError,
 }
 """Errors of a worker that are errors of the run, and as what they are told."""
 

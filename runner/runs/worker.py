@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from ...checker.clock import Clock
-from ...checker.processes import Answered, Child, Died, Failed, News, Said, Say, listen
+from ...checker.processes import Answered, Child, Died, Failed, Failure, News, Said, Say, listen
 from ...core.errors import EngineError
 from ...core.plain import PlainRun, PlainViolated
-from ...core.verdict import HoldsUpTo, Proved, Unknown, Verdict
+from ...core.verdict import HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict
 from ...model.account import Ran, ran
 from ..asking import results
 from ..asking.asked import Asked, PlainAnswer, carry, ended, fault, same_model
@@ -177,7 +177,7 @@ class Worker:
             self._say(Working(f"{named}: {task.name}, nothing up to depth {news.value}"))
             return
         del self._running[child]
-        if isinstance(news, Failed) and news.kind == "KeyboardInterrupt":
+        if isinstance(news, Failed) and news.kind is Failure.INTERRUPTED:
             raise KeyboardInterrupt
         if task.name:
             spent = time.monotonic() - child.started
@@ -192,7 +192,7 @@ class Worker:
                 version.subject.survey = survey
                 version.subject.survey.gave_way = survey.gave_way or ("" if task.explore else "exploration ended without an answer")
                 self._ask_all(version)
-            case Died() | Failed(kind="MemoryError" | "ModelError") if task.explore and self._plan.limits.states:
+            case Died() | Failed(kind=Failure.MEMORY | Failure.MODEL) if task.explore and self._plan.limits.states:
                 self._tasks.insert(0, _Task(version, explore=False))  # too large: that is what walks are for
             case _:
                 version.subject.survey = Survey()
@@ -298,5 +298,5 @@ def _judged(verdict: Verdict, subject: Subject, coverage: Coverage) -> Verdict:
         states = f"{number} state{'s' if number > 1 else ''}"
         where = f"in {states} no thread can ever go on; the nearest is {len(stuck[0].trace)} steps away: {places}"
         depth = verdict.depth if isinstance(verdict, HoldsUpTo) else -1
-        return Unknown(f"deadlock: {where}", verdict.engine, depth, seconds=verdict.seconds)
+        return Unknown(Reason(ReasonKind.DEADLOCK, f"deadlock: {where}"), verdict.engine, depth, seconds=verdict.seconds)
     return with_coverage(verdict, coverage)

@@ -17,18 +17,17 @@ def verdict_text(record: Result) -> str:
             return f"Violated in {steps_text(record.depth)}{shortest}"
         case "holds_up_to":
             return f"HoldsUpTo {record.depth}"
-        case "vacuous":
-            return "Unknown (vacuous)"
-        case "unknown":
-            return f"Unknown ({_short_reason(record)})"
+        case "vacuous" | "unknown":
+            return f"Unknown ({kind_text(record)})"
 
 
 def steps_text(number: int | None) -> str:
     return "1 step" if number == 1 else f"{number} steps"
 
 
-def _short_reason(record: Result) -> str:
-    return (record.reason or "no reason").split(":")[0].split(";")[0]
+def kind_text(record: Result) -> str:
+    """Why there is no answer, in a few words; '' if there is one."""
+    return "" if record.kind is None else record.kind.label
 
 
 def expectation_text(record: Result) -> str:

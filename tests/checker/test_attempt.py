@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from tdpcheck.checker.attempt import Attempt
-from tdpcheck.checker.clock import INTERRUPTED, TIME_IS_UP, Clock, OutOfTime
+from tdpcheck.checker.clock import Clock, OutOfTime
 from tdpcheck.core.sorts import Geometry
-from tdpcheck.core.verdict import HoldsUpTo, Unknown, Verdict
+from tdpcheck.core.verdict import INTERRUPTED, TIME_IS_UP, HoldsUpTo, Reason, ReasonKind, Unknown, Verdict
 from tdpcheck.examples import counter
 
 
@@ -33,17 +33,20 @@ def test_a_clock_counts_from_when_it_was_started() -> None:
 
     assert Clock(5, started).is_up
     assert Clock(5, started).left == 0
-    with pytest.raises(OutOfTime, match=TIME_IS_UP):
+    with pytest.raises(OutOfTime, match=TIME_IS_UP.text):
         Clock(5, started).check()
-    with pytest.raises(OutOfTime, match=TIME_IS_UP):
+    with pytest.raises(OutOfTime, match=TIME_IS_UP.text):
         Clock(5, started).milliseconds()
     longer = Clock(5, started).longer(3600)
     assert not longer.is_up
     assert 0 < (longer.milliseconds() or 0) <= 3_595_000
 
 
-@pytest.mark.parametrize(("end", "reason"), [(OutOfTime("no memory"), "no memory"), (KeyboardInterrupt(), INTERRUPTED)])
-def test_an_end_before_its_time_says_how_far_it_came(end: BaseException, reason: str) -> None:
+GAVE_UP = Reason(ReasonKind.SOLVER_GAVE_UP, "incomplete")
+
+
+@pytest.mark.parametrize(("end", "why"), [(OutOfTime(GAVE_UP), GAVE_UP), (OutOfTime(), TIME_IS_UP), (KeyboardInterrupt(), INTERRUPTED)])
+def test_an_end_before_its_time_says_how_far_it_came(end: BaseException, why: Reason) -> None:
     """No depth is told twice, and none that is less than one before."""
 
     def search(attempt: Attempt) -> None:
@@ -55,7 +58,7 @@ def test_an_end_before_its_time_says_how_far_it_came(end: BaseException, reason:
     verdict = attempted(search, heard)
 
     assert isinstance(verdict, Unknown)
-    assert (reason, "toy", 4, [0, 4]) == (verdict.reason, verdict.engine, verdict.depth, heard)
+    assert (why, "toy", 4, [0, 4]) == (verdict.why, verdict.engine, verdict.depth, heard)
 
 
 def test_a_search_that_finds_nothing_holds_as_far_as_it_looked() -> None:

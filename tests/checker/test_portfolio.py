@@ -18,7 +18,7 @@ from tdpcheck.checker.circuits.pdr import pdr
 from tdpcheck.checker.portfolio import portfolio
 from tdpcheck.core.ground import ground
 from tdpcheck.core.trace import Trace
-from tdpcheck.core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
+from tdpcheck.core.verdict import HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict, Violated
 from tdpcheck.examples import mutex, table_cache
 from tdpcheck.recheck.recheck import recheck
 from tdpcheck.tests.toys import TOYS, Toy
@@ -173,7 +173,7 @@ def test_an_interrupt_keeps_the_greatest_bound(where: str) -> None:
 
 
 def test_nobody_with_an_answer_is_told_one_by_one() -> None:
-    verdict = ask(SAFE, engines={"dies": dies, "gives up": says(Unknown("no idea", "x", 3))})
+    verdict = ask(SAFE, engines={"dies": dies, "gives up": says(Unknown(Reason(ReasonKind.SOLVER_GAVE_UP, "no idea"), "x", 3))})
 
     assert isinstance(verdict, Unknown)
     assert 3 == verdict.depth

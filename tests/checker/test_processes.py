@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import z3
 
-from tdpcheck.checker.processes import Answered, Child, Died, Failed, News, Said, Say, listen
+from tdpcheck.checker.processes import Answered, Child, Died, Failed, Failure, News, Said, Say, listen
 
 
 def told(child: Child) -> list[News]:
@@ -35,7 +35,7 @@ def test_an_error_is_told_by_its_name() -> None:
     def function(say: Say) -> int:
         raise ValueError("no such thing")
 
-    assert [Failed("ValueError", "no such thing")] == told(Child(function))
+    assert [Failed(Failure.UNFORESEEN, "ValueError", "no such thing")] == told(Child(function))
 
 
 def test_a_killed_process_says_nothing_and_is_told_as_killed() -> None:
@@ -72,7 +72,7 @@ def test_memory_is_limited() -> None:
 
     (failed,) = told(Child(function, memory=1_000))
 
-    assert failed == Failed("MemoryError", "out of memory (1000 MB were allowed)")
+    assert failed == Failed(Failure.MEMORY, "MemoryError", "out of memory (1000 MB were allowed)")
 
 
 @pytest.mark.slow

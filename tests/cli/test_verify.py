@@ -43,7 +43,7 @@ RESULT = {
 SCHEMA = {
     "type": "object",
     "required": ["schema", "model", "results"],
-    "properties": {"schema": {"const": 1}, "model": {"type": "string", "minLength": 8}, "results": {"type": "array", "items": RESULT}},
+    "properties": {"schema": {"const": 2}, "model": {"type": "string", "minLength": 8}, "results": {"type": "array", "items": RESULT}},
 }
 
 

@@ -14,7 +14,7 @@ from tdpcheck.core.notebook import filled, table
 from tdpcheck.core.sorts import Geometry, Sort, Word
 from tdpcheck.core.system import Action, Param, Source, TransitionSystem, bool_var, set_at, truth
 from tdpcheck.core.trace import Trace, run
-from tdpcheck.core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
+from tdpcheck.core.verdict import TIME_IS_UP, HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict, Violated
 from tdpcheck.examples import table_cache
 
 SIZE = Geometry({"Page": 2, "Device": 2, "Thread": 1})
@@ -115,7 +115,7 @@ def test_nothing_that_is_given_becomes_markup() -> None:
         Violated(trace, HOSTILE)._repr_html_(),
         Proved(HOSTILE, (HOSTILE,), 1, HOSTILE)._repr_html_(),
         HoldsUpTo(3, HOSTILE, ((HOSTILE, HOSTILE),))._repr_html_(),
-        Unknown(HOSTILE, HOSTILE)._repr_html_(),
+        Unknown(Reason(ReasonKind.FAULT, HOSTILE), HOSTILE)._repr_html_(),
     ]
 
     for text in shown:
@@ -137,8 +137,11 @@ def test_nothing_that_is_given_becomes_markup() -> None:
         (HoldsUpTo(7, "bmc"), ["Holds up to depth 7", "at most 7 steps", "not a proof", "engine bmc"]),
         (HoldsUpTo(7, "explore", states=42), ["Holds up to depth 7", "all reachable states, 42, were visited", "engine explore"]),
         (HoldsUpTo(0, "induction", (("zap", "owed"),)), ["depth 0", "not a proof", "1 pair of action and lemma", "zap", "owed"]),
-        (Unknown("the time is up", "pdr", 4), ["Unknown: the time is up", "at most 4 steps", "engine pdr"]),
-        (Unknown("unreached", "explore", vacuous=True), ["its premise was never reached", "no depth was searched to its end"]),
+        (Unknown(TIME_IS_UP, "pdr", 4), ["Unknown: the time is up", "at most 4 steps", "engine pdr"]),
+        (
+            Unknown(Reason(ReasonKind.VACUOUS, "unreached"), "explore"),
+            ["its premise was never reached", "no depth was searched to its end"],
+        ),
     ],
 )
 def test_a_verdict_says_how_strong_it_is(verdict: Verdict, facts: list[str]) -> None:
@@ -150,7 +153,7 @@ def test_a_verdict_says_how_strong_it_is(verdict: Verdict, facts: list[str]) -> 
 
 def test_only_a_proof_reads_as_one() -> None:
     """Whoever skims a notebook sees one word."""
-    weaker: list[Verdict] = [HoldsUpTo(7, "bmc"), HoldsUpTo(7, "explore", states=42), Unknown("", "pdr"), violation()]
+    weaker: list[Verdict] = [HoldsUpTo(7, "bmc"), HoldsUpTo(7, "explore", states=42), Unknown(TIME_IS_UP, "pdr"), violation()]
 
     assert not [verdict for verdict in weaker if "Proved" in verdict._repr_html_()]
 

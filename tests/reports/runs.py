@@ -46,8 +46,10 @@ def plain_run() -> Document:
             answer("no_stale_io_mapping", "quiet", states=152),
             answer("kernel_assertions", "quiet", "proved"),
             answer("no_stale_io_mapping", "noisy", "violated", expected="violated", as_expected=True),
-            answer("root_liveness", "noisy", "unknown", depth=4, reason="depth: searched to 4 of 12; the time is up"),
-            answer("no_stale_spte", "noisy", "unknown", depth=None, reason="suspended: nobody agrees on what it should say"),
+            answer("root_liveness", "noisy", "unknown", depth=4, reason="depth: searched to 4 of 12; the time is up", kind="time-out"),
+            answer(
+                "no_stale_spte", "noisy", "unknown", depth=None, reason="suspended: nobody agrees on what it should say", kind="suspended"
+            ),
             answer("flush_before_release", "quiet", goals={"zapped": None}),
         ]
     )
@@ -63,8 +65,8 @@ def series_run() -> Document:
         answer("root_liveness", "noisy", change=FIRST, label="fixed"),
         answer("no_stale_io_mapping", "quiet", "violated", change=SECOND, label="pre-existing", as_expected=False),
         answer("no_stale_io_mapping", "noisy", "violated", change=SECOND, label="pre-existing", as_expected=False),
-        answer("kernel_assertions", "quiet", "unknown", change=SECOND, reason=unknown, seconds=9.5),
-        answer("root_liveness", "noisy", "unknown", change=SECOND, reason=unknown),
+        answer("kernel_assertions", "quiet", "unknown", change=SECOND, reason=unknown, kind="change-not-modelled", seconds=9.5),
+        answer("root_liveness", "noisy", "unknown", change=SECOND, reason=unknown, kind="change-not-modelled"),
     ]
     lost = line("\tcount_dec(kvm, dev);", "outside", "no selected scenario calls <it>")
     changes = [

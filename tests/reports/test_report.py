@@ -19,7 +19,7 @@ from tdpcheck.reports.markdown import markdown
 from tdpcheck.reports.overview import Overview
 from tdpcheck.reports.page import page
 from tdpcheck.reports.stored import Stored, read_run
-from tdpcheck.runner.asking.results import Change, Document, MuseumDocument, MuseumItem, Result, document
+from tdpcheck.runner.asking.results import SCHEMA, Change, Document, MuseumDocument, MuseumItem, Result, document
 from tdpcheck.runner.documents import to_json
 from tdpcheck.tests.calling import QUICK, Call
 from tdpcheck.tests.reports.runs import FIRST, SECOND, answer, leave, line, plain_run, series_run
@@ -57,6 +57,7 @@ def test_each_form_is_as_it_was_read_in_review(name: str, form: str) -> None:
 def bug(name: str, prop: str, *, got: str = "violated", ok: bool = True) -> MuseumItem:
     return msgspec.convert(
         {"name": name, "property": prop, "scenario": "s", "expected": "violated", "got": got, "depth": 3, "good_twin": "Proved",
+         "twin": "proved",
          "seconds": 1.0, "ok": ok},
         MuseumItem,
     )  # fmt: skip
@@ -69,7 +70,7 @@ def test_a_report_says_which_known_bugs_are_found_again_if_the_museum_was_asked(
         bug("a", "no_stale_io_mapping"), bug("b", "no_stale_io_mapping", got="holds_up_to", ok=False), bug("c", "root_liveness"),
     )  # fmt: skip
     before = [FILES[form][1](Overview(read_run(str(folder))), None) for form in FILES]
-    (folder / "museum.json").write_text(to_json(MuseumDocument(1, items)))
+    (folder / "museum.json").write_text(to_json(MuseumDocument(SCHEMA, items)))
     after = [" ".join(FILES[form][1](Overview(read_run(str(folder))), None).split()) for form in FILES]
 
     assert not any("known bugs" in report for report in before)
@@ -209,7 +210,7 @@ def test_proofs_sizes_premises_and_stuck_states_are_shown(tmp_path: Path) -> Non
 
 def test_an_answer_without_a_model_takes_no_assumption_from_the_others() -> None:
     """A question that nobody lived to answer says nothing of its model."""
-    lost = answer("p", "lost", "unknown", assumptions=(), steps={}, reason="the worker died", engine="none")
+    lost = answer("p", "lost", "unknown", assumptions=(), steps={}, reason="the worker died", kind="engine-died", engine="none")
 
     assert view(document([HOLDS, lost])).assumptions == view(one(HOLDS)).assumptions != ()
 
@@ -287,7 +288,7 @@ HOLDS, PROVED, STATES = (answer("p", "s"), answer("p", "s", "proved"), answer("p
 DEEPER = answer("p", "s", depth=20, asked=20)
 BAD, OTHER = answer("p", "s", "violated"), answer("p", "s", "violated", depth=5, trace=())
 KNOWN = answer("p", "s", "violated", expected="violated", as_expected=True)
-OPEN = answer("p", "s", "unknown", reason="depth: no")
+OPEN = answer("p", "s", "unknown", reason="depth: no", kind="depth")
 
 
 @pytest.mark.parametrize(
@@ -431,11 +432,12 @@ NO_RUN = [
     (b"[" * 100_000, "run.json: not a JSON document"),
     (b"[]", "run.json: JSON, but not a run of tdpcheck"),
     (b'{"schema": true, "results": []}', "run.json: JSON, but not a run of tdpcheck"),
-    (b'{"schema": 1, "items": []}', "run.json: JSON, but not a run of tdpcheck"),
+    (b'{"schema": 2, "items": []}', "run.json: JSON, but not a run of tdpcheck"),
     (b'{"schema": 99, "results": []}', "run.json: a newer form of run of tdpcheck (schema 99)"),
     (b'{"schema": 0, "results": []}', "run.json: another form of run of tdpcheck (schema 0)"),
-    (b'{"schema": 1, "model": "x", "results": [{}]}', "run.json: not a complete run"),
-    (b'{"schema": 1, "model": "x", "results": [3]}', "run.json: not a complete run"),
+    (b'{"schema": 1, "model": "x", "results": []}', "run.json: another form of run of tdpcheck (schema 1)"),
+    (b'{"schema": 2, "model": "x", "results": [{}]}', "run.json: not a complete run"),
+    (b'{"schema": 2, "model": "x", "results": [3]}', "run.json: not a complete run"),
     (to_json(document([HOLDS, BAD])).encode(), "run.json: two answers to one question (s, p)"),
 ]
 

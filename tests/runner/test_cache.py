@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tdpcheck.core.system import Lemma, truth
-from tdpcheck.core.verdict import HoldsUpTo, Unknown
+from tdpcheck.core.verdict import TIME_IS_UP, HoldsUpTo, Unknown
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.runner.asking.limits import Engines, Limits
@@ -173,7 +173,7 @@ def test_the_kernel_c_and_the_scenario_are_part_of_the_question(tmp_path: Path) 
 
 def test_what_the_clock_or_the_machine_decided_is_not_kept(tmp_path: Path) -> None:
     def late(*_: Any, **__: Any) -> Any:
-        return Unknown("the time is up", "bmc", 3)
+        return Unknown(TIME_IS_UP, "bmc", 3)
 
     outcome = run(plan(tmp_path, engines=Engines(survey=None, bmc=late, beside={}), limits=Limits(walks=3)))
 

@@ -18,7 +18,7 @@ import pytest
 from tdpcheck.checker.processes import Answered, Child, Died, Say
 from tdpcheck.checker.states.explore import Surveyed, survey
 from tdpcheck.core.errors import ModelError
-from tdpcheck.core.verdict import HoldsUpTo, Unknown, Verdict
+from tdpcheck.core.verdict import HoldsUpTo, Reason, ReasonKind, Unknown, Verdict
 from tdpcheck.model.scenario import Scenario, shipped_scenarios
 from tdpcheck.runner.asking.limits import Engines, Limits
 from tdpcheck.runner.asking.results import Result
@@ -61,7 +61,7 @@ def reason(outcome: Outcome, name: str) -> str:
 
 def killed() -> Verdict:
     os.kill(os.getpid(), signal.SIGKILL)
-    return Unknown("a dead man does not say this", "bmc")
+    return Unknown(Reason(ReasonKind.FAULT, "a dead man does not say this"), "bmc")
 
 
 def exhausted() -> Verdict:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tdpcheck.core.verdict import HoldsUpTo, Proved, Unknown, Verdict
+from tdpcheck.core.verdict import HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import Model
 from tdpcheck.runner.asking.limits import Engines, Limits
@@ -34,7 +34,7 @@ def holds(_: object, __: object, depth: int, **___: Any) -> Verdict:
 
 
 def gives_up(*_: Any, **__: Any) -> Verdict:
-    return Unknown("no idea", "bmc", 3)
+    return Unknown(Reason(ReasonKind.SOLVER_GAVE_UP, "no idea"), "bmc", 3)
 
 
 @pytest.mark.parametrize(("bmc", "expected"), [(holds, "HoldsUpTo"), (gives_up, "Unknown")])

@@ -12,7 +12,7 @@ from tdpcheck.checker.bounded.bmc import Reached
 from tdpcheck.checker.states.walk import Coverage, Walked
 from tdpcheck.cli.main import tdpcheck
 from tdpcheck.core.errors import EngineError
-from tdpcheck.core.verdict import HoldsUpTo, Unknown, Verdict, Violated
+from tdpcheck.core.verdict import INTERRUPTED, TIME_IS_UP, HoldsUpTo, Reason, ReasonKind, Unknown, Verdict, Violated
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import Model
 from tdpcheck.runner.asking.question import Engines, Limits, Subject
@@ -32,7 +32,7 @@ def model() -> Model:
 
 def never_walks(*_: Any, **__: Any) -> Walked:
     """A walk that meets nothing."""
-    return Walked(Unknown("0 random walks met no violation", "walk"), Coverage())
+    return Walked(Unknown(Reason(ReasonKind.WALKS, "0 random walks met no violation"), "walk"), Coverage())
 
 
 def holds(_: object, __: object, depth: int, **___: Any) -> Verdict:
@@ -63,7 +63,7 @@ def test_a_goal_out_of_reach_makes_every_answer_unknown(model: Model) -> None:
     verdict = subject(model, walk=never_walks, reach=nothing, bmc=holds, limits=Limits(goal_depth=4)).ask(PROPERTY).verdict
 
     assert isinstance(verdict, Unknown)
-    assert verdict.reason.startswith(("depth: goal 'refused', ", "vacuous"))
+    assert verdict.kind in (ReasonKind.DEPTH, ReasonKind.VACUOUS)
 
 
 def test_a_premise_out_of_reach_is_vacuous(model: Model) -> None:
@@ -75,14 +75,14 @@ def test_a_premise_out_of_reach_is_vacuous(model: Model) -> None:
     verdict = asked.ask(PROPERTY).verdict
 
     assert isinstance(verdict, Unknown)
-    assert verdict.vacuous
+    assert (verdict.vacuous, verdict.kind) == (True, ReasonKind.VACUOUS)
 
 
 def test_a_search_that_stops_early_is_unknown_and_says_how_far_it_came(model: Model) -> None:
-    verdict = subject(model, bmc=lambda *_, **__: Unknown("the time is up", "bmc", 4)).ask(PROPERTY).verdict
+    verdict = subject(model, bmc=lambda *_, **__: Unknown(TIME_IS_UP, "bmc", 4)).ask(PROPERTY).verdict
 
     assert isinstance(verdict, Unknown)
-    assert verdict.reason == "depth: searched to 4 of 7; the time is up"
+    assert (verdict.kind, verdict.reason) == (ReasonKind.TIME_OUT, "depth: searched to 4 of 7; the time is up")
 
 
 def test_a_violation_does_not_need_goals(model: Model) -> None:
@@ -115,7 +115,7 @@ def test_an_interrupt_keeps_what_was_found(raises: bool) -> None:
             return HoldsUpTo(depth, "bmc")
         if raises:
             raise KeyboardInterrupt
-        return Unknown("interrupted", "bmc", -1)
+        return Unknown(INTERRUPTED, "bmc", -1)
 
     outcome = run(plan(stopped))
 
@@ -147,5 +147,7 @@ def test_a_fault_of_an_engine_is_no_answer_and_no_traceback() -> None:
 
     outcome = run(plan(faulty, PROPERTY))
 
-    assert [(r.verdict, r.reason) for r in outcome.records] == [("unknown", "a fault of tdpcheck itself: the run does not replay")]
+    (record,) = outcome.records
+    assert (record.verdict, record.kind) == ("unknown", ReasonKind.FAULT)
+    assert record.reason == "a fault of tdpcheck itself: the run does not replay"
     assert outcome.document.exit_code == 3

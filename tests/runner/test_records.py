@@ -9,19 +9,20 @@ from typing import Any, cast
 
 import pytest
 
-from tdpcheck.core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
+from tdpcheck.core.verdict import TIME_IS_UP, HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict, Violated
 from tdpcheck.runner import output
 from tdpcheck.runner.asking import results
 
-HOLDS, PROVED, UNKNOWN = HoldsUpTo(9, "e"), Proved("every size", (), 1, "e"), Unknown("the time is up", "e")
+HOLDS, PROVED, UNKNOWN = HoldsUpTo(9, "e"), Proved("every size", (), 1, "e"), Unknown(TIME_IS_UP, "e")
 VIOLATED = Violated(cast(Any, SimpleNamespace(depth=3)), "e")
 
 
 def record(verdict: results.Word, *, as_expected: bool = True) -> results.Result:
+    kind = {"unknown": ReasonKind.TIME_OUT, "vacuous": ReasonKind.VACUOUS}.get(verdict)
     return results.Result(
         property="p", scenario="s", change=None, kernel="shipped", verdict=verdict, depth=3, seconds=0.0, trace=None, reason=None,
         lifted=(), asked=3, expected="holds", as_expected=as_expected, label=None, before=None, shortest=None, engine="e", goals={},
-        steps={}, assumptions=(), model="m",
+        steps={}, assumptions=(), model="m", kind=kind,
     )  # fmt: skip
 
 
@@ -54,10 +55,11 @@ def test_an_interrupt_has_its_own_code_unless_a_violation_was_found() -> None:
 
 def test_a_change_that_is_not_modelled_makes_even_an_expected_violation_unknown() -> None:
     change = results.Change("c.patch", "", False, ())
+    why = Reason(ReasonKind.NOT_MODELLED, "change not modelled: x")
 
     assert results.exit_code([EXPECTED_BAD], [change]) == 3
-    assert results.without_approval(GOOD, "change not modelled: x").verdict == "unknown"
-    assert results.without_approval(BAD, "change not modelled: x").verdict == "violated"
+    assert results.without_approval(GOOD, why).verdict == "unknown"
+    assert results.without_approval(BAD, why).verdict == "violated"
 
 
 @pytest.mark.parametrize(

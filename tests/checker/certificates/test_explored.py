@@ -18,6 +18,7 @@ from tdpcheck.core.evaluate import Evaluator, State
 from tdpcheck.core.ground import ground, value_term
 from tdpcheck.core.sorts import Geometry
 from tdpcheck.core.system import Property, TransitionSystem, truth
+from tdpcheck.core.verdict import TIME_IS_UP
 from tdpcheck.examples import table_cache
 from tdpcheck.recheck.questions import check_certificate
 from tdpcheck.tests.random_systems import GEOMETRY, random_property, random_state, random_system
@@ -145,7 +146,7 @@ def test_no_time_is_said() -> None:
     states, _ = reachable(table_cache.system, TABLE)
     learned = explored_invariant(system, states, [table_cache.no_stale_cache], timeout=0)
 
-    assert (False, "the time is up") == (learned.complete, learned.reason)
+    assert (False, TIME_IS_UP) == (learned.complete, learned.reason)
     assert not check_certificate(grounded(system, table_cache.no_stale_cache, learned.clauses or [truth(True)])).accepted
 
 

@@ -10,6 +10,7 @@ from tdpcheck.checker.states.refinement import refines
 from tdpcheck.core.errors import ModelError
 from tdpcheck.core.sorts import Geometry, StateVar, Word
 from tdpcheck.core.system import Action, TransitionSystem, Update, bool_var
+from tdpcheck.core.verdict import Reason, ReasonKind
 from tdpcheck.examples import counter
 from tdpcheck.tests.toys import TOYS, Toy
 
@@ -83,7 +84,7 @@ def test_a_search_that_was_stopped_has_no_answer() -> None:
     answer = refines(subject, subject, ["count"], max_pairs=5)
 
     assert answer.holds is None
-    assert "more than 5 pairs" == answer.reason
+    assert Reason(ReasonKind.STATES, "more than 5 pairs") == answer.reason
     assert reachable(*subject)[1].states > answer.pairs
 
 
