@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from ..model.machine import parts
 from ..model.naming import cell
+from ..model.plain import At, View, indices
 from ..model.roles import Cache, Entries, Flags, Queue, Thing
-from ..model.view import At, View, indices
 from .scene import Scene, scenes
 from .schema import Cex
 

@@ -15,8 +15,8 @@ import networkx as nx
 from ..core.errors import InputError
 from ..model.machine import parts
 from ..model.naming import cell, frame_name, gfns, split_cell
+from ..model.plain import At, indices
 from ..model.roles import HOST_BOX, Cache, Entries, Link, Thing
-from ..model.view import At, indices
 from .facts import is_noise, lock_names, where
 from .scene import Scene, scenes
 from .schema import Cex, Step

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..model.machine import parts
+from ..model.plain import At, indices
 from ..model.roles import HOST_BOX, TABLE_BOX, THREAD_BOX, Entries, Thing
-from ..model.view import At, indices
 from .entries import entries
 from .graph import state_graphs
 from .scene import Scene, scenes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..model.machine import cpu, ghosts, host, iommu, sorts, tables
-from ..model.view import View
+from ..model.plain import View
 from .schema import Cex, states
 
 

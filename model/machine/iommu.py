@@ -16,8 +16,8 @@ from ...core.sorts import StateVar
 from ...core.system import Action, Param, Update, bool_var, set_at, set_where
 from ...kernelc.lowering.cfg import THREADS
 from ..naming import cell, frame_name, gfns, listed
+from ..plain import At, Changed, View
 from ..roles import CACHE_BOX, Actor, Assumption, Cache, Flags, Link, Number, Queue, Telling, Thing, Translation, cells_of
-from ..view import At, Changed, View
 from .host import translated
 from .sorts import (
     BLOCK,
@@ -43,7 +43,7 @@ from .sorts import (
     slot_at,
     slot_of,
     table_name,
-)  # fmt: skip
+)
 from .tables import (
     LEAF,
     READABLE,
@@ -57,7 +57,7 @@ from .tables import (
     pte_kind,
     pte_writable,
     root_invalid,
-)  # fmt: skip
+)
 
 PSC_FILL, IOTLB_FILL, IOTLB_FILL_HUGE, INV_COMPLETE = "psc_fill", "iotlb_fill", "iotlb_fill_huge", "inv_complete"
 """What it does."""

@@ -15,8 +15,8 @@ from ...core.sorts import Sort, StateVar
 from ...core.system import Update, bool_var
 from ...kernelc.lowering.cfg import THREADS
 from ..naming import frame_name, gfns, pairs, span
+from ..plain import At, Changed, View
 from ..roles import TABLE_BOX, Entries, Flags, Mark, Telling, Thing, Translation, cells_of
-from ..view import At, Changed, View
 from .host import backing, translated
 from .sorts import (
     BLOCK,
@@ -39,7 +39,7 @@ from .sorts import (
     slot_at,
     slot_of,
     table_name,
-)  # fmt: skip
+)
 
 ENTRY = Sort("EntryKind", ("none", "frozen", "leaf", "table"))
 NONE, FROZEN, LEAF, TABLE = (ENTRY.element(x) for x in ENTRY.elements)

@@ -13,7 +13,7 @@ from tdpcheck.counterexamples.why.violations import FINDERS, false_instances
 from tdpcheck.model.assertions import FAILED, broken
 from tdpcheck.model.machine import host, iommu, locks, parts, sorts, tables
 from tdpcheck.model.naming import cell, frame_name, gfns
-from tdpcheck.model.view import indices
+from tdpcheck.model.plain import indices
 from tdpcheck.properties import PROPERTIES
 
 SIZES = {
