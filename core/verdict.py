@@ -207,6 +207,7 @@ class Unknown:
 
     @property
     def kind(self) -> ReasonKind:
+        """For code."""
         return self.why.kind
 
     @property

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Iterator
+from enum import Enum, EnumMeta
 from pathlib import Path
 from textwrap import fill
 
@@ -62,6 +64,8 @@ def _entry(name: str, thing: object) -> str:
 
 def _signature(name: str, thing: Callable[..., object]) -> str:
     """How it is called, one parameter a line where it is long; what is private is left out."""
+    if isinstance(thing, EnumMeta):
+        return "\n".join(f"{name}.{member.name} == {json.dumps(member.value)}" for member in _enumerated(thing))
     try:
         found = inspect.signature(thing)
     except ValueError:  # an exception
@@ -74,6 +78,10 @@ def _signature(name: str, thing: Callable[..., object]) -> str:
         inside.insert(kinds.index(inspect.Parameter.KEYWORD_ONLY), "*")
     short = f"{name}({', '.join(inside)}){end}"
     return short if len(short) <= 100 else f"{name}(\n" + "".join(f"    {p},\n" for p in inside) + f"){end}"
+
+
+def _enumerated(thing: EnumMeta) -> Iterator[Enum]:
+    yield from thing.__members__.values()
 
 
 def _parameter(param: inspect.Parameter) -> str:

@@ -34,11 +34,10 @@ class Rechecked:
 
     answers: tuple[Checked, ...]
     seconds: float = 0.0
-    reason: str = ""
 
     @property
     def accepted(self) -> bool:
-        return bool(self.answers) and not self.reason and all(answer.accepted for answer in self.answers)
+        return bool(self.answers) and all(answer.accepted for answer in self.answers)
 
     @property
     def refused(self) -> bool:

@@ -73,8 +73,6 @@ def certified_states(
 
 def why(checked: Rechecked) -> str:
     """Why a certificate was not accepted."""
-    if checked.reason:
-        return checked.reason
     parts = [f"{a.solver} says {a.verdict}" + (f" ({a.reason})" if a.reason else "") for a in checked.answers if not a.accepted]
     return ", ".join(parts) or "nobody was asked"
 
