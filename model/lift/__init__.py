@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from .lift import DESIGN, default_scenarios, lifted_code
+from .lift import default_scenarios, lifted_code
+from .versions import VERSIONS, version_of
 
-__all__ = ["DESIGN", "default_scenarios", "lifted_code"]
+__all__ = ["VERSIONS", "default_scenarios", "lifted_code", "version_of"]

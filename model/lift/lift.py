@@ -19,20 +19,8 @@ from ...kernelc.text.parse import parse
 from ..scenario import Scenario, shipped_scenarios
 from ..system import KERNEL, Code, Sized
 from .library import TRACE, library_for
+from .versions import KernelVersion, has, version_of
 from .words import words_of
-
-DESIGN = "linux-6.1-lift"
-MMU = "arch/x86/kvm/mmu/"
-LIFTED = (f"{MMU}tdp_iter.h", f"{MMU}tdp_iter.c", f"{MMU}tdp_mmu.c")
-"""The files whose functions run as they stand."""
-HEADERS = (f"{MMU}mmu_internal.h", "include/linux/kvm_host.h")
-"""Headers of which only the structs count."""
-MACROS = ("include/linux/list.h", "include/linux/rculist.h")
-"""Headers of which only the loop macros count."""
-STRUCTS = ("tdp_iter", "kvm_page_fault", "kvm_gfn_range")
-OURS = ("kvm_main.c", "tdp_fd.c")
-"""Files of the shared design whose functions run beside lifted ones; those that lifted ones call have the same meaning there."""
-GLUE = "_lift-6.1"
 
 _TRACEPOINT = re.compile(r"\btrace_\w+")
 
@@ -47,17 +35,18 @@ def lifted_code(tree: KernelTree, overlay: Mapping[str, str] | None = None) -> C
         InputError: the tree lacks a file, or its files lack a struct that they should define.
         Refusal: a file that is no C at all, or has something outside of its functions which is not understood.
     """
+    version = version_of(tree)
     changed = dict(overlay or {})
-    texts = {path: changed.get(path) or tree.read(path) for path in (*LIFTED, *HEADERS)}
-    for path in MACROS:
-        if path in changed or _has(tree, path):
+    texts = {path: changed.get(path) or tree.read(path) for path in (*version.lifted, *version.headers)}
+    for path in version.macros:
+        if path in changed or has(tree, path):
             texts[path] = changed.get(path) or tree.read(path)
-    macros = {path: texts[path] for path in (LIFTED[0], *MACROS) if path in texts}
+    macros = {path: texts[path] for path in (version.iterator, *version.macros) if path in texts}
     functions: dict[str, ast.Function] = {}
     structs: dict[str, ast.Struct] = {}
     broken: dict[str, Exception] = {}
     unmodelled: dict[str, Exception] = {}
-    for path in LIFTED:
+    for path in version.lifted:
         unit = parse(texts[path], path, macros={p: t for p, t in macros.items() if p != path})
         for refusal in unit.strange:
             raise refusal
@@ -65,15 +54,16 @@ def lifted_code(tree: KernelTree, overlay: Mapping[str, str] | None = None) -> C
         functions |= unit.functions
         structs |= unit.structs
         broken |= unit.broken
-    for path in HEADERS:
-        structs |= {name: struct for name, struct in parse(texts[path], path).structs.items() if name in STRUCTS}
-    for name in STRUCTS:
+    for path in version.headers:
+        structs |= {name: struct for name, struct in parse(texts[path], path).structs.items() if name in version.structs}
+    for name in version.structs:
         if name not in structs:
             raise InputError(
-                f"{tree.origin}: struct {name} is not defined where it is in Linux 6.1 (or cannot be read); lifting needs such a tree"
+                f"{tree.origin}: struct {name} is not defined where it is in Linux {version.name} (or cannot be read); "
+                "lifting needs such a tree"
             )
     lifted = tuple(f"{name} ({functions[name].at.file.rpartition('/')[2]})" for name in sorted(functions))
-    ours = _ours()
+    ours = _ours(version)
     for file in ours:  # the glue comes last
         unit = parse(ours[file], file)
         for refusal in unit.strange:
@@ -81,7 +71,7 @@ def lifted_code(tree: KernelTree, overlay: Mapping[str, str] | None = None) -> C
         unmodelled |= unit.unmodelled
         functions |= unit.functions
         broken |= unit.broken
-    traces = {name: TRACE for path in LIFTED for name in _TRACEPOINT.findall(texts[path])}
+    traces = {name: TRACE for path in version.lifted for name in _TRACEPOINT.findall(texts[path])}
 
     def sized(scenario: Scenario) -> Sized:
         words = words_of(scenario)
@@ -105,17 +95,9 @@ def default_scenarios() -> dict[str, Scenario]:
     return {name: scenario for name, scenario in shipped_scenarios().items() if scenario.needs_kernel}
 
 
-def _ours() -> dict[str, str]:
-    files = {name: (KERNEL / name).read_text() for name in OURS}
-    return files | {f"{GLUE}/{path.name}": path.read_text() for path in sorted((KERNEL / GLUE).glob("*.c"))}
-
-
-def _has(tree: KernelTree, path: str) -> bool:
-    try:
-        tree.read(path)
-    except InputError:
-        return False
-    return True
+def _ours(version: KernelVersion) -> dict[str, str]:
+    files = {name: (KERNEL / name).read_text() for name in version.ours}
+    return files | {f"{version.glue}/{path.name}": path.read_text() for path in sorted((KERNEL / version.glue).glob("*.c"))}
 
 
 def _digest(texts: Mapping[str, str]) -> str:

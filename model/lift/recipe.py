@@ -17,7 +17,7 @@ from ...core.errors import InputError
 from ...kernelc.sources.tree import KernelTree
 from ...kernelc.text import ast
 from ...kernelc.text.parse import parse
-from .lift import LIFTED, MACROS
+from .versions import version_of
 
 Place = tuple[int, int]
 """A line and a column, from 1."""
@@ -77,7 +77,8 @@ def cook(recipe: Recipe, tree: KernelTree) -> str:
         InputError: the tree's source has not got what the recipe names.
     """
     text = tree.read(recipe.file)
-    macros = {path: tree.read(path) for path in (LIFTED[0], *MACROS) if path != recipe.file}
+    version = version_of(tree)
+    macros = {path: tree.read(path) for path in (version.iterator, *version.macros) if path != recipe.file}
     for edit in recipe.edit:
         text = _edited(text, recipe.file, edit, macros)
     return text

@@ -9,7 +9,8 @@ from functools import cache
 from ...core.errors import InputError
 from ...kernelc.sources.tree import KernelTree, open_tree
 from ...model.account import mark
-from ...model.lift.lift import HEADERS, LIFTED, MACROS, lifted_code
+from ...model.lift.lift import lifted_code
+from ...model.lift.versions import version_of
 from ...model.scenario import Scenario
 from ...model.system import Code, KernelSource, Model, build, designs, parse_source, shipped_source
 from ..names import unknown
@@ -38,7 +39,7 @@ class TreeFiles(Mapping[str, str]):
         return text
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name in (*LIFTED, *HEADERS, *MACROS) if self._read(name) is not None)
+        return (name for name in version_of(self._tree).files if self._read(name) is not None)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

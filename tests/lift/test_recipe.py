@@ -9,8 +9,8 @@ import pytest
 
 from tdpcheck.core.errors import InputError
 from tdpcheck.kernelc.sources.tree import open_tree
-from tdpcheck.model.lift.lift import LIFTED, MACROS
 from tdpcheck.model.lift.recipe import cook, read_recipe
+from tdpcheck.model.lift.versions import LINUX_6_1
 
 HEAD = 'file = "a.c"\nscenario = "s"\nproperty = "p"\n[[edit]]\nfunction = "f"\ncall = "g"\n'
 
@@ -32,12 +32,12 @@ SOURCE = """int f(int n)
 @pytest.fixture
 def edited(tmp_path: Path) -> Callable[[str], str]:
     """What an edit makes of `SOURCE`, as it is found in a tree."""
-    for name in (*LIFTED, *MACROS, "Makefile"):
+    for name in (*LINUX_6_1.files, "Makefile"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 0\n" if name == "Makefile" else "")
-    (tmp_path / LIFTED[2]).write_text(SOURCE)
-    head = HEAD.replace("a.c", LIFTED[2])
+    (tmp_path / LINUX_6_1.lifted[2]).write_text(SOURCE)
+    head = HEAD.replace("a.c", LINUX_6_1.lifted[2])
     return lambda edit: cook(read_recipe(head + edit, "recipe.toml"), open_tree(tmp_path))
 
 
