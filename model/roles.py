@@ -252,6 +252,13 @@ class Entries:
         """The name of an entry in graphs."""
         return f"{self.key} {'.'.join(map(str, at))}"
 
+    def words(self, before: View, after: View, changed: Changed) -> Iterable[str]:
+        """What a step does to them."""
+        for at in changed.places(*self.variables):
+            old, new = self.said(before, at), self.said(after, at)
+            if old != new:
+                yield f"{self.called(after, at)}: {old} -> {new}"
+
 
 @dataclass(frozen=True)
 class Cache:
@@ -332,6 +339,11 @@ class Queue:
     submitted: StateVar
     name: Callable[[View, At], str]
     flags: Callable[[View, At], Flags]
+
+    def words(self, after: View, changed: Changed) -> Iterable[str]:
+        """What a step does to it."""
+        for at in changed.at(self.submitted):
+            yield f"{'queues' if after.is_set(self.submitted, *at) else 'completes'} the {self.name(after, at)}"
 
 
 @dataclass(frozen=True)
@@ -415,6 +427,10 @@ class Telling:
         if self.effects is not None:
             yield from self.effects(before, after, changed)
             return
+        for entry in self.entries:
+            yield from entry.words(before, after, changed)
+        for queue in self.queues:
+            yield from queue.words(after, changed)
         for cache in self.caches:
             yield from cache.words(before, after, changed)
         for thing in self.things:

@@ -13,7 +13,8 @@ from tdpcheck.counterexamples.why.violations import FINDERS, false_instances
 from tdpcheck.model.assertions import FAILED, broken
 from tdpcheck.model.machine import host, iommu, locks, parts, sorts, tables
 from tdpcheck.model.naming import cell, frame_name, gfns
-from tdpcheck.model.plain import indices
+from tdpcheck.model.plain import Changed, indices
+from tdpcheck.model.roles import Cache, Entries, Queue, Telling
 from tdpcheck.properties import PROPERTIES
 
 SIZES = {
@@ -123,6 +124,65 @@ def test_numbers_are_grouped_as_people_write_them() -> None:
     """A range of gfns is a range; frames are letters so that nobody takes them for gfns."""
     assert "gfn 0-2,5" == gfns([5, 2, 0, 1])
     assert ["A", "Z", "F26"] == [frame_name(n) for n in (0, 25, 26)]
+
+
+def test_a_role_has_words_of_its_own() -> None:
+    """A part that says no more than which role its variables play is told all the same."""
+    walked, queued = Telling(entries=(tables.UPPER,)), Telling(queues=(iommu.INVALIDATIONS,))
+    split, asked = {"pmd_kind[0,1]": "none"}, {"inv_submitted[1,0]": True}
+
+    assert ["pmd region 1: huge C-D -> none"] == [*walked.words(after({}), after({**split}), Changed([*split]))]
+    assert ["queues the invalidation of fault"] == [*queued.words(after({}), after({**asked}), Changed([*asked]))]
+    assert ["completes the invalidation of fault"] == [*queued.words(after({**asked}), after({}), Changed([*asked]))]
+
+
+def seen_in(view: Scene) -> list[object]:
+    """All that roles say of a state."""
+    found: list[object] = []
+    for thing in parts.things():
+        for at in indices(view, *thing.sorts):
+            found += [thing.flags_of(view, at), thing.notes_of(view, at), thing.headline_of(view, at)]
+    roles: list[Entries | Cache | Queue] = [*parts.entries(), *parts.caches(), *parts.queues()]
+    for role in roles:
+        found += [role.flags(view, at) for at in indices(view, *role.sorts)]
+    return found
+
+
+def is_told(before: Scene, later: Scene, name: str) -> bool:
+    """Whether a reader learns that a cell has changed."""
+    return bool(effects(before, later, [name]) or lesser_effects(before, later, [name])) or seen_in(before) != seen_in(later)
+
+
+UNTOLD = {
+    "invalidating": "the window that makes it so is told",
+    "seq_stale": "the end of an invalidation is told; what it is to a fault is told by where it reads the sequence",
+    "memslot_invalid": "told by the statement that sets it",
+    "handles_fault": "told by the statements of the fault",
+    "srcu_waits": "told by the statement that waits",
+    "host_block": "host_frame says the same, page by page",
+    "rcu_waits": "drawn as an edge",
+    "inv_leaf_only": "told with the invalidation in the queue",
+    "pt_root": "told where entries of the page are",
+    "pt_region": "names the entries of the page",
+}
+"""What no reader is shown by itself, and why not."""
+
+
+def test_whatever_changes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that no role mentions would change in silence: it is told, or it says here why not."""
+    monkeypatch.setitem(SIZES, "Root", 2)
+    leaf: dict[str, Value] = {name: True if value is False else value for name, value in empty().items()}
+    leaf |= {"pmd_kind[0,0]": "leaf", "pte_kind[0,0]": "leaf", "pt_state[0]": "linked"}
+    silent = set()
+    for var in (v for part in parts.PARTS if not part.ghost for v in part.state):
+        name, kind = cell(var, *(0 for _ in var.params)), var.kind
+        values: tuple[Value, ...] = (True, False)
+        if isinstance(kind, Sort):
+            values = kind.elements or tuple(range(SIZES[kind.name]))
+        changes = [(after(base), after({**base, name: value})) for base in ({}, leaf) for value in values]
+        if not any(is_told(x, y, name) for x, y in changes if x.values != y.values):
+            silent.add(var.name)
+    assert set(UNTOLD) == silent
 
 
 def test_a_state_is_asked_for_what_it_has() -> None:

@@ -17,7 +17,7 @@ from tdpcheck.model.scenario import shipped_scenarios
 
 ROOT = Path(tdpcheck.__file__).parent
 MACHINE = ROOT / "model" / "machine"
-TELLERS = sorted([*(ROOT / "counterexamples").rglob("*.py"), *(ROOT / "cli" / "explorer").glob("*.py")])
+TELLERS = sorted(path for room in ("counterexamples", "cli", "reports", "runner") for path in (ROOT / room).rglob("*.py"))
 FILES = sorted(MACHINE.glob("*.py"))
 
 
