@@ -22,6 +22,8 @@ from ..runner.rebuilding import Rebuilt, rebuilt
 from .seconds import Seconds
 
 _CODES = {"accepted": ExitCode.HOLDS, "refused": ExitCode.VIOLATED, "undecided": ExitCode.UNKNOWN}
+SCHEMA = 2
+"""The form of the document. 2: `kind` of an answer."""
 SHOWN = 8
 """So many names are shown."""
 
@@ -151,7 +153,7 @@ def _names(symbols: Iterable[str]) -> tuple[str, ...]:
 
 def _record(file: str, found: Certificate, about: Rebuilt | None, verdict: str, answer: Rechecked) -> CertificateAnswer:
     return CertificateAnswer(
-        documents.SCHEMA, file, found.kind, ", ".join(found.property_names), _sizes(found, about),
+        SCHEMA, file, found.kind, ", ".join(found.property_names), _sizes(found, about),
         None if about is None else about.scenario, None if about is None else about.digest or None, len(found.lemmas),
         _names(found.functions), tuple(found.steps), verdict, answer.answers,
     )  # fmt: skip

@@ -27,7 +27,7 @@ from .obligations import (
 )
 from .reader import parse
 from .sexpr import name_of, write
-from .solvers import Answer, Session, open_session
+from .solvers import Answer, Kind, Session, open_session
 from .witness import no_start
 
 EXISTS = "an initial state exists"
@@ -46,7 +46,7 @@ class Failure:
         step: an action, `initially`, `safety`, or `an initial state exists`.
         clause: the clause or property that does not hold after it.
         sentence: what that says.
-        answer: `broken` if the solver has a counterexample to induction, `unknown` if it gave up.
+        answer: `broken` if the solver has a counterexample to induction, `unknown` if it gave up: why, `kind` says.
     """
 
     step: str
@@ -54,6 +54,7 @@ class Failure:
     sentence: str
     answer: Word
     reason: str = ""
+    kind: Kind = ""
 
     def __str__(self) -> str:
         said = f" ({self.sentence})" if self.sentence else ""
@@ -75,7 +76,7 @@ class Checked:
 
     Args:
         verdict: `accepted`, `refused` (a counterexample to induction was found), or `undecided`.
-        reason: why there is no answer, if there is none.
+        reason: why there is no answer, if there is none, for people; `kind`, the same for code.
     """
 
     solver: str
@@ -85,6 +86,7 @@ class Checked:
     queries: int = 0
     seconds: float = 0.0
     reason: str = ""
+    kind: Kind = ""
 
     @property
     def accepted(self) -> bool:
@@ -160,7 +162,8 @@ def check_with(
         if failures:
             verdict = "refused" if any(f.answer == "broken" for f in failures) else "undecided"
         reason = "" if verdict != "undecided" else str(failures[0])
-        yield Checked(solver, session.version, verdict, failures, session.queries, time.monotonic() - started, reason)
+        kind: Kind = "" if verdict != "undecided" else failures[0].kind
+        yield Checked(solver, session.version, verdict, failures, session.queries, time.monotonic() - started, reason, kind)
         started = time.monotonic()
 
 
@@ -313,7 +316,8 @@ class _Check:
             return
         word: Word = "broken" if answer.word == "sat" else "unknown"
         name, says = ("", "") if clause is None else (name_of(clause.name).partition(" ")[2], clause.says)
-        self._failures.append(Failure(step, name, says, word, answer.reason))
+        kind: Kind = "" if word == "broken" else answer.kind or "solver-gave-up"
+        self._failures.append(Failure(step, name, says, word, answer.reason, kind))
 
 
 @dataclass(frozen=True)
@@ -375,7 +379,7 @@ class _InstancesCheck(_Check):
     def run(self) -> tuple[Failure, ...]:
         """Ask everything but `safety`; stop when enough has failed."""
         if self._questions.no_start:
-            self._fail(EXISTS, None, Answer("unknown", self._questions.no_start))
+            self._fail(EXISTS, None, Answer("unknown", self._questions.no_start, "argument"))
         self._tell(self._questions.instances.base())
         for question in self._questions.asked:
             if len(self._failures) >= self._most:
@@ -418,7 +422,7 @@ class _InstancesCheck(_Check):
             for name, goal in question.goals.items():
                 answer = session.ask([goal], about=question.step)
                 if answer.word == "sat":
-                    answer = Answer("unknown", "the instances that are named do not prove it")
+                    answer = Answer("unknown", "the instances that are named do not prove it", "argument")
                 self._fail(question.step, lemmas[name], answer)
                 if len(self._failures) >= self._most:
                     return

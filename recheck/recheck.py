@@ -22,10 +22,12 @@ from pathlib import Path
 from ..core.errors import TIME_IS_UP, InputError, TdpcheckError
 from .questions import WHOLE, Checked, Failure, Share, Verdict, check_with, require_same
 from .reader import kind_of, parse
-from .solvers import SOLVERS
+from .solvers import SOLVERS, Kind
 
 GRACE = 5.0
 """Seconds that a process gets beyond its time, to start and to end by itself."""
+NO_MEMORY = 3
+"""With this a fresh process ends that has not enough of it."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,7 @@ def _together(parts: Sequence[Checked]) -> Checked:
         queries=sum(p.queries for p in parts),
         seconds=max(p.seconds for p in parts),
         reason="" if worst != "undecided" else next(p.reason for p in parts if p.verdict == worst),
+        kind="" if worst != "undecided" else next(p.kind for p in parts if p.verdict == worst),
     )
 
 
@@ -188,15 +191,18 @@ def _in_process(paths: Sequence[Path], task: _Task, limits: _Limits) -> list[Che
     answers = [answer for line in said.splitlines() if (answer := _told(line)) is not None]
     if len(answers) == len(task.items):
         return answers
+    kind: Kind = "engine-died"
     if code is None:
+        kind = "time-out"
         how = f"{TIME_IS_UP}; its process was ended"
     elif code < 0:
         how = f"its process was killed by signal {-code}"
     else:
+        kind = "memory" if code == NO_MEMORY else kind
         last = complaint.decode("utf-8", "replace").strip().splitlines()[-1:] or [f"exit code {code}"]
         how = f"its process ended without an answer: {last[0][:200]}"
     _, solver = task.items[len(answers)]
-    return [*answers, Checked(solver, "", "undecided", seconds=time.monotonic() - started, reason=how)]
+    return [*answers, Checked(solver, "", "undecided", seconds=time.monotonic() - started, reason=how, kind=kind)]
 
 
 def _told(line: bytes) -> Checked | None:
@@ -237,7 +243,7 @@ def _main(arguments: Sequence[str] | None = None) -> int:
             print(json.dumps({"refuses": str(error)}), flush=True)
         except MemoryError:
             print("there was not enough memory", file=sys.stderr)
-            return 3
+            return NO_MEMORY
     return 0
 
 

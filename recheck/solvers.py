@@ -15,12 +15,20 @@ from .sexpr import spelled
 SOLVERS = ("z3", "cvc5", "bitwuzla")
 
 
+Kind = Literal["", "time-out", "memory", "solver-gave-up", "argument", "engine-died"]
+"""Why there is no answer, for code; '' where there is one. The words are those of `ReasonKind`, of which this room knows nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a solver said."""
+    """What a solver said; of `unknown`, `reason` says why for people, and `kind` for code."""
 
     word: Literal["sat", "unsat", "unknown"]
     reason: str = ""
+    kind: Kind = ""
+
+
+LATE = Answer("unknown", TIME_IS_UP, "time-out")
 
 
 def _refusal(solver: str, said: str) -> Exception:
@@ -81,7 +89,7 @@ class Session(ABC):
         """
         seconds = self._per_query if self.deadline is None else min(self._per_query, self.deadline - time.monotonic())
         if seconds <= 0:
-            return Answer("unknown", TIME_IS_UP)
+            return LATE
         self.queries += 1
         self.about = about
         with self.scope(terms):
@@ -137,7 +145,7 @@ class _Z3(Session):
         if said in ("sat", "unsat"):
             return Answer("sat" if said == "sat" else "unsat")
         reason = self._evaluate("(get-info :reason-unknown)").strip() if said == "unknown" else said
-        return Answer("unknown", TIME_IS_UP if "timeout" in reason or "canceled" in reason else reason[:200])
+        return LATE if "timeout" in reason or "canceled" in reason else Answer("unknown", reason[:200], "solver-gave-up")
 
 
 class _Cvc5(Session):
@@ -196,7 +204,7 @@ class _Cvc5(Session):
     def _check(self, seconds: float, sat: bool) -> Answer:
         until = time.monotonic() + seconds
         ways = len(self.WAYS[self._kind])
-        answer = Answer("unknown", TIME_IS_UP)
+        answer = LATE
         for number in range(ways):
             left = until - time.monotonic()
             if left <= 0:
@@ -214,7 +222,7 @@ class _Cvc5(Session):
             return Answer("sat" if result.isSat() else "unsat")
         explanation = result.getUnknownExplanation()
         late = explanation == self._cvc5.UnknownExplanation.TIMEOUT
-        return Answer("unknown", TIME_IS_UP if late else str(explanation).rpartition(".")[2].lower())
+        return LATE if late else Answer("unknown", str(explanation).rpartition(".")[2].lower(), "solver-gave-up")
 
 
 class _Bitwuzla(Session):
@@ -240,4 +248,4 @@ class _Bitwuzla(Session):
         result = self._solver.check_sat()
         if result == self._bitwuzla.Result.SAT:
             return Answer("sat")
-        return Answer("unsat") if result == self._bitwuzla.Result.UNSAT else Answer("unknown", TIME_IS_UP)
+        return Answer("unsat") if result == self._bitwuzla.Result.UNSAT else LATE

@@ -6,6 +6,7 @@ import ast
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from tdpcheck.checker.processes import Died, Failed, Failure, reason_of
 from tdpcheck.core import errors
 from tdpcheck.core.verdict import INTERRUPTED, TIME_IS_UP, Reason, ReasonKind, Unknown, solver_reason
+from tdpcheck.recheck.solvers import Kind
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted(p for p in ROOT.rglob("*.py") if p.relative_to(ROOT).parts[0] not in ("tests", "docs") and ".venv" not in p.parts)
@@ -166,6 +168,11 @@ def test_a_kind_survives_every_journey(kind: ReasonKind) -> None:
     assert msgspec.convert(msgspec.json.decode(msgspec.json.encode(verdict)), Unknown) == verdict
     assert msgspec.json.decode(msgspec.json.encode(kind)) == kind.value
     assert kind.label
+
+
+def test_the_certificate_checker_has_the_same_words() -> None:
+    """It imports nothing of the rest but the errors, so that its kinds are spelled there once more."""
+    assert set(get_args(Kind)) - {""} <= set(ReasonKind)
 
 
 def test_labels_tell_kinds_apart() -> None:

@@ -69,7 +69,7 @@ def test_the_answer_as_json(call: Call, file: Path) -> None:
     assert (1, "refused", "grounded", None) == (result.exit_code, told["verdict"], told["kind"], told["sizes"])
     ((answer,),) = [told["answers"]]
     assert ("bitwuzla", "refused") == (answer["solver"], answer["verdict"])
-    assert {"step", "clause", "sentence", "answer", "reason"} == set(answer["failures"][0])
+    assert {"step", "clause", "sentence", "answer", "reason", "kind"} == set(answer["failures"][0])
 
 
 def test_no_time_is_undecided(call: Call, file: Path) -> None:

@@ -407,6 +407,7 @@ def test_a_process_that_dies_has_not_accepted() -> None:
     assert not answer.accepted
     assert not answer.refused
     assert all("its process" in a.reason or "memory" in a.reason for a in answer.answers)
+    assert {a.kind for a in answer.answers} <= {"memory", "engine-died"}
 
 
 @pytest.mark.parametrize(
@@ -427,7 +428,7 @@ def test_a_process_that_says_nothing_has_not_accepted(monkeypatch: pytest.Monkey
     answer = recheck(every_size("table_cache"))
 
     assert not answer.accepted
-    assert [reason, reason] == [a.reason for a in answer.answers]
+    assert [(reason, "engine-died")] * 2 == [(a.reason, a.kind) for a in answer.answers]
 
 
 def test_no_time_is_no_acceptance() -> None:
@@ -436,6 +437,7 @@ def test_no_time_is_no_acceptance() -> None:
 
     assert ["undecided", "undecided"] == [a.verdict for a in answer.answers]
     assert all("the time is up" in a.reason for a in answer.answers)
+    assert ["time-out", "time-out"] == [a.kind for a in answer.answers]
 
 
 def test_a_process_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -443,7 +445,7 @@ def test_a_process_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checking, "GRACE", -0.9)
     answer = recheck(every_size("table_cache"), timeout=1.0)
 
-    assert ["the time is up; its process was ended"] * 2 == [a.reason for a in answer.answers]
+    assert [("the time is up; its process was ended", "time-out")] * 2 == [(a.reason, a.kind) for a in answer.answers]
 
 
 def test_an_answer_that_is_not_one_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
