@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 import tdpcheck as public
 from tdpcheck.cli.main import COMMANDS, tdpcheck
 from tdpcheck.core.verdict import ReasonKind
-from tdpcheck.docs import api
+from tdpcheck.docs import api, rooms
 from tdpcheck.model.scenario import read_scenario
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.runner.exit_codes import PRECEDENCE, ExitCode
@@ -41,6 +42,15 @@ def test_the_page_of_the_python_interface_is_made_from_the_docstrings() -> None:
 
     assert sorted(told) == sorted(dir(public))
     assert api.page() == api.PAGE.read_text(encoding="utf-8")
+
+
+def test_every_file_of_every_room_is_in_the_architecture() -> None:
+    """`python -m tdpcheck.docs.rooms` writes the list; the floors are those of the contracts."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    (floors,) = (c["layers"] for c in contracts if c["id"] == "floors")
+
+    assert list(rooms.FLOORS) == [room for floor in floors for room in floor.split(" | ")]
+    assert rooms.page() == rooms.PAGE.read_text(encoding="utf-8")
 
 
 def test_the_scenario_in_the_manual_is_one() -> None:
