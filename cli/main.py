@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -13,22 +14,33 @@ import click
 from ..core.errors import EngineError, TdpcheckError
 from ..runner.exit_codes import PRECEDENCE, ExitCode
 
+
+@dataclass(frozen=True)
+class Known:
+    """A command: where it is defined, as `module:function`, and what it does, in the first sentence of its help."""
+
+    home: str
+    sentence: str
+
+
 COMMANDS = {
-    "cache": "cache_command:cache",
-    "check-certificate": "check_certificate:check_certificate",
-    "check-exercise": "exercise:check_exercise",
-    "explain": "explain:explain",
-    "explore": "explore:explore",
-    "export": "export:export",
-    "list": "listing:list_",
-    "museum": "museum:museum",
-    "prove": "prove:prove",
-    "replay": "replay:replay",
-    "report": "report:report",
-    "show": "show:show",
-    "verify": "verify:verify",
+    "cache": Known("cache_command:cache", "Show or clear the answers that are kept from run to run."),
+    "check-certificate": Known(
+        "check_certificate:check_certificate", "Check the proof in a certificate that `verify --out` or `prove --out` left (*.smt2)."
+    ),
+    "check-exercise": Known("exercise:check_exercise", "Tell the task of a lesson's exercise, or judge your patch."),
+    "explain": Known("explain:explain", "Tell why a property holds for every size, and check each step of the argument."),
+    "explore": Known("explore:explore", "Choose each step of SCENARIO (a name, or FILE.toml) yourself."),
+    "export": Known("export:export", "Write one question for another checker: SMT-LIB, BTOR2, AIGER, Promela."),
+    "list": Known("listing:list_", "List properties, scenarios, changes (the museum's), designs, intrinsics, goals, engines or formats."),
+    "museum": Known("museum:museum", "Find each known bug again, and check its good twin."),
+    "prove": Known("prove:prove", "Prove properties for any number of pages, tables, roots, devices and threads of a scenario."),
+    "replay": Known("replay:replay", "Run a stored counterexample, or a run saved by explore, again without a solver."),
+    "report": Known("report:report", "Make a report of the run that `verify --out OUT` left."),
+    "show": Known("show:show", "Show a counterexample that `verify --out` left (*.cex.json)."),
+    "verify": Known("verify:verify", "Check properties in scenarios, with and without a change."),
 }
-"""Each command, and where it is defined: what one of them needs is not imported for another."""
+"""Each command: what one of them needs is not imported for another, nor for the list of all."""
 
 
 class Front(click.Group):
@@ -47,9 +59,13 @@ class Front(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
+        module, _, name = COMMANDS[cmd_name].home.partition(":")
         command: click.Command = getattr(import_module(f".{module}", __package__), name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, known.sentence) for name, known in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -34,6 +34,7 @@ def test_every_command_and_option_is_in_the_manual(name: str) -> None:
 
     assert f"tdpcheck {name}" in manual
     assert [] == missing
+    assert COMMANDS[name].sentence == " ".join((command.help or "").split("\n\n")[0].split()), "the list of commands says something else"
 
 
 def test_the_page_of_the_python_interface_is_made_from_the_docstrings() -> None:
