@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from os import PathLike, fspath
 
 from ..core.errors import InputError
-from ..runner.inputs.changes import Version, read_change, versions_of
+from ..runner.inputs.changes import Series, Version, read_change, series_of
 from ..runner.inputs.sources import Files
 from ..runner.museum.items import shipped_items
 from ..runner.names import unknown
@@ -56,14 +56,21 @@ class Change:
             raise InputError(f"museum/{name}: its good twin is the kernel C as it is; leave the change out")
         return cls(f"{name}/{item.expect.good}", item.good_patch)
 
+    def series(self, files: Files) -> Series:
+        """The code as it is, and after each patch that is understood; and the patches that are not.
+
+        Raises:
+            InputError: it is no change, or nothing of it is understood.
+        """
+        return series_of(self.content, self.name, files)
+
     def versions(self, files: Files) -> tuple[Version, ...]:
         """The code as it is, and after each patch.
 
         Raises:
-            InputError: it is no change, or does not apply.
-            Refusal: it leads to text that is no C.
+            InputError: it is no change, or does not apply, or leads to text that is no C.
         """
-        return versions_of(self.content, self.name, files)
+        return self.series(files).whole()
 
 
 def given(change: Change | str | PathLike[str] | None) -> Change | None:

@@ -14,7 +14,7 @@ from ..counterexamples.schema import Cex
 from ..model.scenario import Scenario
 from ..runner.asking.limits import Limits
 from ..runner.asking.results import Document, Result
-from ..runner.inputs.changes import Version
+from ..runner.inputs.changes import Series, Version
 from ..runner.inputs.sources import files_of, kernel_given
 from ..runner.runs.cache import default_cache
 from ..runner.runs.plan import Place, Plan
@@ -81,10 +81,12 @@ def verify(
     )
     asked = (properties,) if isinstance(properties, str) else tuple(dict.fromkeys(properties))
     files, patch = files_of(tree), given(change)
+    read = Series((Version(files),)) if patch is None else patch.series(files)
     plan = Plan(
         scenarios=_scenarios(scenarios, asked, tree),
         properties=asked,
-        versions=(Version(files),) if patch is None else patch.versions(files),
+        versions=read.versions,
+        refused=read.refused,
         kernel=tree,
         limits=Limits(depth=depth, timeout=timeout, states=states, memory=memory, certify=certify),
         jobs=jobs or cores(),

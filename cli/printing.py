@@ -7,7 +7,8 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import IO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -15,25 +16,34 @@ from ..core.verdict import ReasonKind
 from ..runner.asking.coverage import declaration
 from ..runner.asking.results import Change, Document, MuseumItem, Result
 from ..runner.telling.answers import expectation_text, steps_text, summary, verdict_text
+from .echo import harmless
 
 _STYLES = {"proved": "green", "holds_up_to": "green", "violated": "bold red", "unknown": "yellow", "vacuous": "yellow"}
 _LISTED = 12
 PLAIN_WIDTH = 120
 
 
-class _Console(Console):
-    """A console that leaves it to the front door what a reader who went away means: rich would say 1, which is a violation here."""
+class HarmlessConsole(Console):
+    """A console that writes its own control sequences and nobody else's."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The segments of something, their texts without control characters."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(harmless(segment.text), segment.style)
 
     def on_broken_pipe(self) -> None:
+        """Leave it to the front door what a reader who went away means: rich would say 1, which is a violation here."""
         raise BrokenPipeError
 
 
 def console(file: IO[str] | None = None, *, stderr: bool = False) -> Console:
     """A console that is plain where nobody looks at colours: no terminal, NO_COLOR, or a dumb one."""
-    made = _Console(file=file, stderr=stderr, highlight=False, emoji=False, markup=False, soft_wrap=True)
+    made = HarmlessConsole(file=file, stderr=stderr, highlight=False, emoji=False, markup=False, soft_wrap=True)
     if made.is_terminal:
         return made
-    return _Console(file=file, stderr=stderr, highlight=False, emoji=False, markup=False, soft_wrap=True, no_color=True, width=PLAIN_WIDTH)
+    return HarmlessConsole(
+        file=file, stderr=stderr, highlight=False, emoji=False, markup=False, soft_wrap=True, no_color=True, width=PLAIN_WIDTH
+    )
 
 
 def print_document(out: Console, document: Document, texts: dict[tuple[str, str, str | None], str]) -> None:
@@ -94,6 +104,8 @@ def _print_group(out: Console, scenario: str, change: str | None, records: Seque
     steps = "; ".join(f"{role} {len(s.reached)} of {len(s.reached) + len(s.never)} lines" for role, s in first.steps.items())
     if steps:
         out.print(Text(f"  steps reached: {steps}{_coverage(first)}", style="dim"))
+    if first.alone:
+        out.print(f"  not asked without the change: {first.alone}; there is nothing to compare with")
     if first.overdeclared:
         out.print(f"  [[unreachable]] of the scenario names what some run executes, or no thread has: {'; '.join(first.overdeclared)}")
     said = textwrap.fill(
@@ -141,6 +153,10 @@ def _coverage(record: Result) -> str:
 
 
 def _print_change(out: Console, change: Change) -> None:
+    if change.refused:
+        out.print(f"change {change.name}: not understood, so nothing was asked of it")
+        out.print(f"  {change.refused}")
+        return
     counts: dict[str, int] = {}
     for line in change.lines:
         counts[line.fate] = counts.get(line.fate, 0) + 1
@@ -151,10 +167,15 @@ def _print_change(out: Console, change: Change) -> None:
     bad = [line for line in change.lines if line.fate not in ("reached", "unreachable")]
     for line in bad[:_LISTED]:
         sign = "+" if line.kind == "added" else "-"
-        out.print(f"  {line.file}:{line.line}: {sign}{line.text.strip()}")
+        out.print(f"  {line.file}:{line.line}: {sign}{line.text.strip()}" if line.line else f"  {line.file}")
         out.print(f"    {line.fate}: {line.why}")
     if len(bad) > _LISTED:
         out.print(f"  and {len(bad) - _LISTED} more lines")
+    for found in change.unjudged[:_LISTED]:
+        out.print(f"  {found.file}:{found.line}: {found.text}")
+        out.print(f"    {found.why}")
+    if len(change.unjudged) > _LISTED:
+        out.print(f"  and {len(change.unjudged) - _LISTED} more of these")
 
 
 def print_museum(out: Console, items: Iterable[MuseumItem]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -18,11 +18,13 @@ import z3
 from ..core.sorts import Kind, Sort, StateVar, Word
 from ..core.system import Action, Source, TransitionSystem, Update
 from ..kernelc.errors import Refusal
-from ..kernelc.sources.patch import ChangedLine
+from ..kernelc.lowering.cfg import Branch, Graph, Mark, Set
+from ..kernelc.sources.patch import ChangedLine, Outside
 from ..kernelc.stepping.steps import Software
 from ..kernelc.text import ast
 from ..kernelc.text.preprocess import preprocess
 from ..kernelc.text.tokens import Directive, lex
+from .marks import Outcome, outcomes_of
 
 Fate = Literal["reached", "unreachable", "undecided", "erased", "outside"]
 MODELLED: tuple[Fate, ...] = ("reached", "unreachable")
@@ -56,6 +58,9 @@ class Ran:
         joins: steps stand for several ways through local code, as those of lifted functions do: these compute with words.
         fired: names of actions that fired in some run.
         excluded: for actions that did not, how deep a solver has excluded that they can.
+        outcomes: how the watched conditions turned out that each action passes.
+        standing: the places that some path passes, or that constants decide.
+        exact: every state was visited: what did not fire cannot.
     """
 
     scenario: str
@@ -66,12 +71,25 @@ class Ran:
     joins: bool
     fired: frozenset[str] = frozenset()
     excluded: Mapping[str, int] = field(default_factory=dict)
+    outcomes: Mapping[str, frozenset[Outcome]] = field(default_factory=dict)
+    standing: frozenset[Source] = frozenset()
+    exact: bool = False
 
 
-def ran(scenario: str, software: Software, functions: Mapping[str, ast.Function], fired: frozenset[str] = frozenset()) -> Ran:
+def ran(
+    scenario: str,
+    software: Software,
+    functions: Mapping[str, ast.Function],
+    fired: frozenset[str] = frozenset(),
+    *,
+    exact: bool = False,
+) -> Ran:
     """What accounting needs to know of a model in which these actions fired."""
     graphs = software.graphs
-    passed = {name: tuple(dict.fromkeys(graphs[step.role].nodes[n].at for n in step.nodes)) for name, step in software.steps.items()}
+    passed = {}
+    for name, step in software.steps.items():
+        nodes = (graphs[step.role].nodes[n] for n in step.nodes)
+        passed[name] = tuple(dict.fromkeys(node.at for node in nodes if node.at.text or isinstance(node, Mark)))
     return Ran(
         scenario,
         functions,
@@ -80,7 +98,15 @@ def ran(scenario: str, software: Software, functions: Mapping[str, ast.Function]
         passed,
         any(isinstance(var.kind, Word) for var in software.state),
         fired,
+        outcomes={name: seen for name, step in software.steps.items() if (seen := outcomes_of(graphs[step.role], step.nodes))},
+        standing=frozenset((*(at for places in passed.values() for at in places), *_decided(graphs.values()))),
+        exact=exact,
     )
+
+
+def _decided(graphs: Iterable[Graph]) -> Iterator[Source]:
+    """Where a branch or an assignment stands: one that constants decide is on no path and has not been taken away."""
+    return (node.at for graph in graphs for node in graph.nodes if isinstance(node, Branch | Set) and node.at.text)
 
 
 @dataclass(frozen=True)
@@ -108,6 +134,11 @@ def account(changed: Iterable[ChangedLine], before: Side, after: Side) -> tuple[
     return tuple(found)
 
 
+def beyond(outside: Iterable[Outside]) -> tuple[Accounted, ...]:
+    """The lines of files that are not modelled."""
+    return tuple(Accounted(line, "outside", found.why) for found in outside for line in found.lines)
+
+
 def unmodelled(accounted: Iterable[Accounted]) -> tuple[Accounted, ...]:
     """The lines on account of which nothing good can be said of the change."""
     return tuple(a for a in accounted if a.fate not in MODELLED)
@@ -130,7 +161,7 @@ def unfired(changed: Iterable[ChangedLine], side: Side, kind: Literal["added", "
             continue
         for number, ran in enumerate(side.ran):
             names = tuple(n for n in helper.actions(ran, line.file, line.line) if n not in ran.excluded)
-            if names:
+            if names and not ran.exact:
                 wanted.setdefault(number, {})[names] = None
     return {number: tuple(groups) for number, groups in wanted.items()}
 
@@ -169,53 +200,6 @@ def _same_action(a: Action, b: Action) -> bool:
 
 def _kind(kind: Kind) -> object:
     return (kind.name, len(kind.elements)) if isinstance(kind, Sort) else kind
-
-
-# Marks
-
-
-def mark(functions: Mapping[str, ast.Function], touched: Mapping[str, Iterable[int]]) -> dict[str, ast.Function]:
-    """The functions, with an empty loop before each statement of those that have touched lines (by file).
-
-    It does nothing and leaves a node in the graph, so that a line without an operation of its own (a jump, a call that is inlined)
-    can be seen to be passed.
-    """
-    lines = {file: sorted(set(numbers)) for file, numbers in touched.items()}
-
-    def is_touched(function: ast.Function) -> bool:
-        own = lines.get(function.at.file, ())
-        return any(function.at.line <= n <= function.last_line for n in own)
-
-    return {n: replace(f, body=_marked_block(f.body)) if is_touched(f) else f for n, f in functions.items()}
-
-
-def _mark(at: ast.Location) -> ast.Stmt:
-    return ast.While(ast.IntLiteral(0, at), ast.Block((), at), False, at)
-
-
-def _marked_block(block: ast.Block) -> ast.Block:
-    return ast.Block(tuple(s for inner in block.statements for s in (_mark(inner.at), _marked(inner))), block.at)
-
-
-def _marked(statement: ast.Stmt) -> ast.Stmt:
-    """The statement, with marks before the statements inside it."""
-    match statement:
-        case ast.Block():
-            return _marked_block(statement)
-        case ast.If(then=then, otherwise=otherwise):
-            return replace(statement, then=_body(then), otherwise=None if otherwise is None else _body(otherwise))
-        case ast.While(body=body) | ast.For(body=body):
-            return replace(statement, body=_body(body))
-        case ast.Label(statement=inner):
-            return replace(statement, statement=_body(inner))
-        case _:
-            return statement
-
-
-def _body(statement: ast.Stmt) -> ast.Block:
-    if isinstance(statement, ast.Block):
-        return _marked_block(statement)
-    return ast.Block((_mark(statement.at), _marked(statement)), statement.at)
 
 
 # Lines
@@ -359,16 +343,20 @@ class _Side:
                     return "erased", reason
         excluded: list[int] = []
         undecided: list[str] = []
+        visited = False
         for ran in inlining:
             actions = self.actions(ran, file, line)
             if any(a in ran.fired for a in actions):
                 return "reached", f"a run of {ran.scenario} executes it"
             excluded += [ran.excluded[a] for a in actions if a in ran.excluded]
-            undecided += [ran.scenario for a in actions if a not in ran.excluded]
+            visited = visited or (ran.exact and bool(actions))
+            undecided += [ran.scenario for a in actions if a not in ran.excluded and not ran.exact]
         if undecided:
             return "undecided", f"nothing reached it in {', '.join(dict.fromkeys(undecided))}, and nothing excludes that something can"
         if excluded:
             return "unreachable", f"no run of at most {min(excluded)} steps comes to it"
+        if visited:
+            return "unreachable", "every state was visited, and no run comes to it"
         if any(ran.joins for ran in inlining):
             return (
                 "undecided",

@@ -85,6 +85,7 @@ class _Told:
             said.append(f"This fixes: {names(patch.fixed)}.")
         if not patch.change.modelled:
             said.append(_unmodelled(patch))
+        said += [f"{u.file}:{u.line}: {u.text}: {u.why}." for u in patch.change.unjudged]
         if not said:
             said.append("Nothing that was asked is violated because of this.")
         said += [f"Note: {note}" for note in patch.change.notes]
@@ -127,6 +128,8 @@ def _diff_line(line: ChangedLine) -> str:
 
 
 def _unmodelled(patch: Patch) -> str:
+    if patch.change.refused:
+        return f"Not understood, so nothing was asked of it: {patch.change.refused}"
     bad = [line for line in patch.change.lines if line.fate not in ("reached", "unreachable")]
     why = "; ".join(f"{line.file}:{line.line} is {line.fate} ({line.why})" for line in bad[:3])
     more = f"; and {len(bad) - 3} more" if len(bad) > 3 else ""

@@ -83,12 +83,15 @@ def _patch(patch: Patch) -> Iterator[str]:
     fates = ", ".join(f"{number} {fate}" for fate, number in patch.fates.items()) or "none that says anything"
     whole = "" if patch.change.modelled else "; **the change is not modelled as a whole**, so nothing that holds is approved"
     yield f"- changed lines: {fates}{whole}"
+    if patch.change.refused:
+        yield f"- **not understood**, so nothing was asked of it: {_plain(patch.change.refused)}"
     bad = [line for line in patch.change.lines if line.fate not in ("reached", "unreachable")]
     for line in bad[:LINES]:
         sign = "+" if line.kind == "added" else "-"
         yield f"  - {_code(f'{line.file}:{line.line}')} {_code(sign + line.text.strip())} {line.fate}: {_plain(line.why)}"
     if len(bad) > LINES:
         yield f"  - and {len(bad) - LINES} more lines"
+    yield from (f"- {_code(f'{u.file}:{u.line}')} {_code(u.text)} {_plain(u.why)}" for u in patch.change.unjudged)
     yield from (f"- note: {_plain(note)}" for note in patch.change.notes)
 
 

@@ -12,7 +12,7 @@ import z3
 from ...core.ground import negation
 from ...core.rewrite import Rewriter, conjuncts, constant_index, subterms
 from ...core.shape import is_false, is_true
-from ..lowering.cfg import Branch, Graph, Havoc, Local, Node, Nop, Op, Set
+from ..lowering.cfg import Branch, Graph, Havoc, Local, Mark, Node, Nop, Op, Set
 from ..lowering.library import Effect
 
 Known = Mapping[Local, z3.ExprRef]
@@ -182,13 +182,18 @@ def _write_back(graph: Graph, known: Mapping[int, Known]) -> None:
 
 def _lead(graph: Graph, target: int, facts: dict[Local, z3.ExprRef], reads: Reads) -> int:
     """Where an edge to `target` can lead, when these facts decide branches behind it; assignments on the way are copied."""
-    passed: list[Set] = []
+    passed: list[Set | Mark] = []
+    # Where somebody looks at what is passed, a branch that is led past leaves a mark.
+    looked_at = any(isinstance(node, Mark) for node in graph.nodes)
     number, decided, behind = target, target, 0
     seen: set[int] = set()
-    while number not in seen and len(passed) <= _MOST_COPIES:
+    while number not in seen and sum(isinstance(p, Set) for p in passed) <= _MOST_COPIES:
         seen.add(number)
         node = graph.nodes[number]
-        if isinstance(node, Nop) and node.next >= 0:
+        if isinstance(node, Mark):
+            passed.append(node)  # that it is passed is all that it is for
+            number = node.next
+        elif isinstance(node, Nop) and node.next >= 0:
             number = node.next
         elif isinstance(node, Set):
             passed.append(node)
@@ -198,6 +203,8 @@ def _lead(graph: Graph, target: int, facts: dict[Local, z3.ExprRef], reads: Read
             if not (is_true(condition) or is_false(condition)):
                 break
             number = node.next if is_true(condition) else node.other
+            if looked_at:
+                passed.append(Mark(node.number, node.at, node.stack))
             decided, behind = number, len(passed)
         else:
             break

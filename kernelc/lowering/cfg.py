@@ -58,6 +58,14 @@ class Nop(Node):
 
 
 @dataclass(slots=True)
+class Mark(Nop):
+    """It does nothing but to be passed: before a statement, or behind a condition that turned out to be `holds`."""
+
+    condition: str = ""
+    holds: bool = False
+
+
+@dataclass(slots=True)
 class Set(Node):
     """Simultaneous assignment to locals."""
 

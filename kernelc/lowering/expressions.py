@@ -18,7 +18,7 @@ from ..text import ast
 from ..text.show import show
 from .access import Access
 from .build import Abandoned, Ends, reads_state, spot_of
-from .cfg import THREAD, Branch
+from .cfg import THREAD, Branch, Mark
 from .convert import Spot, arithmetic, coerce, common, either, is_literal, literal, negated, truth
 from .library import BOOLEAN, VOID, CType, FunctionName, Handle, Intrinsic, Ref, Scalar, Value, Void, leaves
 from .places import DerefPlace, FieldPlace, FixedPlace, LocalPlace
@@ -64,6 +64,8 @@ class Expressions(Access):
                 for part in parts[:-1]:
                     self.value(part)
                 return self.value(parts[-1], want)
+            case ast.Watched():
+                return self._watched(expression, want)
             case ast.Initializer(at=at):
                 raise Refusal(at, "an initializer outside a declaration", show(expression), "declare a local with it")
 
@@ -132,6 +134,30 @@ class Expressions(Access):
         self.store(place, value, spot)
         return self.load(place, spot)
 
+    def _watched(self, expression: ast.Watched, want: CType | None) -> Value:
+        """The value, after a branch by which its outcome can be seen; both ways go on alike."""
+        spot = spot_of(expression)
+        value = self.value(expression.condition, want)
+        holds = Rewriter()(truth(value, spot))
+        if z3.is_true(holds) or z3.is_false(holds):
+            self._mark(expression, z3.is_true(holds))
+            return value
+        assert isinstance(holds, z3.BoolRef)
+        node = Branch(*self.stamp(spot), condition=holds)
+        self.emit(node)
+        self.here = self._marked([(node, "next")], expression, True) + self._marked([(node, "other")], expression, False)
+        return value
+
+    def _marked(self, ends: Ends, expression: ast.Watched, holds: bool) -> Ends:
+        """Open ends behind which one can see that a condition turned out so."""
+        self.here = ends
+        if ends:
+            self._mark(expression, holds)
+        return self.take()
+
+    def _mark(self, expression: ast.Watched, holds: bool) -> None:
+        self.emit(Mark(*self.stamp(Spot(expression.at, "")), condition=show(expression), holds=holds))
+
     # Conditions and choices
 
     def condition(self, expression: ast.Expr) -> z3.BoolRef:
@@ -156,6 +182,11 @@ class Expressions(Access):
                 return yes + second, neither
             case ast.Call(function=name, arguments=(inner,)) if name in self.library.identities:
                 return self.branch(inner)
+            case ast.Watched(condition=inner):
+                yes, no = self.branch(inner)
+                return self._marked(yes, expression, True), self._marked(no, expression, False)
+            case _:
+                pass
         condition = self.condition(expression)
         if z3.is_true(condition):
             return self.take(), []
@@ -248,8 +279,8 @@ class Expressions(Access):
         match expression:
             case ast.IntLiteral() | ast.Name():
                 return False
-            case ast.Assign() | ast.Step():
-                return True
+            case ast.Assign() | ast.Step() | ast.Watched():
+                return True  # what is watched is a way of its own
             case ast.Unary(op="*"):
                 return self.peek(expression) is None
             case ast.Unary(operand=operand) | ast.Cast(operand=operand):

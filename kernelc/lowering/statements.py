@@ -9,7 +9,7 @@ from ..text import ast
 from ..text.show import show, show_type
 from .build import Abandoned, Declared, Ends, spot_of
 from .calls import Calls, children
-from .cfg import Havoc, Nop
+from .cfg import Havoc, Mark, Nop
 from .convert import Spot, coerce, join, of_literal
 from .library import Array, CType, FunctionName, Handle, Record, Ref, Value, leaves
 from .places import FixedPlace, LocalPlace, MissingPlace
@@ -36,6 +36,8 @@ class Statements(Calls):
                         self.statement(inner)
             case ast.Declare():
                 self._declare(statement)
+            case ast.Mark(at=at):
+                self.emit(Mark(*self.stamp(Spot(at, ""))))
             case ast.Evaluate(expression=expression):
                 self.value(expression)
             case ast.If():

@@ -2,16 +2,20 @@
 
 `unidiff` reads the hunks; this module says what a change may be, finds where its hunks belong, and accounts for every line.
 A hunk applies only where its old lines stand exactly as given. It may have moved; that is reported, never guessed at silently.
+A file is found by its path, never by its base name; one that is not among the files given is *outside*, and the rest is applied.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email import message_from_bytes
+from email.errors import HeaderParseError
+from email.header import decode_header
 from email.message import Message
-from email.policy import default as modern
+from email.policy import compat32
 from typing import Literal
 
 from unidiff.errors import UnidiffParseError
@@ -27,6 +31,12 @@ _HUNK = re.compile(r"@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@")
 _TAG = re.compile(r"^(?:\s*\[[^]]*\])+\s*")
 _NUMBER = re.compile(r"\[[^]]*?\b(\d+)/(\d+)\s*\]")
 _PREFIX = re.compile(r"^[abciow12]/")
+_ESCAPE = re.compile(r"\\([0-7]{3}|.)", re.DOTALL)
+_ESCAPED = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
+HOME = "model/kernel"
+"""Where the files of our kernel C stand in this project: a path that ends with this folder and a file's name means that file."""
+_NO_CHARSETS = frozenset({"punycode", "idna", "unicode-escape", "raw-unicode-escape", "undefined", "utf-7"})
+_LINUX = ("arch/", "drivers/", "include/", "mm/", "virt/")
 _NOWHERE = "/dev/null"
 _SEARCH_LIMIT = 2_000_000
 _EXPECTED = "a unified diff, as `git format-patch`, `git diff` or `diff -u` write it"
@@ -63,12 +73,18 @@ class Hunk:
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """What a patch does to one file: `old` and `new` are the paths as written, None where the file does not exist."""
+    """What a patch does to one file.
+
+    Args:
+        old, new: the paths as written, None where the file does not exist.
+        odd: why it cannot be applied to a file that is known (a rename, a binary file); empty if it can.
+    """
 
     old: str | None
     new: str | None
     hunks: tuple[Hunk, ...]
     at: int
+    odd: str = ""
 
     @property
     def path(self) -> str:
@@ -83,6 +99,15 @@ class Patch:
     name: str
     subject: str
     files: tuple[FileChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A message of a change that cannot be read, and why."""
+
+    name: str
+    subject: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +126,47 @@ class ChangedLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Outside:
+    """What a patch does to a file that is not among those given: why it is not, and its lines, by the patch's own numbers."""
+
+    path: str
+    why: str
+    lines: tuple[ChangedLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
-    """The outcome of a patch: new texts of the touched files, names of deleted ones, each changed line, and remarks."""
+    """The outcome of a patch: new texts of the touched files, names of deleted ones, each changed line, remarks, what is outside."""
 
     files: Mapping[str, str]
     deleted: tuple[str, ...]
     changed: tuple[ChangedLine, ...]
     notes: tuple[str, ...]
+    outside: tuple[Outside, ...] = ()
 
 
 # Reading
 
 
 def parse_change(text: str | bytes, name: str) -> tuple[Patch, ...]:
-    """Read a change: a plain diff, one `git format-patch` mail, or an mbox of several.
+    """Read a change of which every patch must be readable.
+
+    Args:
+        text: the content; bytes if its encoding is only known from its mail headers.
+        name: the file's name, for messages.
+
+    Raises:
+        InputError: there is no diff in it, or one that cannot be used (malformed, or not in the encoding that it names).
+    """
+    found = parse_series(text, name)
+    for patch in found:
+        if isinstance(patch, Unread):
+            raise InputError(patch.why)
+    return tuple(patch for patch in found if isinstance(patch, Patch))
+
+
+def parse_series(text: str | bytes, name: str) -> tuple[Patch | Unread, ...]:
+    """Read a change patch by patch: a plain diff, one `git format-patch` mail, or an mbox of several.
 
     Messages without a diff (a cover letter, a reply) are left out. If the subjects are numbered `[PATCH 2/5]`, the patches come
     in that order, else in the order of the file.
@@ -124,18 +176,37 @@ def parse_change(text: str | bytes, name: str) -> tuple[Patch, ...]:
         name: the file's name, for messages.
 
     Raises:
-        InputError: there is no diff in it, or one that cannot be used (malformed, binary, a rename, only a mode).
+        InputError: there is no diff in any of it.
     """
     data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
     if not data.strip():
         raise InputError(f"{name}: the file is empty; expected {_EXPECTED}")
     if b"\0" in data:
         raise InputError(f"{name}: this is a binary file (it has a NUL byte); expected {_EXPECTED}")
-    mails = list(_mails(data, name))
-    patches = [Patch(name, mail.subject, files) for mail in mails if (files := _files(mail, name))]
+    patches = [patch for mail in _mails(data) if (patch := _patch(mail, name)) is not None]
     if not patches:
         raise InputError(f"{name}: there is no diff in this file; expected {_EXPECTED}")
     return tuple(_in_order(patches))
+
+
+def _patch(mail: _Raw, name: str) -> Patch | Unread | None:
+    """The patch in a message, or why there is none that can be read; None if it is no patch at all."""
+    subject = ""
+    try:
+        read = _mail(mail, name)
+        subject = read.subject
+        files = _files(read, name)
+    except InputError as error:
+        return Unread(name, subject or _subject(_headers(mail)), str(error))
+    return Patch(name, subject, files) if files else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    """The bytes of one message; `before` lines of the file come before it."""
+
+    data: bytes
+    before: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +218,14 @@ class _Mail:
     before: int
 
 
-def _mails(data: bytes, name: str) -> Iterator[_Mail]:
+def _mails(data: bytes) -> Iterator[_Raw]:
     # Latin-1 keeps each byte one character, so that a position in the string is a position in the file.
     text = data.decode("latin-1")
     starts = [match.start() for match in _FROM_LINE.finditer(text) if _starts_message(text, match)]
     if not starts or text[: starts[0]].strip():
         starts.insert(0, 0)
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
-        yield _mail(data[start:end], data.count(b"\n", 0, start), name)
+        yield _Raw(data[start:end], data.count(b"\n", 0, start))
 
 
 def _starts_message(text: str, match: re.Match[str]) -> bool:
@@ -163,7 +234,8 @@ def _starts_message(text: str, match: re.Match[str]) -> bool:
     return end >= 0 and _HEADER.match(text, end + 1) is not None
 
 
-def _mail(data: bytes, before: int, name: str) -> _Mail:
+def _mail(raw: _Raw, name: str) -> _Mail:
+    data, before = raw.data, raw.before
     opened = data.startswith(b"From ")
     if data.partition(b"\n")[0].endswith(b"\r") and (opened or _is_mail(data.replace(b"\r\n", b"\n"))):
         # The mail travelled with CR LF; git takes these off, too. A CR inside an encoded body is left alone.
@@ -171,15 +243,43 @@ def _mail(data: bytes, before: int, name: str) -> _Mail:
     if not opened and not _is_mail(data):
         return _Mail("", _decode(data, "utf-8", name), before)
     content = data.partition(b"\n")[2] if opened else data
-    message = message_from_bytes(content, policy=modern)
-    subject = _TAG.sub("", " ".join(str(message.get("Subject", "")).split()))
-    number = _NUMBER.search(str(message.get("Subject", "")))
-    subject = f"[{number.group(1)}/{number.group(2)}] {subject}" if number else subject
+    message = message_from_bytes(content, policy=compat32)
+    subject = _subject(message)
     if message.is_multipart() or _encoding(message) not in ("", "7bit", "8bit", "binary"):
         return _Mail(subject, "\n".join(_bodies(message, name)), 0)
     head, gap, body = content.partition(b"\n\n")
-    charset = message.get_content_charset("utf-8")
-    return _Mail(subject, _decode(body, charset, name), before + opened + head.count(b"\n") + gap.count(b"\n"))
+    return _Mail(subject, _decode(body, _charset(message), name), before + opened + head.count(b"\n") + gap.count(b"\n"))
+
+
+def _headers(raw: _Raw) -> Message:
+    data = raw.data.partition(b"\n")[2] if raw.data.startswith(b"From ") else raw.data
+    return message_from_bytes(data, policy=compat32)
+
+
+def _subject(message: Message) -> str:
+    """The title with its number in the series, if it has one, and without the other tags."""
+    raw = next((str(value) for name, value in message.raw_items() if name.lower() == "subject"), "")
+    # Bytes that are not ASCII are there as surrogates; what writes them writes UTF-8.
+    written = _words(raw.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+    number = _NUMBER.search(written)
+    subject = _TAG.sub("", written)
+    return f"[{number.group(1)}/{number.group(2)}] {subject}" if number else subject
+
+
+def _words(header: str) -> str:
+    """A header's text with encoded words decoded, those that cannot be left as they stand."""
+    try:
+        pieces = [part if isinstance(part, str) else _plain(part, charset) for part, charset in decode_header(header)]
+    except (HeaderParseError, ValueError):  # base64 that is none
+        pieces = [header]
+    return " ".join("".join(pieces).encode("utf-8", "replace").decode().split())
+
+
+def _plain(data: bytes, charset: str | None) -> str:
+    try:
+        return data.decode(_known(charset or "utf-8"), "replace")
+    except LookupError:
+        return data.decode("utf-8", "replace")
 
 
 def _is_mail(data: bytes) -> bool:
@@ -198,20 +298,42 @@ def _bodies(message: Message, name: str) -> Iterator[str]:
         if part.get_content_maintype() == "text" and part.get_content_subtype() != "html":
             payload = part.get_payload(decode=True)
             if isinstance(payload, bytes):
-                yield _decode(payload, part.get_content_charset("utf-8"), name)
+                yield _decode(payload, _charset(part), name)
+
+
+def _charset(message: Message) -> str:
+    try:
+        return message.get_content_charset("utf-8")
+    except (LookupError, ValueError):  # an RFC 2231 parameter in an encoding of its own that nobody knows
+        return "unreadable"
+
+
+def _known(charset: str) -> str:
+    """The name of a character set that mail is written in.
+
+    Raises:
+        LookupError: it is none; Python has codecs that are not for text, or for a single name (`punycode`), and these are none either.
+    """
+    found = codecs.lookup(charset).name.replace("_", "-")
+    if found in _NO_CHARSETS:
+        raise LookupError(found)
+    return found
 
 
 def _decode(data: bytes, charset: str, name: str) -> str:
     try:
-        return data.decode(charset)
-    except LookupError:
-        raise InputError(f"{name}: the mail is written in an unknown character set, {charset!r}; save it as UTF-8") from None
-    except UnicodeDecodeError as error:
+        text = data.decode(_known(charset))
+    except (LookupError, ValueError) as error:
+        if not isinstance(error, UnicodeDecodeError):
+            raise InputError(f"{name}: the mail is written in an unknown character set, {charset!r}; save it as UTF-8") from None
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(f"{name}: line {line} of the text is not {charset}; save the file as UTF-8") from None
+    if "\0" in text:
+        raise InputError(f"{name}: the text of the mail has a NUL character; expected {_EXPECTED}")
+    return text
 
 
-def _in_order(patches: list[Patch]) -> list[Patch]:
+def _in_order(patches: list[Patch | Unread]) -> list[Patch | Unread]:
     """Sort a series by its numbers if every patch has one and none appears twice."""
     numbers = [_NUMBER.match(patch.subject) for patch in patches]
     places = [int(number.group(1)) for number in numbers if number]
@@ -303,29 +425,48 @@ def _check_complete(lines: Sequence[str], parsed: PatchSet, before: int, name: s
 def _file(file: PatchedFile, lines: Sequence[str], before: int, name: str) -> FileChange:
     at = before + (file.diff_line_no or 1)
     info = [line.rstrip("\n") for line in file.patch_info or ()]
-    path = _path(file.target_file) or _path(file.source_file) or "?"
-    where = f"{name}:{at}: {path}"
-    if any(line.startswith(("rename ", "copy ")) for line in info):
-        raise InputError(f"{where} is renamed or copied; give the change as an edit of the file under its present name")
-    if file.is_binary_file or any("Binary files" in line or "GIT binary patch" in line for line in info):
-        raise InputError(f"{where} is a binary file; leave it out of the change")
-    if file.is_symlink or file.is_submodule:
-        raise InputError(f"{where} is a symbolic link or a submodule; leave it out of the change")
-    if not file:
-        if any(line.startswith(("old mode", "new mode ")) for line in info):
-            raise InputError(f"{where} changes only its mode; leave it out of the change, a mode means nothing to the model")
-        raise InputError(f"{where} has no hunks; expected {_EXPECTED}")
-    for written in (file.source_file, file.target_file):
-        if written.startswith('"'):
-            raise InputError(f"{where} has a quoted path ({written}); rename the file so that its path is plain ASCII")
+    old, new = _path(file.source_file), _path(file.target_file)
+    odd = _odd(file, info)
     headers = _hunk_headers(lines, file)
     hunks = tuple(_hunk(hunk, before + header) for hunk, header in zip(file, headers, strict=True))
     created = len(file) == 1 and file[0].source_start == 0 and file[0].source_length == 0
-    return FileChange(None if created else _path(file.source_file), _path(file.target_file), hunks, at)
+    where = f"{name}:{at}: {_PREFIX.sub('', new or old or '?')}"
+    return FileChange(None if created else old, new, hunks, at, f"{where} {odd}" if odd else "")
+
+
+def _odd(file: PatchedFile, info: Sequence[str]) -> str:
+    """What about a change of a file cannot be applied, and what to do; empty if nothing."""
+    if any(line.startswith(("rename ", "copy ")) for line in info):
+        return "is renamed or copied; give the change as an edit of the file under its present name"
+    if file.is_binary_file or any("Binary files" in line or "GIT binary patch" in line for line in info):
+        return "is a binary file; leave it out of the change"
+    if file.is_symlink or file.is_submodule:
+        return "is a symbolic link or a submodule; leave it out of the change"
+    if not file and any(line.startswith(("old mode", "new mode ")) for line in info):
+        return "changes only its mode; leave it out of the change, a mode means nothing to the model"
+    return "" if file else f"has no hunks; expected {_EXPECTED}"
 
 
 def _path(written: str) -> str | None:
-    return None if written.strip() == _NOWHERE else written.strip()
+    path = written.strip()
+    if path == _NOWHERE:
+        return None
+    return _unquoted(path) if path.startswith('"') else path
+
+
+def _unquoted(path: str) -> str:
+    """A path as git quotes it (core.quotePath): C's escapes, of the bytes of its UTF-8."""
+
+    def meant(match: re.Match[str]) -> bytes:
+        code = match.group(1)
+        return bytes([int(code, 8) & 255 if len(code) == 3 else _ESCAPED.get(code, ord(code) & 255)])
+
+    found, at = b"", 0
+    inner = path.removeprefix('"').removesuffix('"')
+    for match in _ESCAPE.finditer(inner):
+        found += inner[at : match.start()].encode() + meant(match)
+        at = match.end()
+    return (found + inner[at:].encode()).decode("utf-8", "replace")
 
 
 def _hunk_headers(lines: Sequence[str], file: PatchedFile) -> Iterator[int]:
@@ -359,23 +500,33 @@ def apply(patch: Patch, files: Mapping[str, str]) -> Applied:
 
     Args:
         patch: the change.
-        files: path to content. A path in the patch names the file of that path (with or without `a/`, `b/` or one other leading
-            directory), else the only file whose path ends with it, or the longest path with which it ends.
+        files: path to content. A path in the patch means the file of that very path, with or without the `a/` and `b/` of git (or
+            two other names of the two sides, as `diff -r old new` writes them), or below `model/kernel/` wherever that stands.
 
     Returns:
         What is new; `files` itself is left as it is.
 
     Raises:
-        InputError: the patch does not fit: a file is unknown or ambiguous, or a hunk does not apply.
+        InputError: the patch does not fit: a hunk does not apply, one change names two files, or it is none that can be applied.
     """
     touched: dict[str, str] = {}
     deleted: list[str] = []
     changed: list[ChangedLine] = []
     notes: list[str] = []
+    outside: list[Outside] = []
+    names = frozenset(files)
     for change in patch.files:
-        known = {key: text for key, text in {**files, **touched}.items() if key not in deleted} if touched or deleted else files
-        key = _target(patch, change, known)
-        before = "" if change.old is None else known[key]
+        now = (names | touched.keys()) - frozenset(deleted)
+        key = _target(patch, change, now)
+        if key is None:
+            outside.append(_outside(change, now))
+            continue
+        if change.odd:
+            raise InputError(change.odd)
+        before = touched[key] if key in touched else files[key] if key in now else ""
+        if change.old is None and before:
+            where = f"{patch.name}:{change.at}: the patch creates {key}"
+            raise InputError(f"{where}, but this file exists; make the patch against the present files")
         after, lines, remarks = _applied(patch, change, key, before)
         changed.extend(lines)
         notes.extend(remarks)
@@ -388,38 +539,72 @@ def apply(patch: Patch, files: Mapping[str, str]) -> Applied:
         else:
             touched[key] = after
             deleted = [name for name in deleted if name != key]
-    return Applied(touched, tuple(deleted), tuple(changed), tuple(notes))
+    return Applied(touched, tuple(deleted), tuple(changed), tuple(notes), tuple(outside))
 
 
-def _target(patch: Patch, change: FileChange, files: Mapping[str, str]) -> str:
-    """Find the file that a change speaks of."""
+def _target(patch: Patch, change: FileChange, names: frozenset[str]) -> str | None:
+    """The name of the file that a change speaks of; None if it is none of these, and would be none of them."""
     where = f"{patch.name}:{change.at}"
+    new, old = (_meant(path, other, names) for path, other in ((change.new, change.old), (change.old, change.new)))
     if change.old is None:
-        path = _PREFIX.sub("", change.new or "")
-        if files.get(path):
-            raise InputError(f"{where}: the patch creates {path}, but this file exists; make the patch against the present files")
-        return path
-    written = [path for path in (change.new, change.old) if path is not None]
-    for candidate in _candidates(written):
-        if candidate in files:
-            return candidate
-    for candidate in _candidates(written):
-        within = sorted((key for key in files if candidate.endswith("/" + key)), key=len)[-1:]  # of x/f.c and f.c, a/x/f.c is the former
-        found = sorted([*(key for key in files if key.endswith("/" + candidate)), *within])
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise InputError(f"{where}: {candidate} could be {_several(found)}; write the whole path in the patch")
-    near = sorted(key for key in files if key.rsplit("/", 1)[-1] == change.path.rsplit("/", 1)[-1]) or sorted(files)
-    raise InputError(f"{where}: the patch changes {change.path}, which is not among the files; expected one of {_several(near)}")
+        return new or _beside(change, names)
+    if new is not None and old is not None and new != old:
+        raise InputError(f"{where}: this change names two files, {old} and {new}; give each its own change")
+    if old is not None and new is None and change.new is not None and not _scratch(change.new, change.old):
+        raise InputError(f"{where}: this change names two files, {old} and {change.path}; give each its own change")
+    return new or old
 
 
-def _candidates(paths: Sequence[str]) -> list[str]:
-    """Return the names that a path in a diff may stand for: with `a/` or `b/` off, as it is, and with one directory off."""
-    found: list[str] = []
-    for make in (lambda path: _PREFIX.sub("", path), str, lambda path: path.partition("/")[2]):
-        found.extend(name for path in paths if (name := make(path)) and name not in found)
-    return found
+def _meant(path: str | None, other: str | None, names: frozenset[str]) -> str | None:
+    """The file among these that a path means; `other` is that of the other side."""
+    if path is None:
+        return None
+    for written in _stripped(path, other):
+        if written in names:
+            return written
+        home, inside, name = written.rpartition(f"{HOME}/")
+        if inside and name in names and (not home or home.endswith("/")):
+            return name
+    return None
+
+
+def _stripped(path: str, other: str | None) -> Iterator[str]:
+    """A path as written and, where its first part tells the two sides of a diff apart, without that."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        return
+    yield "/".join(parts)
+    theirs = [part for part in (other or "").split("/") if part not in ("", ".")]
+    if len(parts) > 1 and (_PREFIX.match(path) or (parts[1:] == theirs[1:] and parts[0] != theirs[0])):
+        yield "/".join(parts[1:])
+
+
+def _beside(change: FileChange, names: frozenset[str]) -> str | None:
+    """The name of a file that a change creates, if it is C and stands beside one of these."""
+    folders = {name.rpartition("/")[0] for name in names}
+    for written in _stripped(change.new or "", None):
+        for name in (written.rpartition(f"{HOME}/")[2], written):
+            if name.endswith((".c", ".h")) and name.rpartition("/")[0] in folders:
+                return name
+    return None
+
+
+def _scratch(new: str, old: str) -> bool:
+    """Whether the new path is that of a working copy: `f.c.new` beside the old file, or in no repository at all."""
+    return new.startswith("/") or _PREFIX.sub("", new).startswith(_PREFIX.sub("", old))
+
+
+def _outside(change: FileChange, names: frozenset[str]) -> Outside:
+    lines: list[ChangedLine] = []
+    for hunk in change.hunks:
+        lines += _changes(change.path, hunk, hunk.old_start - 1, hunk.new_start - 1)
+    why = f"no file {change.path} is modelled"
+    if change.path.startswith(_LINUX) and not any(name.startswith(_LINUX) for name in names):
+        why += "; if it is a file of Linux, give the tree with --kernel DIR: then functions of the tree itself are checked"
+    elif change.odd:
+        why += f" ({change.odd.partition(change.path)[2].partition(';')[0].strip()})"
+    said = [line for line in lines if line.text.strip()]
+    return Outside(change.path, why, tuple(said) or (ChangedLine(change.path, "added", 0, "", 0),))
 
 
 def _several(names: Sequence[str]) -> str:

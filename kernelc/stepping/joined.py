@@ -17,7 +17,7 @@ import z3
 
 from ...core.ground import choose, conjunction, disjunction, negation
 from ...core.system import Update
-from ..lowering.cfg import Op
+from ..lowering.cfg import Mark, Op
 from .paths import Path, Paths, is_possible, satisfiable
 
 _Key = tuple[object, ...]
@@ -79,7 +79,10 @@ class JoinedPaths(Paths):
         movers = [self.mover(number) for number, _ in path.ops]
         seen = tuple(pair for pair, mover in zip(path.ops, movers, strict=True) if mover in ("none", "wait"))
         met = any(mover != "local" for mover in movers)
-        return (path.passed, bool(path.checks), met, seen, frozenset(choice.name for choice in path.choices))
+        nodes = self.graph.nodes
+        # How a watched condition turned out must be told of each step.
+        outcomes = frozenset(n for n in path.nodes if isinstance(mark := nodes[n], Mark) and mark.condition)
+        return (path.passed, bool(path.checks), met, seen, frozenset(choice.name for choice in path.choices), outcomes)
 
     def _join(self, there: dict[_Key, Path], key: _Key, path: Path) -> None:
         """Add a way, joined with one that excludes it if there is one."""

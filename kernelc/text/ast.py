@@ -146,7 +146,15 @@ class Initializer:
     at: Location
 
 
-Expr = IntLiteral | Name | Unary | Step | Binary | Conditional | Assign | Call | Member | Index | Cast | Comma | Initializer
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A condition of which one wants to see how it turns out. Its value is that of the expression inside; no parser makes this."""
+
+    condition: Expr
+    at: Location
+
+
+Expr = IntLiteral | Name | Unary | Step | Binary | Conditional | Assign | Call | Member | Index | Cast | Comma | Initializer | Watched
 
 
 # Statements
@@ -229,7 +237,14 @@ class Block:
     at: Location
 
 
-Stmt = Declare | Evaluate | If | While | For | Jump | Label | Return | Block
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """It does nothing, and whether it is passed can be seen; no parser makes this."""
+
+    at: Location
+
+
+Stmt = Mark | Declare | Evaluate | If | While | For | Jump | Label | Return | Block
 
 
 # Top level

@@ -27,6 +27,8 @@ def _without(statement: ast.Stmt) -> Iterator[tuple[Leaf, ast.Stmt]]:
             for n, inner in enumerate(statement.statements):
                 for leaf, left in _without(inner):
                     yield leaf, replace(statement, statements=(*statement.statements[:n], left, *statement.statements[n + 1 :]))
+        case ast.Mark():
+            return
         case ast.If():
             yield from ((leaf, replace(statement, then=left)) for leaf, left in _without(statement.then))
             if statement.otherwise is not None:

@@ -91,6 +91,8 @@ def _bare(node: ast.Expr) -> tuple[str, int]:
             return ", ".join(_expression(part, _ASSIGN) for part in node.parts), _COMMA
         case ast.Initializer():
             return _initializer(node), _PRIMARY
+        case ast.Watched():
+            return _bare(node.condition)
     assert_never(node)
 
 
@@ -107,6 +109,8 @@ def _initializer(node: ast.Initializer) -> str:
 
 def _statement(node: ast.Stmt) -> str:
     match node:
+        case ast.Mark():
+            return ""
         case ast.Declare():
             value = "" if node.value is None else f" = {_expression(node.value, _ASSIGN)}"
             return f"{show_type(node.type, node.name)}{value};"

@@ -1,19 +1,19 @@
 """Which statements of each thread some run executes; and what a scenario must say of those that none does.
 
 A statement is named by its role, function and text, so that its name survives when lines move. Where a text stands several times
-in a function, those after the first have a number. A statement that no run executes and that the scenario does not declare says
-that the scenario, or the code, is not what its author thinks: no approval rests on it.
+in a function, the statement before it tells which is meant: `!sp, then goto out`. A statement that no run executes and that the
+scenario does not declare says that the scenario, or the code, is not what its author thinks: no approval rests on it.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from ...core.verdict import HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict
+from ...kernelc.sources.lines import Alignment
 from ...model.scenario import Scenario
 from ...model.system import Model
 
@@ -25,7 +25,12 @@ _TOLD = 3
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement of a thread's code; `number` counts those of the same text in its function."""
+    """A statement of a thread's code.
+
+    Args:
+        number: counts those of the same text in its function.
+        context: the text of the statements before it that tells it from those; empty if its own does.
+    """
 
     role: str
     function: str
@@ -33,11 +38,21 @@ class Statement:
     line: int
     text: str
     number: int = 1
+    context: str = ""
 
     @property
     def key(self) -> str:
         """The name by which a scenario declares it."""
-        return f"{self.role}: {self.function}: {self.text}" + (f" #{self.number}" if self.number > 1 else "")
+        return f"{self.role}: {self.function}: {f'{self.context}, then {self.text}' if self.context else self.numbered}"
+
+    @property
+    def numbered(self) -> str:
+        """Its text with its number, by which scenarios used to declare it."""
+        return self.text + (f" #{self.number}" if self.number > 1 else "")
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        return self.role, self.file, self.line
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.text}"
@@ -53,27 +68,36 @@ class RoleCover:
 
 @dataclass(frozen=True)
 class Before:
-    """What a change is measured by: the statements that were executed without it, the names of those that were not, and its lines.
+    """What a change is measured by: the statements that were executed without it, those that were not, and its lines.
 
     A change has not to answer for what was never executed, nor here for its own lines, which are accounted for by themselves. What
-    it keeps from being executed, it has to answer for.
+    it keeps from being executed, it has to answer for. A statement on a line that the change leaves as it is is the same statement,
+    wherever that line has moved.
     """
 
     reached: tuple[Statement, ...]
-    never: frozenset[str]
+    never: tuple[Statement, ...]
     added: Lines
     removed: Lines
 
+    def _aligned(self, file: str) -> Alignment:
+        return Alignment(self.removed.get(file, ()), self.added.get(file, ()))
+
     def excuses(self, statement: Statement) -> bool:
-        return statement.key in self.never or statement.line in self.added.get(statement.file, ())
+        line = self._aligned(statement.file).before(statement.line)
+        return line is None or (statement.role, statement.file, line) in {s.place for s in self.never}
 
     def lost(self, roles: Mapping[str, RoleCover]) -> list[Statement]:
         """What was executed, still stands in a function that the role runs, and is on no path any more."""
         left = [s for role in roles.values() for s in (*role.reached, *role.never)]
-        texts = {(s.role, s.function, s.text) for s in left}
+        places = {s.place for s in left}
         functions = {(s.role, s.function) for s in left}
-        gone = [s for s in self.reached if (s.role, s.function, s.text) not in texts and (s.role, s.function) in functions]
-        return [s for s in gone if s.line not in self.removed.get(s.file, ())]
+        found = []
+        for s in self.reached:
+            now = self._aligned(s.file).after(s.line)
+            if now is not None and (s.role, s.file, now) not in places and (s.role, s.function) in functions:
+                found.append(s)
+        return found
 
 
 @dataclass(frozen=True)
@@ -101,7 +125,7 @@ class Coverage:
     def before(self, added: Lines, removed: Lines) -> Before:
         """What a change that adds and removes these lines is measured by."""
         roles = self.roles.values()
-        return Before(tuple(s for r in roles for s in r.reached), frozenset(s.key for r in roles for s in r.never), added, removed)
+        return Before(tuple(s for r in roles for s in r.reached), tuple(s for r in roles for s in r.never), added, removed)
 
 
 def covered(model: Model, fired: Collection[str], *, exact: bool, before: Before | None = None) -> Coverage:
@@ -126,21 +150,35 @@ def _of_role(model: Model, role: str, fired: Collection[str]) -> RoleCover:
         if step.role == role:
             for place in {(nodes[n].at.file, nodes[n].at.line) for n in step.nodes if nodes[n].at.text}:
                 ran[place] = ran.get(place, False) or step.action in fired
-    seen: Counter[tuple[str, str, str]] = Counter()
+    bodies: dict[tuple[str, str], list[tuple[tuple[str, int], str]]] = {}
+    for place, function in sorted(known.items()):
+        bodies.setdefault((place[0], function), []).append((place, software.lines.get(place, "")))
     reached: list[Statement] = []
     never: list[Statement] = []
-    for place, function in sorted(known.items()):
-        text = software.lines.get(place, "")
-        seen[place[0], function, text] += 1
-        if place in ran:
-            (reached if ran[place] else never).append(Statement(role, function, *place, text, seen[place[0], function, text]))
+    for (_, function), body in bodies.items():
+        texts = [text for _, text in body]
+        for at, (place, text) in enumerate(body):
+            if place in ran:
+                named = Statement(role, function, *place, text, texts[: at + 1].count(text), _context(texts, at))
+                (reached if ran[place] else never).append(named)
     return RoleCover(tuple(reached), tuple(never))
+
+
+def _context(texts: Sequence[str], at: int) -> str:
+    """The texts before one that tell it from others of the same text: as few as will do."""
+    back = 0
+    alike = [n for n, text in enumerate(texts) if text == texts[at] and n != at]
+    while alike and back < at:
+        back += 1
+        alike = [n for n in alike if n >= back and texts[n - back] == texts[at - back]]
+    return ", then ".join(texts[at - back : at])
 
 
 def declares(declared: str, statement: Statement) -> bool:
     """Whether what stands in a scenario means this statement."""
-    whole = statement.key if declared.count(": ") > 1 else f"{statement.role}: {statement.function}"
-    return _pattern(declared).fullmatch(whole) is not None
+    function = f"{statement.role}: {statement.function}"
+    names = (statement.key, f"{function}: {statement.numbered}") if declared.count(": ") > 1 else (function,)
+    return any(_pattern(declared).fullmatch(name) is not None for name in names)
 
 
 @cache

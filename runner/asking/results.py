@@ -12,6 +12,7 @@ from ...core.plain import PlainVerdict, PlainViolated
 from ...core.verdict import HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict, Violated
 from ...counterexamples.document import absent
 from ...kernelc.lowering.cfg import Op
+from ...model import judged
 from ...model.account import Accounted, Fate, unmodelled
 from ...model.scenario import Expected, Scenario
 from ...model.system import Model
@@ -45,14 +46,31 @@ class ChangedLine(msgspec.Struct, frozen=True):
     why: str
 
 
+class Unjudged(msgspec.Struct, frozen=True):
+    """A condition of a change that only ever turned out one way, or a statement that it left without a path."""
+
+    file: str
+    line: int
+    text: str
+    why: str
+
+
 class Change(msgspec.Struct, frozen=True):
-    """One change that was checked: `modelled` says whether the model contains all of it."""
+    """One change that was checked.
+
+    Args:
+        modelled: whether the model contains all of it.
+        refused: why nothing could be asked of it; empty if it is understood.
+        unjudged: what of it no run has judged, though each line may have been reached.
+    """
 
     name: str
     subject: str
     modelled: bool
     lines: tuple[ChangedLine, ...]
     notes: tuple[str, ...] = ()
+    refused: str = ""
+    unjudged: tuple[Unjudged, ...] = ()
 
 
 class Before(msgspec.Struct, frozen=True):
@@ -85,6 +103,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         sizes: of a proof, for which sizes it is one: `every size`, or a geometry.
         certificate: a short hash of the certificate that two solvers accepted, where there is one.
         absent: what of a machine has no part in this model.
+        alone: why this scenario was not asked without the change; empty if it was, or if there is none.
     """
 
     property: str
@@ -123,6 +142,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     kind: ReasonKind | None = None
+    alone: str = ""
 
     def __post_init__(self) -> None:
         if (self.verdict in ("unknown", "vacuous")) != (self.kind is not None):
@@ -206,8 +226,9 @@ def result(
     before: Before | None = None,
     *,
     cached: bool = False,
+    alone: str = "",
 ) -> Result:
-    """The record of one answer; `before` is the verdict without the change."""
+    """The record of one answer; `before` is the verdict without the change, `alone` why there is none."""
     model, survey, verdict = subject.model, subject.survey, answer.verdict
     lifted, ours, intrinsics = made_of(model)
     made = Result(
@@ -246,6 +267,7 @@ def result(
         certificate=short_hash(answer.certificate) if isinstance(verdict, Proved) and answer.certificate else None,
         lemmas=verdict.lemmas if isinstance(verdict, Proved) else (),
         absent=absent(model),
+        alone=alone,
     )
     return in_context(made, expected, change, before)
 
@@ -326,10 +348,18 @@ def without_approval(record: Result, why: Reason) -> Result:
     return msgspec.structs.replace(record, verdict="unknown", reason=why.text, kind=why.kind, label=None, as_expected=False)
 
 
-def change_record(name: str, subject: str, lines: Sequence[Accounted], notes: Sequence[str] = ()) -> Change:
-    """What became of all lines of a change."""
+def change_record(
+    name: str, subject: str, lines: Sequence[Accounted], notes: Sequence[str] = (), open_: Sequence[judged.Unjudged] = ()
+) -> Change:
+    """What became of all lines of a change, and what of it no run has judged."""
     records = tuple(ChangedLine(a.line.file, a.line.line, a.line.kind, a.line.text, a.fate, a.why) for a in lines)
-    return Change(name, subject, not unmodelled(lines), records, tuple(notes))
+    unjudged = tuple(Unjudged(u.file, u.line, u.text, u.why) for u in open_)
+    return Change(name, subject, not unmodelled(lines), records, tuple(notes), unjudged=unjudged)
+
+
+def refused_change(name: str, subject: str, why: str) -> Change:
+    """A change of which nothing can be asked."""
+    return Change(name, subject, False, (), refused=why)
 
 
 def document(results: Iterable[Result], changes: Iterable[Change] = (), *, interrupted: bool = False, not_asked: int = 0) -> Document:
@@ -343,10 +373,10 @@ def document(results: Iterable[Result], changes: Iterable[Change] = (), *, inter
 
 
 def exit_code(records: Iterable[Result], changes: Iterable[Change] = (), *, interrupted: bool = False) -> ExitCode:
-    """The code of a run: that of its worst answer; a change that is not modelled as a whole is something unknown."""
+    """The code of a run: that of its worst answer; a change that is not modelled, or not judged, as a whole is something unknown."""
     codes = [_code(r) for r in records]
     codes += [ExitCode.INTERRUPTED] * interrupted
-    codes += [ExitCode.UNKNOWN] * (not all(c.modelled for c in changes))
+    codes += [ExitCode.UNKNOWN] * (not all(c.modelled and not c.unjudged for c in changes))
     return worst(codes)
 
 

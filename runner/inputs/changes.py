@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,13 @@ import msgspec
 
 from ...core.errors import InputError
 from ...kernelc.errors import Refusal
-from ...kernelc.sources.patch import Applied, ChangedLine, Patch, apply, parse_change
+from ...kernelc.sources.lines import alignments
+from ...kernelc.sources.patch import Applied, ChangedLine, Outside, Patch, Unread, apply, parse_series
 from ...kernelc.text.parse import parse
 from ...model.scenario import Scenario, convert_scenario
 from .sources import Files, Layer
+
+_DEFINE = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)(?:[^\n]*\\\n)*[^\n]*", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Version:
         name: of the change that led here from the version before; '' for what is there without one.
         subject: its title; of an overlay the path.
         overlay: fields that take the place of the scenarios' own.
+        outside: what the change does to files that are not modelled.
     """
 
     files: Files
@@ -33,6 +38,7 @@ class Version:
     changed: tuple[ChangedLine, ...] = ()
     notes: tuple[str, ...] = ()
     overlay: Mapping[str, object] | None = None
+    outside: tuple[Outside, ...] = ()
 
     def scenario(self, scenario: Scenario) -> Scenario:
         """A scenario as it reads in this version."""
@@ -47,13 +53,71 @@ class Version:
         return found
 
 
+@dataclass(frozen=True)
+class NotUnderstood:
+    """A patch of a series that cannot be answered: `place` is the number of versions before it."""
+
+    name: str
+    subject: str
+    why: str
+    place: int
+
+
+@dataclass(frozen=True)
+class Series:
+    """A change read patch by patch: the code as it is and after each patch that is understood, and those that are not."""
+
+    versions: tuple[Version, ...]
+    refused: tuple[NotUnderstood, ...] = ()
+
+    def whole(self) -> tuple[Version, ...]:
+        """The versions, where every patch is needed.
+
+        Raises:
+            InputError: one is not understood.
+        """
+        if self.refused:
+            raise InputError(self.refused[0].why)
+        return self.versions
+
+
 def touched(known: Sequence[Version], number: int) -> dict[str, list[int]]:
-    """The lines of a version that its own patch added or that the next one removes."""
-    found = known[number].touched("added")
+    """The lines of a version that its own patch added or that the next one removes, and those beside which one takes or puts lines."""
+    found: dict[str, set[int]] = {}
+    for line in known[number].changed:
+        found.setdefault(line.file, set()).add(line.near)
     if number + 1 < len(known):
-        for file, lines in known[number + 1].touched("removed").items():
-            found.setdefault(file, []).extend(lines)
-    return found
+        following = known[number + 1].changed
+        sides = alignments(following)
+        for line in following:
+            place = line.line if line.kind == "removed" else sides[line.file].place_before(line.line)
+            found.setdefault(line.file, set()).add(place)
+    names = {name for after in (number, number + 1) if 0 < after < len(known) for name in macros(known[after - 1], known[after])}
+    for file, numbers in uses(known[number].files, names).items():
+        found.setdefault(file, set()).update(numbers)
+    return {file: sorted(lines) for file, lines in found.items()}
+
+
+def macros(before: Version, after: Version) -> frozenset[str]:
+    """The names of macros that a change alters: what changes there changes wherever they are used."""
+    found: set[str] = set()
+    for version, lines in ((before, after.touched("removed")), (after, after.touched("added"))):
+        for file, numbers in lines.items():
+            text = version.files.get(file, "")
+            for match in _DEFINE.finditer(text):
+                first = text.count("\n", 0, match.start()) + 1
+                if any(first <= n <= first + match.group().count("\n") for n in numbers):
+                    found.add(match.group(1))
+    return frozenset(found)
+
+
+def uses(files: Files, names: Iterable[str]) -> dict[str, set[int]]:
+    """The lines on which one of these names stands."""
+    wanted = "|".join(map(re.escape, sorted(names)))
+    if not wanted:
+        return {}
+    used = re.compile(rf"\b(?:{wanted})\b")
+    return {file: {n for n, line in enumerate(files[file].split("\n"), 1) if used.search(line)} for file in files}
 
 
 def read_change(path: str, wanted: str = "a patch, an mbox or a TOML overlay") -> bytes:
@@ -76,39 +140,66 @@ def versions(path: str | None, files: Files) -> tuple[Version, ...]:
     """The code as it is, and after each patch of the change.
 
     Raises:
-        InputError: a file that is no change, or one that does not apply.
-        Refusal: a patch leads to a file that is no C, or to a function that cannot be read.
+        InputError: a file that is no change, or one that does not apply, or leads to a file that is no C.
     """
-    return (Version(files),) if path is None else versions_of(read_change(path), path, files)
+    return (Version(files),) if path is None else series_of(read_change(path), path, files).whole()
 
 
-def versions_of(data: bytes, name: str, files: Files) -> tuple[Version, ...]:
-    """The code as it is, and after each patch of a change that was read already.
+def series_of(data: bytes, name: str, files: Files) -> Series:
+    """The code as it is, and after each patch that is understood of a change that was read already.
 
     Raises:
-        InputError: it is no change, or does not apply.
-        Refusal: a patch leads to a file that is no C, or to a function that cannot be read.
+        InputError: it is no change, or one of which nothing is understood.
     """
     start = Version(files)
     if name.endswith(".toml"):
-        return start, _overlay(data, name, files)
-    return (start, *patched(parse_change(data, name), files))
+        return Series((start, _overlay(data, name, files)))
+    after = read_patches(parse_series(data, name), files)
+    if after.refused and not after.versions:
+        raise InputError(after.refused[0].why)
+    return Series((start, *after.versions), after.refused)
 
 
 def patched(patches: Iterable[Patch], files: Files) -> Sequence[Version]:
-    """The code after each of the patches in turn."""
-    result: list[Version] = []
+    """The code after each of the patches in turn.
+
+    Raises:
+        InputError: one that does not apply, or leads to a file that is no C.
+    """
+    return read_patches(patches, files).whole()
+
+
+def read_patches(patches: Iterable[Patch | Unread], files: Files) -> Series:
+    """The code after each of the patches that is understood; one that is not is left out, and those after it say so."""
+    found: list[Version] = []
+    refused: list[NotUnderstood] = []
     for number, patch in enumerate(patches, 1):
-        applied = apply(patch, files)
-        after = Layer(files, applied.files, applied.deleted)
-        _check_c(files, after, applied)
-        name = _named(patch, number, {v.name for v in result})
-        result.append(Version(after, name, patch.subject, applied.changed, applied.notes))
+        name = _named(patch, number, {v.name for v in found} | {r.name for r in refused})
+        without = ", ".join(_short(r) for r in refused)
+        try:
+            if isinstance(patch, Unread):
+                raise InputError(patch.why)
+            applied = apply(patch, files)
+            after = Layer(files, applied.files, applied.deleted)
+            _check_c(files, after, applied)
+        except (InputError, Refusal) as error:
+            left = f" (without {without}, which is not understood)" if without else ""
+            refused.append(NotUnderstood(name, patch.subject, f"{error}{left}", len(found)))
+            continue
+        notes = (f"checked on code without {without}, which is not understood",) if without else ()
+        named = f"{name} (without {without})" if without else name
+        found.append(Version(after, named, patch.subject, applied.changed, (*notes, *applied.notes), outside=applied.outside))
         files = after
-    return result
+    return Series(tuple(found), tuple(refused))
 
 
-def _named(patch: Patch, number: int, taken: set[str]) -> str:
+def _short(refused: NotUnderstood) -> str:
+    """A patch by its number in the series, or else by its title."""
+    number, inside, _ = refused.subject.partition("]")
+    return f"{number}]" if inside and number.startswith("[") else refused.subject or refused.name
+
+
+def _named(patch: Patch | Unread, number: int, taken: set[str]) -> str:
     """What a patch is called: its file, its subject if it has one, its number where that is not enough."""
     file = Path(patch.name).name
     name = f"{file}: {patch.subject}" if patch.subject else file

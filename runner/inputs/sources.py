@@ -8,9 +8,9 @@ from functools import cache
 
 from ...core.errors import InputError
 from ...kernelc.sources.tree import KernelTree, open_tree
-from ...model.account import mark
 from ...model.lift.lift import lifted_code
 from ...model.lift.versions import version_of
+from ...model.marks import mark
 from ...model.scenario import Scenario
 from ...model.system import Code, KernelSource, Model, build, designs, parse_source, shipped_source
 from ..names import unknown

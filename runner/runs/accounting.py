@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from ...checker.processes import Answered, Child, Say, listen
 from ...core.verdict import Reason, ReasonKind
-from ...model.account import Accounted, Ran, Side, account, can_fire, unfired, unmodelled
+from ...model.account import Accounted, Ran, Side, account, beyond, can_fire, unfired, unmodelled
+from ...model.judged import Unjudged, open_outcomes, unjudged
 from ..asking.question import Subject
 from ..asking.survey import by_user
-from ..inputs.changes import touched
+from ..inputs.changes import macros, touched, uses
 from ..inputs.sources import built
 from .plan import Plan
 from .slots import Slots
@@ -43,8 +44,8 @@ class Accountant:
         self._slots = slots
         self._working = working
 
-    def accounted(self, number: int) -> tuple[Accounted, ...]:
-        """The lines that the patch of a version adds or removes.
+    def accounted(self, number: int) -> tuple[tuple[Accounted, ...], tuple[Unjudged, ...]]:
+        """What became of the lines that the patch of a version adds or removes, and what of it no run has judged.
 
         Raises:
             KeyboardInterrupt: the user wanted no more.
@@ -52,9 +53,14 @@ class Accountant:
         version = self._plan.versions[number]
         self._working(f"{version.name}: accounting for {len(version.changed)} changed lines")
         after, before = self._side(number), self._side(number - 1)
-        after = self._decided(after, number, unfired(version.changed, after, "added"))
-        before = self._decided(before, number - 1, unfired(version.changed, before, "removed"))
-        return account(version.changed, before, after)
+        changed = version.changed
+        names = macros(self._plan.versions[number - 1], version)
+        use_now, use_then = uses(after.files, names), uses(before.files, names)
+        after = self._decided(after, number, _both(unfired(changed, after, "added"), open_outcomes(changed, after, "added", use_now)))
+        before = self._decided(
+            before, number - 1, _both(unfired(changed, before, "removed"), open_outcomes(changed, before, "removed", use_then))
+        )
+        return (*account(changed, before, after), *beyond(version.outside)), unjudged(changed, before, after, use_now)
 
     def _places(self, number: int) -> list[int]:
         """The scenarios of which that version was seen."""
@@ -96,6 +102,11 @@ class Accountant:
         return Child(decide, memory=plan.limits.memory)
 
 
+def _both(one: Mapping[int, Groups], other: Mapping[int, Groups]) -> dict[int, Groups]:
+    """The groups of either."""
+    return {number: tuple(dict.fromkeys((*one.get(number, ()), *other.get(number, ())))) for number in sorted({*one, *other})}
+
+
 def _decide(plan: Plan, place: int, number: int, groups: Groups, asked: int) -> _Decided | None:
     """Whether some action of each group can fire within the depth; None if the user wants no more."""
     scenario, version = plan.scenarios[place], plan.versions[number]
@@ -121,12 +132,20 @@ def why_not_modelled(lines: Sequence[Accounted]) -> Reason:
     bad = unmodelled(lines)
     first = bad[0]
     more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-    return not_modelled(f"{first.line.file}:{first.line.line} ({first.line.kind}) is {_said(first)}{more}")
+    where = f"{first.line.file}:{first.line.line} ({first.line.kind})" if first.line.line else first.line.file
+    return not_modelled(f"{where} is {_said(first)}{more}")
 
 
 def not_modelled(what: str) -> Reason:
     """Why an approval is withdrawn."""
     return Reason(ReasonKind.NOT_MODELLED, f"{ReasonKind.NOT_MODELLED.label}: {what}")
+
+
+def why_not_judged(found: Sequence[Unjudged]) -> Reason:
+    """What of a change no run has judged."""
+    first = found[0]
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    return Reason(ReasonKind.COVERAGE, f"coverage: change not judged: {first.file}:{first.line}: `{first.text}`: {first.why}{more}")
 
 
 def _said(line: Accounted) -> str:

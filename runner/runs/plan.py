@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ...kernelc.sources.tree import KernelTree
 from ...model.scenario import Scenario
 from ..asking.limits import Engines, Limits
-from ..inputs.changes import Version
+from ..inputs.changes import NotUnderstood, Version
 from ..inputs.statements import ASSERTIONS
 from .cache import Cache
 
@@ -21,7 +21,8 @@ class Plan:
 
     Args:
         properties: those that were selected; empty for each scenario's own, and the kernel's assertions.
-        versions: the code as it is, then after each patch.
+        versions: the code as it is, then after each patch that is understood.
+        refused: the patches that are not.
         jobs: how many processes compute at once.
         cache: where answers are kept from run to run; None asks everything anew.
     """
@@ -29,6 +30,7 @@ class Plan:
     scenarios: tuple[Scenario, ...]
     properties: tuple[str, ...]
     versions: tuple[Version, ...]
+    refused: tuple[NotUnderstood, ...] = ()
     kernel: KernelTree | None = None
     limits: Limits = field(default_factory=Limits)
     engines: Engines = field(default_factory=Engines)

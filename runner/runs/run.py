@@ -18,7 +18,7 @@ from ...core.errors import EngineError, InputError
 from ...core.evaluate import Evaluator
 from ...core.plain import PlainRun, violation
 from ...core.system import Property
-from ...core.verdict import Reason, Violated
+from ...core.verdict import Reason, ReasonKind, Violated
 from ...model.scenario import Scenario, read_scenario, shipped_scenarios
 from ...model.system import Code, Model
 from ..asking import results
@@ -27,12 +27,12 @@ from ..inputs.changes import Version, read_change, touched
 from ..inputs.sources import Built, built
 from ..inputs.statements import ASSERTIONS, property_names, property_of
 from ..names import choose
-from .accounting import Accountant, Witnesses, not_modelled, why_not_modelled
+from .accounting import Accountant, Witnesses, not_modelled, why_not_judged, why_not_modelled
 from .cache import Known
 from .keys import lookups
 from .plan import Place, Plan
 from .slots import Slots
-from .worker import GRACE, Seen, Told, Worker, Working
+from .worker import GRACE, Seen, Told, Unbuilt, Worker, Working
 
 PATIENCE = GRACE + 2.0
 """Seconds that workers have to tell what they know after Control-C."""
@@ -177,6 +177,7 @@ class _Run:
         self._errors: dict[int, Exception] = {}
         self._witnesses = Witnesses()
         self._questions: dict[Place, str] = {}
+        self._refused: dict[tuple[int, int], str] = {}
         self.answered: set[Place] = set()
 
     def ask(self) -> None:
@@ -191,6 +192,9 @@ class _Run:
                     waiting = [place for place in waiting if place < min(self._errors)]
         if self._errors:
             raise self._errors[min(self._errors)]
+        changed = [(s, v) for s in range(len(self._plan.scenarios)) for v in range(1, len(self._plan.versions))]
+        if changed and all(place in self._refused for place in changed):
+            raise InputError(self._refused[changed[0]])  # nothing of the change could be asked anywhere
 
     def _begin(self, place: int) -> None:
         known = self._known(place)
@@ -225,6 +229,8 @@ class _Run:
                 self._listener.working(what)
             case Said(value=Told() as told):
                 self._take(place, told)
+            case Said(value=Unbuilt() as unbuilt):
+                self._left_out(place, unbuilt)
             case Said(value=Seen() as seen):
                 self._witnesses.ran[place, seen.number] = seen.ran
                 self._witnesses.asked[place, seen.number] = seen.asked
@@ -237,6 +243,23 @@ class _Run:
                 self._lost(place, news)
             case Said():
                 raise EngineError(f"a worker said what nobody understands: {news}")
+
+    def _left_out(self, place: int, unbuilt: Unbuilt) -> None:
+        """Of a version without a model nothing is asked; what is refused, or gone, is Unknown, what is not there yet no question."""
+        scenario, version = self._plan.scenarios[place], self._plan.versions[unbuilt.number]
+        if unbuilt.refused:
+            self._refused[place, unbuilt.number] = unbuilt.why
+        for name in self._plan.asked_in(scenario):
+            where = (place, unbuilt.number, name)
+            if unbuilt.refused or unbuilt.gone:
+                refused = Reason(ReasonKind.REFUSED, f"change not understood: {unbuilt.why}")
+                why = refused if unbuilt.refused else Reason(ReasonKind.COVERAGE, f"coverage: {unbuilt.why} any more")
+                self._told(where, results.unanswered(scenario, name, version.name or None, why, self._kernel), None)
+            self.answered.add(where)
+
+    @property
+    def _kernel(self) -> str:
+        return "shipped" if self._plan.kernel is None else str(self._plan.kernel.version)
 
     def _take(self, place: int, told: Told) -> None:
         where = (place, told.number, told.name)
@@ -268,12 +291,11 @@ class _Run:
         if isinstance(news, Failed) and news.kind is Failure.UNFORESEEN:
             why = Reason(why.kind, f"{why}; set TDPCHECK_DEBUG=1 to see where, and report it")
         scenario = self._plan.scenarios[place]
-        kernel = "shipped" if self._plan.kernel is None else str(self._plan.kernel.version)
         for number, version in enumerate(self._plan.versions):
             for name in self._plan.asked_in(scenario):
                 where = (place, number, name)
                 if where not in self.answered:
-                    self._told(where, results.unanswered(scenario, name, version.name or None, why, kernel), None)
+                    self._told(where, results.unanswered(scenario, name, version.name or None, why, self._kernel), None)
 
     # An end before its time
 
@@ -306,11 +328,20 @@ class _Run:
         """Say what became of each changed line, and withdraw approval of what is not modelled."""
         accountant = Accountant(self._plan, self._witnesses, self._slots, self._listener.working)
         for number, version in enumerate(self._plan.versions[1:], 1):
-            lines = accountant.accounted(number)
-            record = results.change_record(version.name, version.subject, lines, version.notes)
+            self._not_understood(number - 1)
+            lines, open_ = accountant.accounted(number)
+            record = results.change_record(version.name, version.subject, lines, version.notes, open_)
             self._outcome.changes.append(record)
             if not record.modelled:
                 self._withdraw(version.name, why_not_modelled(lines))
+            elif open_:
+                self._withdraw(version.name, why_not_judged(open_))
+        self._not_understood(len(self._plan.versions) - 1)
+
+    def _not_understood(self, place: int) -> None:
+        """Name the patches that stand between two versions."""
+        found = (r for r in self._plan.refused if r.place == place)
+        self._outcome.changes += [results.refused_change(r.name, r.subject, r.why) for r in found]
 
     def account_for_nothing(self) -> None:
         """After an interrupt: nobody knows what became of the changed lines, so nothing is approved."""

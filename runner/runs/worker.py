@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from ...checker.clock import Clock
 from ...checker.processes import Answered, Child, Died, Failed, Failure, News, Said, Say, listen
-from ...core.errors import EngineError
+from ...core.errors import EngineError, TdpcheckError
 from ...core.plain import PlainRun, PlainViolated
 from ...core.verdict import HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict
 from ...model.account import Ran, ran
@@ -25,7 +25,7 @@ from ..asking.results import Result
 from ..asking.steps import deadlock
 from ..asking.survey import Survey, surveyed
 from ..inputs.changes import touched
-from ..inputs.sources import built
+from ..inputs.sources import built, code_for
 from ..inputs.statements import goals_of
 from .cache import Known
 from .plan import Plan
@@ -64,6 +64,21 @@ class Seen:
 
 
 @dataclass(frozen=True)
+class Unbuilt:
+    """A version of which there is no model in this scenario, and why.
+
+    Args:
+        refused: its code is outside the subset, or the scenario cannot run it.
+        gone: the change took an entry function away; else, if it is not refused, one is not there yet.
+    """
+
+    number: int
+    why: str
+    refused: bool = False
+    gone: bool = False
+
+
+@dataclass(frozen=True)
 class _Task:
     """Something for a process of its own: a survey, or a question if a property is named."""
 
@@ -77,7 +92,7 @@ class Worker:
 
     Args:
         known: answers from the cache, by version and property.
-        say: tells the run what happens: `Working`, `Told` and `Seen`.
+        say: tells the run what happens: `Working`, `Told`, `Seen` and `Unbuilt`.
     """
 
     def __init__(self, plan: Plan, place: int, known: Mapping[tuple[int, str], Known], slots: Slots, say: Say) -> None:
@@ -86,7 +101,8 @@ class Worker:
         self._known = dict(known)
         self._slots = slots
         self._say = say
-        self._versions: list[Asked] = []
+        self._versions: dict[int, Asked] = {}
+        self._unbuilt: dict[int, Unbuilt] = {}
         self._tasks: list[_Task] = []
         self._running: dict[Child, tuple[_Task, dict[str, int]]] = {}
 
@@ -98,7 +114,7 @@ class Worker:
         """
         try:
             self._build()
-            for version in self._versions:
+            for version in self._versions.values():
                 self._begin(version)
             while self._tasks or self._running:
                 self._start_some()
@@ -114,17 +130,41 @@ class Worker:
 
     def _build(self) -> None:
         plan = self._plan
-        for number, version in enumerate(plan.versions):
+        entered = [not self._missing(number) for number in range(len(plan.versions))]
+        for number in range(len(plan.versions)):
             named = plan.name_of(self._scenario, number)
             self._say(Working(f"{named}: building the model"))
-            with self._slots.one():
-                own = version.scenario(self._scenario)
-                made = built(own, plan.kernel, version.files, touched(plan.versions, number))
-                subject = Subject(made.model, plan.asked_in(self._scenario), plan.limits, plan.engines)
-                goals_of(made.model)
-                before = self._versions[-1] if self._versions else None
-                same = before if before is not None and same_model(before.made.model, made.model) else None
-            self._versions.append(Asked(number, made, subject, same))
+            if any(entered) and not entered[number]:
+                self._leave_out(Unbuilt(number, self._missing(number), gone=any(entered[:number])))
+                continue
+            try:
+                with self._slots.one():
+                    self._versions[number] = self._built(number)
+            except TdpcheckError as error:
+                if number == 0 or isinstance(error, EngineError):
+                    raise
+                self._leave_out(Unbuilt(number, str(error), refused=True))
+
+    def _built(self, number: int) -> Asked:
+        plan, version = self._plan, self._plan.versions[number]
+        made = built(version.scenario(self._scenario), plan.kernel, version.files, touched(plan.versions, number))
+        subject = Subject(made.model, plan.asked_in(self._scenario), plan.limits, plan.engines)
+        goals_of(made.model)
+        before = self._versions.get(number - 1)
+        same = before if before is not None and same_model(before.made.model, made.model) else None
+        return Asked(number, made, subject, same)
+
+    def _missing(self, number: int) -> str:
+        """Which entry function of the scenario no file of a version defines; empty if all are there."""
+        version = self._plan.versions[number]
+        own = version.scenario(self._scenario)
+        code = code_for(own, self._plan.kernel, version.files)
+        gone = [t for t in own.thread if t.entry not in code.functions and t.entry not in code.broken]
+        return f"thread {gone[0].role} enters at {gone[0].entry}(), which no file defines" if gone else ""
+
+    def _leave_out(self, unbuilt: Unbuilt) -> None:
+        self._unbuilt[unbuilt.number] = unbuilt
+        self._say(unbuilt)
 
     # What there is to do, and what it came to
 
@@ -226,8 +266,8 @@ class Worker:
 
     def _settle(self, version: Asked) -> None:
         """Tell what can be told now of this version and of those after it."""
-        for later in self._versions[version.number :]:
-            before = self._versions[later.number - 1] if later.number else None
+        for later in [v for n, v in self._versions.items() if n >= version.number]:
+            before = self._versions.get(later.number - 1)
             if later.same_as is not None:
                 carry(later.same_as, later)
             for name in later.subject.properties:
@@ -244,7 +284,9 @@ class Worker:
         expected = self._scenario.expect.get(name)
         change = plan.versions[version.number].name or None
         was = None if before is None else results.before_of(before.answers[name].verdict)
-        record = results.result(version.subject, judged, coverage, expected, change, was, cached=plain.cached)
+        skipped = self._unbuilt.get(version.number - 1)
+        alone = "" if skipped is None else skipped.why
+        record = results.result(version.subject, judged, coverage, expected, change, was, cached=plain.cached, alone=alone)
         run = plain.verdict.run if isinstance(plain.verdict, PlainViolated) else None
         certificate = plain.certificate if record.verdict == "proved" else ""
         self._say(Told(version.number, name, record, run, self._kept(version, plain, record), certificate))
@@ -259,12 +301,14 @@ class Worker:
         return Known(shown, plain.verdict, plain.asked, plain.premise, plain.fired, replace(survey, proof=None), plain.certificate)
 
     def _say_what_was_seen(self) -> None:
-        if len(self._versions) < 2:
+        if len(self._plan.versions) < 2:
             return
-        for version in self._versions:
+        for version in self._versions.values():
             fired = version.subject.survey.fired.union(*(a.fired for a in version.answers.values()))
             name, made = version.made.model.scenario.name, version.made
-            self._say(Seen(version.number, ran(name, made.model.software, made.code.functions, frozenset(fired)), version.subject.asked))
+            exact = version.subject.survey.states is not None
+            seen = ran(name, made.model.software, made.code.functions, frozenset(fired), exact=exact)
+            self._say(Seen(version.number, seen, version.subject.asked))
 
     # An end before its time
 

@@ -397,6 +397,8 @@ class Plain:
 
     def run(self, s: ast.Stmt, seek: str | None = None) -> None:
         match s:
+            case ast.Mark():
+                raise AssertionError("no parser makes a mark")
             case ast.Block(statements=statements):
                 self.scopes.append({})
                 depth = len(self.scopes)
