@@ -7,6 +7,7 @@ import msgspec
 
 from ..runner import documents
 from ..runner.runs.cache import VARIABLE, default_cache
+from .echo import echo
 
 
 class CacheRecord(msgspec.Struct, frozen=True):
@@ -33,7 +34,7 @@ def cache(info: bool, clear: bool, as_json: bool) -> None:
     else:
         cleared = kept.clear() if clear else 0
         record = CacheRecord(documents.SCHEMA, str(kept.folder), *kept.size(), cleared)
-    click.echo(documents.to_json(record) if as_json else _said(record, cleared=clear), nl=not as_json)
+    echo(documents.to_json(record) if as_json else _said(record, cleared=clear), nl=not as_json)
 
 
 def _said(record: CacheRecord, *, cleared: bool) -> str:

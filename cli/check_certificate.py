@@ -19,6 +19,7 @@ from ..recheck.solvers import SOLVERS
 from ..runner import documents, output
 from ..runner.exit_codes import ExitCode
 from ..runner.rebuilding import Rebuilt, rebuilt
+from .echo import echo
 from .seconds import Seconds
 
 _CODES = {"accepted": ExitCode.HOLDS, "refused": ExitCode.VIOLATED, "undecided": ExitCode.UNKNOWN}
@@ -99,7 +100,7 @@ def check_certificate(
     found = parse(text, file)
     about = None if scenario is None else rebuilt(found, file, scenario, prop=prop, change=change, kernel=kernel, rev=rev)
     if obligations is not None:
-        click.echo(_written(file, text, obligations))
+        echo(_written(file, text, obligations))
         return
     chosen = tuple(dict.fromkeys(solvers)) or ("z3", second_solver(found.kind))
     try:
@@ -108,9 +109,9 @@ def check_certificate(
         raise InputError(f"{file}: {refused}") from None
     verdict = "accepted" if answer.accepted else "refused" if answer.refused else "undecided"
     if as_json:
-        click.echo(documents.to_json(_record(file, found, about, verdict, answer)), nl=False)
+        echo(documents.to_json(_record(file, found, about, verdict, answer)), nl=False)
     else:
-        click.echo("\n".join(_lines(file, found, about, verdict, answer)))
+        echo("\n".join(_lines(file, found, about, verdict, answer)))
     context.exit(_CODES[verdict])
 
 

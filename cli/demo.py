@@ -19,6 +19,7 @@ from ..runner.inputs.changes import Version, patched
 from ..runner.inputs.sources import Files, files_of, kernel_given
 from ..runner.runs.run import Plan, run
 from . import printing
+from .echo import echo
 from .verify import tell
 
 DESIGN = (
@@ -42,10 +43,10 @@ def main() -> int:
     try:
         return demonstrate(folder)
     except TdpcheckError as error:
-        print(f"tdpcheck demo: {error}", file=sys.stderr)
+        echo(f"tdpcheck demo: {error}", err=True)
         return ExitCode.BAD_INPUT
     except KeyboardInterrupt:
-        print("tdpcheck demo: interrupted", file=sys.stderr)
+        echo("tdpcheck demo: interrupted", err=True)
         return ExitCode.INTERRUPTED
 
 
@@ -63,7 +64,7 @@ def demonstrate(folder: str) -> int:
 
     out.print("\n2. A change that forgets to flush the IOTLB\n")
     patch = bad_patch(files)
-    print(patch)
+    echo(patch)
     output.write(place / PATCH, patch.encode())
     versions = (Version(files), *patched(parse_change(patch, PATCH), files))
     with printing.Progress() as progress:

@@ -27,6 +27,7 @@ from ..runner.inputs.statements import ASSERTIONS
 from ..runner.names import choose
 from ..runner.telling.rendering import document_of
 from . import printing
+from .echo import echo
 
 _WIDTH = 78
 
@@ -59,27 +60,27 @@ def check_exercise(
     if name is None:
         if change is not None or broken or hints:
             raise InputError(f"say which exercise is meant: {', '.join(known)}")
-        click.echo("".join(f"{n:24}{e.title}\n" for n, e in known.items()), nl=False)
+        echo("".join(f"{n:24}{e.title}\n" for n, e in known.items()), nl=False)
         return
     (chosen,) = choose([name], tuple(known), "exercise")
     exercise = known[chosen]
     if broken:
         if change is not None:
             raise InputError("give either --broken, to see the change that is to be repaired, or --change FILE, to have yours judged")
-        click.echo(broken_change(chosen), nl=False)
+        echo(broken_change(chosen), nl=False)
         return
     if change is None:
-        click.echo(_told(chosen, exercise, part, hints=hints), nl=False)
+        echo(_told(chosen, exercise, part, hints=hints), nl=False)
         return
     if change.endswith(".toml"):
         raise InputError(f"{change}: an overlay of scenarios changes the question, not the kernel; give a diff against model/kernel")
     with printing.Progress() as progress:
         progress.working(f"{chosen}: asking {exercise.scenario}")
         graded = grade(chosen, part, read_change(change), change, Limits(timeout=timeout, certify=False))
-    click.echo(f"{chosen}, {part} it: {'solved' if graded.solved else 'not yet'}\n")
-    click.echo("\n".join(fill(line, _WIDTH, break_on_hyphens=False, break_long_words=False) for line in graded.said))
+    echo(f"{chosen}, {part} it: {'solved' if graded.solved else 'not yet'}\n")
+    echo("\n".join(fill(line, _WIDTH, break_on_hyphens=False, break_long_words=False) for line in graded.said))
     if graded.solved and part == "break":
-        click.echo(f"\nFind it: tdpcheck verify --scenario {exercise.scenario} --property {exercise.property} --change {change}")
+        echo(f"\nFind it: tdpcheck verify --scenario {exercise.scenario} --property {exercise.property} --change {change}")
     context.exit(ExitCode.HOLDS if graded.solved else ExitCode.VIOLATED)
 
 

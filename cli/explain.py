@@ -15,6 +15,7 @@ from ..runner.every_size import EVERY_ROLE, WIDTH, any_number, step_text
 from ..runner.exit_codes import ExitCode
 from ..runner.telling.races import commands
 from . import printing
+from .echo import echo
 
 
 @click.command()
@@ -50,11 +51,11 @@ def explain(
         explanation = explained(name, scenario=scenario, change=change, drop=drop, race=race, jobs=jobs, timeout=timeout, listener=progress)
     told, model, checked = explanation.told, explanation.model, explanation.checked
     if as_json:
-        click.echo(documents.to_json(told), nl=False)
+        echo(documents.to_json(told), nl=False)
     else:
-        click.echo(_text(told, model, checked), nl=False)
+        echo(_text(told, model, checked), nl=False)
         if race:
-            click.echo(_races(told), nl=False)
+            echo(_races(told), nl=False)
     context.exit(ExitCode.HOLDS if checked.holds else ExitCode.UNKNOWN)
 
 

@@ -15,6 +15,7 @@ from ..runner.inputs.changes import Version, touched, versions
 from ..runner.inputs.sources import built, files_of, kernel_given
 from ..runner.inputs.statements import ASSERTIONS
 from ..runner.runs.run import selected_scenarios
+from .echo import echo
 from .explorer.session import Session
 
 
@@ -48,9 +49,9 @@ def explore(
         from .explorer.web import listening, serve
 
         server = listening(session, port, seed)
-        click.echo(f"Open {server.url}\nCtrl-C ends it. It listens on this machine only, and writes nothing.", err=True)
+        echo(f"Open {server.url}\nCtrl-C ends it. It listens on this machine only, and writes nothing.", err=True)
         serve(server)
-        click.echo("The explorer has ended.", err=True)
+        echo("The explorer has ended.", err=True)
     else:
         from .explorer.terminal import Explorer
 
@@ -65,7 +66,7 @@ def begun(scenario: str, properties: Sequence[str], change: str | None, kernel: 
         Refusal: kernel C outside the subset that can be reached.
     """
     (chosen,) = selected_scenarios([scenario], properties)
-    tree = kernel_given(kernel, rev, lambda said: click.echo(said, err=True))
+    tree = kernel_given(kernel, rev, lambda said: echo(said, err=True))
     known: tuple[Version, ...] = tuple(versions(change, files_of(tree)))
     number = len(known) - 1
     own = known[number].scenario(chosen)

@@ -20,6 +20,7 @@ from ..runner.inputs.changes import versions
 from ..runner.inputs.sources import built, files_of, kernel_given
 from ..runner.runs.run import selected_scenarios
 from . import printing
+from .echo import echo
 
 Writer = Callable[[GroundSystem, Property], str | bytes]
 FORMS: dict[str, Writer] = {
@@ -71,7 +72,7 @@ def export(
     if out is not None:
         output.write(Path(out), content)
     else:
-        click.echo(content, nl=False)
+        echo(content if form in BINARY else content.decode(), nl=False)
 
 
 def _question(

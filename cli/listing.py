@@ -20,6 +20,7 @@ from ..runner.inputs.statements import ASSERTIONS
 from ..runner.museum.items import shipped_items
 from ..runner.telling import rendering
 from . import printing
+from .echo import echo
 
 Rows = list[tuple[str, str]]
 
@@ -97,7 +98,7 @@ def list_(kind: str, as_json: bool) -> None:
     """List properties, scenarios, changes (the museum's), designs, intrinsics, goals, engines or formats."""
     rows = KINDS[kind]()
     if as_json:
-        click.echo(documents.to_json(Listing(documents.SCHEMA, kind, tuple(Listed(*row) for row in rows))), nl=False)
+        echo(documents.to_json(Listing(documents.SCHEMA, kind, tuple(Listed(*row) for row in rows))), nl=False)
         return
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(no_wrap=True)

@@ -13,6 +13,7 @@ import click
 
 from ..core.errors import EngineError, TdpcheckError
 from ..runner.exit_codes import PRECEDENCE, ExitCode
+from .echo import echo, harmless
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ class Front(click.Group):
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
-        except click.UsageError:
-            raise
+        except click.UsageError as error:
+            raise click.UsageError(harmless(error.message), error.ctx) from None
         except click.ClickException as error:
             _complain(ctx, error.format_message(), ExitCode.BAD_INPUT)
         except EngineError as error:
@@ -101,7 +102,7 @@ class Front(click.Group):
 
 
 def _complain(ctx: click.Context, message: str, code: ExitCode) -> None:
-    click.echo(f"tdpcheck: {message}", err=True)
+    echo(f"tdpcheck: {message}", err=True)
     ctx.exit(code)
 
 

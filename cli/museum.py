@@ -13,6 +13,7 @@ from ..runner.asking.results import MuseumDocument, MuseumItem
 from ..runner.exit_codes import ExitCode, worst
 from ..runner.museum.visits import chosen
 from . import printing
+from .echo import echo
 
 
 @click.command()
@@ -41,7 +42,7 @@ def museum(context: click.Context, names: tuple[str, ...], timeout: float, as_js
             interrupted = True
     document = MuseumDocument(results.SCHEMA, tuple(seen), interrupted)
     if as_json:
-        click.echo(documents.to_json(document), nl=False)
+        echo(documents.to_json(document), nl=False)
     else:
         printing.print_museum(printing.console(sys.stdout), seen)
     if folder is not None:

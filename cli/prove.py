@@ -32,6 +32,7 @@ from ..runner.inputs.sources import code_for
 from ..runner.names import choose
 from . import printing
 from .check_certificate import read_certificate
+from .echo import echo
 
 Verdict = Literal["Proved", "Violated", "Unknown"]
 _CODES: Mapping[Verdict, ExitCode] = {"Proved": ExitCode.HOLDS, "Violated": ExitCode.VIOLATED, "Unknown": ExitCode.UNKNOWN}
@@ -171,9 +172,9 @@ def prove(
     told = _told(properties, asked.name, change, found, search, answer, text, start, late)
     told = msgspec.structs.replace(told, missed={name: f"{b.step}: {b.lemma}" for name, b in missed.items()})
     if as_json:
-        click.echo(documents.to_json(told), nl=False)
+        echo(documents.to_json(told), nl=False)
     else:
-        click.echo(_text(told, model, found, out, missed))
+        echo(_text(told, model, found, out, missed))
     context.exit(_CODES[told.verdict])
 
 

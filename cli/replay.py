@@ -14,6 +14,7 @@ from ..runner.inputs.changes import Version, touched, versions
 from ..runner.inputs.sources import built, files_of, kernel_given
 from ..runner.inputs.statements import property_of
 from ..runner.runs.run import selected_scenarios
+from .echo import echo
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -52,7 +53,7 @@ def replay(
     if cex.change is not None and change is None:
         raise InputError(f"{trace}: it was found with the change {cex.change!r}; give that change with --change FILE")
     (chosen,) = selected_scenarios([scenario or cex.scenario.name], ())
-    tree = kernel_given(kernel, rev, lambda said: click.echo(said, err=True))
+    tree = kernel_given(kernel, rev, lambda said: echo(said, err=True))
     known = versions(change, files_of(tree))
     number = _place(known, cex.change)
     version = known[number]
@@ -65,14 +66,14 @@ def replay(
             documents.SCHEMA, trace, prop.name, chosen.name, cex.change, found is None, same, model.digest,
             None if found is None else found.step, None if found is None else found.reason,
         )  # fmt: skip
-        click.echo(documents.to_json(told), nl=False)
+        echo(documents.to_json(told), nl=False)
     else:
         where = f"model {model.digest}" + ("" if same else f" (found on model {cex.model})")
         if found is None:
             end = f"end in a violation of {prop.name}" if cex.violation else "fit today's model; nothing is violated at their end"
-            click.echo(f"replayed: {cex.depth} steps of {chosen.name} {end}; no solver was asked. {where}")
+            echo(f"replayed: {cex.depth} steps of {chosen.name} {end}; no solver was asked. {where}")
         else:
-            click.echo(f"does not replay: step {found.step}: {found.reason}. {where}")
+            echo(f"does not replay: step {found.step}: {found.reason}. {where}")
     context.exit(ExitCode.HOLDS if found is None else ExitCode.UNKNOWN)
 
 

@@ -18,6 +18,7 @@ from ..reports.page import page
 from ..reports.stored import Key, Stored, key_of, read_run
 from ..runner import output
 from ..runner.exit_codes import ExitCode
+from .echo import echo
 
 Form = Callable[[Overview, Comparison | None], str]
 FILES: dict[str, tuple[str, Form]] = {"html": ("index.html", page), "md": ("report.md", markdown), "text": ("report.txt", mail)}
@@ -45,20 +46,20 @@ def report(context: click.Context, out: str, against: str | None, form: str | No
     compared = Comparison(Overview(read_run(against)), view) if against is not None else None
     for left in stored.left.values():
         if left.fault:
-            click.echo(f"not told step by step: {left.fault}", err=True)
+            echo(f"not told step by step: {left.fault}", err=True)
     if tests is not None:
         output.write(tests, logs.junit(stored.document, _texts(stored)))
     if log is not None:
         output.write(log, logs.sarif(stored.document, {key: left.cex for key, left in stored.left.items() if left.cex is not None}))
     if form is not None:
-        click.echo(FILES[form][1](view, compared), nl=False)
+        echo(FILES[form][1](view, compared), nl=False)
     else:
         made = {name: write(view, compared) for name, write in FILES.values()}
         for name, content in made.items():
             output.write(Path(out) / name, content.encode())
-        click.echo(f"{view.headline} See {Path(out) / 'index.html'}, {', '.join(n for n in made if n != 'index.html')}")
+        echo(f"{view.headline} See {Path(out) / 'index.html'}, {', '.join(n for n in made if n != 'index.html')}")
         if compared is not None:
-            click.echo(compared.headline)
+            echo(compared.headline)
     context.exit(compared.exit_code if compared is not None else ExitCode.HOLDS)
 
 

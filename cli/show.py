@@ -11,6 +11,7 @@ from ..core.errors import InputError
 from ..counterexamples.schema import read, shipped_schema
 from ..runner import output
 from ..runner.telling import rendering
+from .echo import echo
 
 
 @click.command()
@@ -35,4 +36,4 @@ def show(trace: str | None, form: str, schema: bool, out: str | None) -> None:
     elif form.startswith("png") and sys.stdout.isatty():
         raise InputError(f"{form} is no text for a terminal; say where to write it with --out FILE")
     else:
-        click.echo(content, nl=False)
+        echo(content if form.startswith("png") else content.decode(), nl=False)

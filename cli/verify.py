@@ -20,6 +20,7 @@ from ..runner.runs.run import Found, Outcome, each_violation
 from ..runner.telling import rendering
 from ..runner.telling.telling import Telling
 from . import printing
+from .echo import echo
 
 Key = tuple[str, str, str | None]
 """Scenario, property and change of an answer."""
@@ -92,7 +93,7 @@ def verify(
         telling = Telling(outcome.plan if repair else None, progress.working)
         told, unwritten = _told(outcome, folder, telling, all_=all_)
     if as_json:
-        click.echo(documents.to_json(told.document), nl=False)
+        echo(documents.to_json(told.document), nl=False)
     else:
         printing.print_document(printing.console(sys.stdout), told.document, told.texts)
     if unwritten is not None:
@@ -174,7 +175,7 @@ def _made(found: Found, telling: Telling) -> rendering.Cex | None:
     try:
         return telling.document(found)
     except Exception as error:
-        click.echo(f"{_name(found.record)}: there is no report of it: {type(error).__name__}: {error}", err=True)
+        echo(f"{_name(found.record)}: there is no report of it: {type(error).__name__}: {error}", err=True)
         return None
 
 
@@ -185,7 +186,7 @@ def text_of(found: Found, cex: rendering.Cex | None, folder: Path | None = None)
             text = rendering.render(cex, "text").decode()
             return text if folder is None else renamed(text, cex, str(folder / f"{_name(found.record)}.cex.json"))
         except Exception as error:
-            click.echo(f"the counterexample is shown as plain steps: {type(error).__name__}: {error}", err=True)
+            echo(f"the counterexample is shown as plain steps: {type(error).__name__}: {error}", err=True)
     return "\n".join(f"  {n:3} {step.actor:12} {step.text}" for n, step in enumerate(found.record.trace or (), 1)) + "\n"
 
 
@@ -196,7 +197,7 @@ def leave(name: str, cex: rendering.Cex, folder: Path) -> tuple[str, ...]:
         try:
             content = rendering.render(cex, form)
         except Exception as error:  # an answer is worth more than its picture
-            click.echo(f"{name}.{ending} was not written: {type(error).__name__}: {error}", err=True)
+            echo(f"{name}.{ending} was not written: {type(error).__name__}: {error}", err=True)
             continue
         if form != "json":
             content = renamed(content.decode(), cex, f"{name}.cex.json").encode()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from rich.markup import escape
-from rich.text import Text
+from rich import markup
+from rich import text as plain
+from rich.style import Style
 from textual import work
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
@@ -20,10 +21,28 @@ from textual.worker import Worker, get_current_worker
 from ...core.errors import InputError, TdpcheckError
 from ...counterexamples.schema import COUNTEREXAMPLE
 from ...runner import output
+from ..echo import harmless
 from .session import PATIENCE, WALK, Cancelled, Session
 from .view import ShownStep, View, view
 
 GOOD, BAD, FAINT, ACCENT = "green", "bold red", "dim", "bold cyan"
+
+
+class Text(plain.Text):
+    """Text of which no part is a control character, whoever wrote it."""
+
+    def __init__(self, text: str = "", style: str | Style = "", **more: Any) -> None:
+        super().__init__(harmless(text), style, **more)
+
+    def append(self, text: plain.Text | str, style: str | Style | None = None) -> Text:
+        """Add text, or a string without its control characters."""
+        super().append(harmless(text) if isinstance(text, str) else text, style)
+        return self
+
+
+def escape(text: str) -> str:
+    """Text that is no markup and no control character."""
+    return markup.escape(harmless(text))
 
 
 STATEMENT = 40
@@ -327,11 +346,11 @@ def _step(step: ShownStep, style: str) -> Text:
     return Text(step.label + (f"  ✗ {', '.join(step.breaks)}" if step.breaks else ""), style)
 
 
-def _machine(seen: View) -> Text:
+def _machine(seen: View) -> plain.Text:
     return Text("\n").join(_machine_lines(seen))
 
 
-def _machine_lines(seen: View) -> Iterator[Text]:
+def _machine_lines(seen: View) -> Iterator[plain.Text]:
     for n, line in enumerate(seen.machine):
         if line.level == 0:
             yield Text(("\n" if n else "") + line.text, FAINT)

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from ...core.errors import InputError, TdpcheckError
+from ..echo import echo
 from .session import WALK, Session
 from .view import picture, view
 
@@ -79,7 +80,7 @@ class Server(ThreadingHTTPServer):
         """A connection that broke off is nobody's fault; anything else is told in one line."""
         fault = sys.exception()
         if not isinstance(fault, OSError):
-            print(f"tdpcheck: a request failed: {type(fault).__name__}: {fault}", file=sys.stderr)
+            echo(f"tdpcheck: a request failed: {type(fault).__name__}: {fault}", err=True)
 
     def command(self, command: Command) -> str:
         """Do what a page asks for, and say what became of it.
