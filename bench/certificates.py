@@ -30,7 +30,7 @@ def main(names: list[str]) -> None:
     for name, scenario in scenarios.items():
         made = build(scenario, parse_source(shipped_source(scenario.design)))
         system = ground(made.system, made.geometry)
-        known = PROPERTIES | {"kernel_assertions": kernel_assertions(made.system.by_name["assertion_failed"])}
+        known = {**PROPERTIES, "kernel_assertions": kernel_assertions(made.system.by_name["assertion_failed"])}
         properties = [known[prop] for prop, word in scenario.expect.items() if word == "holds"]
         started = time.process_time()
         states, _ = reachable(made.system, made.geometry)

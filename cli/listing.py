@@ -13,10 +13,9 @@ from ..checker.engines import ENGINES
 from ..model.intrinsics import LIBRARY
 from ..model.scenario import shipped_scenarios
 from ..model.system import designs
-from ..properties import PROPERTIES
+from ..properties import REGISTRY
 from ..properties.goals import GOALS
 from ..runner import documents
-from ..runner.inputs.statements import ASSERTIONS
 from ..runner.museum.items import shipped_items
 from ..runner.telling import rendering
 from . import printing
@@ -41,8 +40,7 @@ class Listing(msgspec.Struct, frozen=True):
 
 
 def _properties() -> Rows:
-    own = [(name, prop.sentence) for name, prop in PROPERTIES.items()]
-    return [*own, (ASSERTIONS, "No lockdep assertion of the kernel C fails, and no WARN_ON or BUG_ON fires.")]
+    return [(name, entry.prop.sentence) for name, entry in REGISTRY.items()]
 
 
 def _scenarios() -> Rows:

@@ -17,9 +17,9 @@ from ..core.verdict import Violated
 from ..model.assertions import ASSERTIONS, FAILED
 from ..model.machine import parts
 from ..model.naming import split_cell
+from ..model.scene import Scene
 from ..model.system import Model
 from . import effects, schema
-from .scene import Scene
 from .schema import SCHEMA, Cex, Value, file_name, load, write
 from .why import causes, explanation, missing_flush
 from .why.schedule import EXPANDED, Schedule, Scheduler

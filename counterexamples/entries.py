@@ -13,7 +13,8 @@ from ..model.machine import parts
 from ..model.naming import cell
 from ..model.plain import At, View, indices
 from ..model.roles import Cache, Entries, Flags, Queue, Thing
-from .scene import Scene, scenes
+from ..model.scene import Scene
+from .scenes import scenes
 from .schema import Cex
 
 GROUPS = ("page tables", "IOMMU", "host memory", "vCPUs", "threads")

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from ..model.machine import parts
 from ..model.machine.sorts import COUNTED
 from ..model.naming import split_cell
-from .scene import scenes
+from .scenes import scenes
 from .schema import Cause, Cex, Source, Step
 
 SHIPPED = "model/kernel/"

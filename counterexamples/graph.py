@@ -17,8 +17,10 @@ from ..model.machine import parts
 from ..model.naming import cell, frame_name, gfns, split_cell
 from ..model.plain import At, indices
 from ..model.roles import HOST_BOX, Cache, Entries, Link, Thing
+from ..model.scene import Scene
+from ..properties import REGISTRY
 from .facts import is_noise, lock_names, where
-from .scene import Scene, scenes
+from .scenes import scenes
 from .schema import Cex, Step
 
 Graph: TypeAlias = "nx.MultiDiGraph[str]"
@@ -104,7 +106,8 @@ class _Drawing:
         self._touched = frozenset(c.cell for step in cex.steps for c in step.changes)
         self._changed = frozenset(c.cell for c in cex.steps[number - 1].changes) if number else frozenset()
         self._wrong = frozenset(name for i in cex.violation for name in i.cells) if number == cex.depth else frozenset()
-        self._lost = [i.at for i in cex.violation if number == cex.depth and cex.prop.name == "atomic_hugepage_split"]
+        known = REGISTRY.get(cex.prop.name)
+        self._lost = [i.at for i in cex.violation if number == cex.depth] if known is not None and known.loses else []
         self.graph: Graph = nx.MultiDiGraph(property=cex.prop.name, scenario=cex.scenario.name, step=number)
         # What everything else leads to comes first.
         things = sorted(parts.things(), key=lambda thing: thing.box != HOST_BOX)

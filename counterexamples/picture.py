@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from ..model.machine import parts
 from ..model.plain import At, indices
 from ..model.roles import HOST_BOX, TABLE_BOX, THREAD_BOX, Entries, Thing
+from ..model.scene import Scene
 from .entries import entries
 from .graph import state_graphs
-from .scene import Scene, scenes
+from .scenes import scenes
 from .schema import Cex
 
 ROW, HEAD, GAP, TOP = 24, 26, 16, 26

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import z3
 
 from ..core.system import Property
 from ..model.machine.devices import coherent, noncoherent_registered, tdp_exported
 from ..model.machine.ghosts import refused
 from ..model.machine.iommu import attached
-from ..model.machine.sorts import d
+from ..model.machine.sorts import DEVICE, d
+from ..model.naming import cell
+from ..model.scene import Scene
+from .registered import Registered
+from .repairs import Recipe
+from .telling import Run, Teller, Wrong, chain
 
 PROPERTY = Property(
     name="reject_noncoherent_dma",
@@ -19,4 +26,58 @@ PROPERTY = Property(
     ),
     premise=refused(),
     source="the RFC's patches 19, 20, 26 and 35: kvm_mmu_is_expoted_allowed(); kvm_arch_register_noncoherent_dma(), Linux 6.7",
+)
+
+REFUSE_THE_ATTACH = Recipe(
+    "refuse the attach",
+    "Refuse to attach a device whose DMA is non-coherent",
+    r"pasid_entry_set\(dev\);",
+    ("if (!iommu_is_coherent(dev)) {", "\tnote_refused();", "\treturn -EINVAL;", "}"),
+    "before",
+    r"iommu_is_coherent",
+)
+REFUSE_THE_REGISTRATION = Recipe(
+    "refuse the registration",
+    "Refuse to register non-coherent DMA while the table is shared",
+    r"noncoherent_dma_count_inc\(",
+    ("if (kvm_tdp_is_exported(kvm)) {", "\tnote_refused();", "\twrite_unlock(&kvm->mmu_lock);", "\treturn -EBUSY;", "}"),
+    "before",
+    r"kvm_tdp_is_exported",
+)
+REFUSE_THE_EXPORT = Recipe(
+    "refuse the export",
+    "Refuse to share the table while non-coherent DMA is registered, under mmu_lock",
+    r"root->exported = true;",
+    ("if (kvm_arch_has_noncoherent_dma(kvm)) {", "\tnote_refused();", "\twrite_unlock(&kvm->mmu_lock);", "\treturn -EINVAL;", "}"),
+)
+
+
+def _found(scene: Scene) -> Iterator[Wrong]:
+    for d in scene.each(DEVICE):
+        if scene.is_set(tdp_exported) and scene.is_set(noncoherent_registered, d):
+            yield Wrong(
+                f"the TDP is exported while non-coherent DMA of device {d} is registered",
+                {"device": d},
+                (cell(tdp_exported), cell(noncoherent_registered, d)),
+            )
+        if scene.is_set(attached, d) and not scene.is_set(coherent, d):
+            yield Wrong(f"device {d}, whose DMA is non-coherent, is attached to the shared table", {"device": d}, (cell(attached, d),))
+
+
+def _noncoherent(run: Run, found: Wrong, d: int) -> str:
+    exported = run.since(lambda s: s.is_set(tdp_exported))
+    registered = run.since(lambda s: s.is_set(noncoherent_registered, d))
+    joined = run.since(lambda s: s.is_set(attached, d))
+    events = [
+        (exported, "exports the TDP"),
+        (registered, f"registers non-coherent DMA of device {d}"),
+        (joined, f"attaches device {d}"),
+    ]
+    nobody = "" if run.end.is_set(refused) else "Nobody is refused: "
+    reach = f", so DMA of device {d} to guest memory may bypass the CPU caches" if run.end.is_set(attached, d) else ""
+    return f"{chain(run, events)} {nobody or 'Now '}{found.sentence}{reach}."
+
+
+REGISTERED = Registered(
+    PROPERTY, _found, (Teller(("device",), _noncoherent),), (REFUSE_THE_ATTACH, REFUSE_THE_REGISTRATION, REFUSE_THE_EXPORT)
 )

@@ -14,10 +14,9 @@ from ..counterexamples.command import renamed
 from ..counterexamples.forms.text import text
 from ..counterexamples.story import story
 from ..model.account import Fate
-from ..properties import PROPERTIES
+from ..properties import REGISTRY
 from ..runner.asking.results import Change, Document, Result, RoleSteps
 from ..runner.asking.steps import StuckStates
-from ..runner.inputs.statements import ASSERTIONS
 from ..runner.telling.answers import expectation_text, kind_text, verdict_text
 from .stored import Key, Left, Stored, key_of
 
@@ -172,7 +171,7 @@ class Overview:
     def properties(self) -> tuple[str, ...]:
         """Those that were asked, in the order in which the tool lists them."""
         asked = dict.fromkeys(r.property for r in self.document.results)
-        known = [name for name in (*PROPERTIES, ASSERTIONS) if name in asked]
+        known = [name for name in REGISTRY if name in asked]
         return tuple(dict.fromkeys((*known, *asked)))
 
     @cached_property
@@ -208,9 +207,7 @@ class Overview:
     @staticmethod
     def sentence(prop: str) -> str:
         """What a property promises."""
-        if prop == ASSERTIONS:
-            return "No lockdep assertion of the kernel C fails, and no WARN_ON or BUG_ON fires."
-        return PROPERTIES[prop].sentence if prop in PROPERTIES else ""
+        return REGISTRY[prop].prop.sentence if prop in REGISTRY else ""
 
     # The matrix
 

@@ -20,9 +20,9 @@ from ...core.trace import misfit
 from ...counterexamples import schema
 from ...counterexamples.document import Teller, to_trace
 from ...counterexamples.facts import where
-from ...counterexamples.scene import Scene
 from ...counterexamples.schema import Cex
 from ...counterexamples.why.violations import false_instances
+from ...model.scene import Scene
 from ...model.system import Model
 from ...runner import output
 from ...runner.inputs.statements import goals_of, property_of

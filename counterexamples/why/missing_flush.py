@@ -16,7 +16,7 @@ from ...model.machine.iommu import INV_COMPLETE, domain_root, inv_gfn, inv_leaf_
 from ...model.machine.sorts import GFN, IOMMU
 from ...model.machine.tables import pt_state
 from ...model.naming import cell, gfns, listed
-from ..scene import Scene
+from ...model.scene import Scene
 from ..schema import Instance
 from .schedule import Scheduler
 

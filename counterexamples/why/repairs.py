@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal
 
+from ...properties import REGISTRY
+from ...properties.repairs import ANYTHING, UNLOCK, Recipe
 from ..schema import Cex, Repair
 
 Files = Mapping[str, str]
@@ -21,36 +22,7 @@ Check = Callable[[Files], str | None]
 
 TRIED, WANTED = 16, 2
 """At most so many edits are tried, and so many are told."""
-FLUSH = "kvm_flush_remote_tlbs(kvm);"
-UNLOCK = r"(write|read)_unlock\(&kvm->mmu_lock\);"
 NOTIFY = r"kvm_flush_remote_tlbs\w*\("
-IO = frozenset({"no_stale_io_mapping"})
-FLUSHES = frozenset({"no_stale_io_mapping", "flush_before_release"})
-DMA = frozenset({"reject_noncoherent_dma"})
-ROOTS = frozenset({"root_liveness"})
-STALE = frozenset({"no_stale_spte", "no_stale_io_mapping", "notifier_exclusion"})
-ANY: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One repair.
-
-    Args:
-        properties: what it can repair; empty for anything.
-        anchor: a statement by a regular expression that its line must match.
-        code: lines of C, without indentation.
-        place: where they go: 'before' or 'after' the anchor, or 'instead' of what `anchor` matches.
-        needless: what stands in the function where the repair has been made already.
-    """
-
-    name: str
-    sentence: str
-    properties: frozenset[str]
-    anchor: str
-    code: tuple[str, ...]
-    place: Literal["before", "after", "instead"] = "before"
-    needless: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,141 +36,6 @@ class Edit:
     text: str
 
 
-RECIPES = (
-    Recipe(
-        "wait for completion",
-        "Wait until the queued invalidation is complete",
-        IO,
-        r"qi_submit_iotlb\w*\(",
-        ("qi_wait();",),
-        "after",
-        r"qi_wait\(",
-    ),
-    Recipe("flush before unlock", "Flush before mmu_lock is dropped", FLUSHES, UNLOCK, (FLUSH,)),
-    Recipe("flush before rcu_read_unlock", "Flush before the RCU read side is left", FLUSHES, r"rcu_read_unlock\(\);", (FLUSH,)),
-    Recipe("flush before free", "Flush before the host frees the pages", FLUSHES, r"host_unmap_and_free\(", (FLUSH,)),
-    Recipe(
-        "flush the IOMMUs",
-        "Flush the IOMMUs where the CPUs are flushed",
-        FLUSHES,
-        r"kvm_make_all_cpus_request\(kvm, KVM_REQ_TLB_FLUSH\);",
-        ("kvm_tdp_fd_flush_notify(kvm);",),
-        "after",
-        r"kvm_tdp_fd_flush_notify",
-    ),
-    Recipe(
-        "flush the CPUs",
-        "Flush the CPUs where the IOMMUs are flushed",
-        FLUSHES,
-        r"kvm_tdp_fd_flush_notify(_range)?\(kvm",
-        ("kvm_make_all_cpus_request(kvm, KVM_REQ_TLB_FLUSH);",),
-        "before",
-        r"kvm_make_all_cpus_request",
-    ),
-    Recipe(
-        "notify before the host unmaps",
-        "Begin an invalidation before the host unmaps",
-        STALE,
-        r"host_unmap_and_free\(start, last\);",
-        ("kvm_mmu_notifier_invalidate_range_start(kvm, start, last, false);",),
-        "before",
-        r"kvm_mmu_notifier_invalidate_range_start",
-    ),
-    Recipe(
-        "recheck the sequence under the lock",
-        "Look again under mmu_lock whether an invalidation has overtaken the pfn, and retry",
-        STALE,
-        r"^\tread_lock\(&kvm->mmu_lock\);",
-        ("if (mmu_invalidate_retry(kvm, fault->gfn)) {", "\tread_unlock(&kvm->mmu_lock);", "\treturn RET_PF_RETRY;", "}"),
-        "after",
-        r"mmu_invalidate_retry",
-    ),
-    Recipe(
-        "read the sequence before the pfn",
-        "Read the invalidation sequence before the pfn is resolved",
-        STALE,
-        r"hva_to_pfn\(",
-        ("mmu_invalidate_seq_read(kvm);",),
-        "before",
-    ),
-    Recipe(
-        "visit invalid roots",
-        "Visit invalid roots, too: somebody may still hold them",
-        STALE,
-        r"tdp_mmu_next_root\(kvm, &root, true\)",
-        ("tdp_mmu_next_root(kvm, &root, false)",),
-        "instead",
-    ),
-    Recipe(
-        "keep the exported root",
-        "Leave an exported root valid: an IOMMU points to it",
-        ROOTS,
-        r"root->role\.invalid = true;",
-        ("if (root->exported)", "\tcontinue;"),
-        "before",
-        r"if \(root->exported\)",
-    ),
-    Recipe(
-        "refuse an invalid root",
-        "Refuse to export a root that is invalid",
-        ROOTS,
-        r"root->exported = true;",
-        ("if (root->role.invalid) {", "\twrite_unlock(&kvm->mmu_lock);", "\treturn -EAGAIN;", "}"),
-        "before",
-        r"role\.invalid",
-    ),
-    Recipe(
-        "do not map in an invalid root",
-        "Treat a fault in an invalid root as stale, under mmu_lock",
-        ROOTS,
-        r"^\tread_lock\(&kvm->mmu_lock\);",
-        ("if (root->role.invalid) {", "\tread_unlock(&kvm->mmu_lock);", "\treturn RET_PF_RETRY;", "}"),
-        "after",
-    ),
-    Recipe(
-        "refuse the attach",
-        "Refuse to attach a device whose DMA is non-coherent",
-        DMA,
-        r"pasid_entry_set\(dev\);",
-        ("if (!iommu_is_coherent(dev)) {", "\tnote_refused();", "\treturn -EINVAL;", "}"),
-        "before",
-        r"iommu_is_coherent",
-    ),
-    Recipe(
-        "refuse the registration",
-        "Refuse to register non-coherent DMA while the table is shared",
-        DMA,
-        r"noncoherent_dma_count_inc\(",
-        ("if (kvm_tdp_is_exported(kvm)) {", "\tnote_refused();", "\twrite_unlock(&kvm->mmu_lock);", "\treturn -EBUSY;", "}"),
-        "before",
-        r"kvm_tdp_is_exported",
-    ),
-    Recipe(
-        "refuse the export",
-        "Refuse to share the table while non-coherent DMA is registered, under mmu_lock",
-        DMA,
-        r"root->exported = true;",
-        ("if (kvm_arch_has_noncoherent_dma(kvm)) {", "\tnote_refused();", "\twrite_unlock(&kvm->mmu_lock);", "\treturn -EINVAL;", "}"),
-    ),
-    Recipe(
-        "fill before linking",
-        "Fill the new table before it is linked",
-        frozenset({"atomic_hugepage_split"}),
-        r"tdp_mmu_link_sp\(kvm, iter, sp\)",
-        ("tdp_mmu_init_split_sp(sp, iter->old_spte);",),
-        "before",
-        r"tdp_mmu_init_split_sp",
-    ),
-    Recipe(
-        "exchange instead of writing",
-        "Exchange the entry atomically: another thread may have changed it",
-        ANY,
-        r"tdp_mmu_set_spte\(kvm, iter, make_nonleaf_spte\(sp\)\);",
-        ("if (!tdp_mmu_set_spte_atomic(kvm, iter, make_nonleaf_spte(sp)))", "\treturn false;"),
-        "instead",
-        r"if \(!shared\)",
-    ),
-)  # fmt: skip
 MOVES = (
     (
         "end the invalidation after unmapping",
@@ -267,14 +104,15 @@ def _executed(cex: Cex) -> tuple[tuple[str, str], ...]:
 
 def _edits(cex: Cex, files: Files) -> Iterator[Edit]:
     places = [(file, function) for file, function in _executed(cex) if file in files]
-    fitting = [r for r in RECIPES if not r.properties or cex.prop.name in r.properties]
+    known = REGISTRY.get(cex.prop.name)
+    fitting = (*(known.repairs if known is not None else ()), *ANYTHING)
     for name, sentence, which, after in MOVES:
         for file, function in places:
             yield from _moved(name, sentence, which, after, file, function, files[file])
     for recipe in fitting:
         for file, function in places:
             yield from applied(recipe, file, function, files[file])
-    if cex.prop.name == "kernel_assertions":
+    if known is not None and known.wants_lock:
         for file, function in places:
             yield from _exclusive(file, function, files[file])
 

@@ -8,7 +8,7 @@ import z3
 
 from ...core.system import Lemma, Property
 from ...model.parametric import Parametric
-from .. import atomic_hugepage_split
+from .. import REGISTRY
 from . import caches, faults, flushes, host, locks, pages, roots, tables, zaps
 from .setting import Setting
 
@@ -16,10 +16,15 @@ from .setting import Setting
 def argument(model: Parametric, *properties: Property) -> tuple[Lemma, ...]:
     """Why properties hold of a scenario for any number of everything: the lemmas that say something of its kernel C.
 
-    What is promised to a walker is the argument of the atomic split alone: elsewhere a part of a huge page may go missing.
+    What is promised to a walker is the argument of the atomic split alone: elsewhere a part of a huge page may go missing. Lemmas that
+    a property brings along come last.
     """
-    kept = any(prop.name == atomic_hugepage_split.PROPERTY.name for prop in properties)
-    return tuple(x for x in Book(model).all() if kept or not x.name.startswith("promise_"))
+    names = {prop.name for prop in properties}
+    others = {lemma for name, entry in REGISTRY.items() if name not in names for lemma in entry.lemmas}
+    book = Book(model)
+    chapters = [entry.chapter for name, entry in REGISTRY.items() if name in names and entry.chapter is not None]
+    own = [lemma for chapter in chapters for lemma in chapter(book)]
+    return tuple(x for x in (*book.all(), *own) if x.name not in others and not z3.is_true(x.holds))
 
 
 class Book(Setting):

@@ -6,20 +6,19 @@ from typing import Any
 
 from ...checker.states.stuck import Ends
 from ...core.errors import InputError
-from ...core.sorts import StateVar
 from ...core.system import Property
 from ...model.system import Model
-from ...properties import PROPERTIES
+from ...properties import REGISTRY
 from ...properties.goals import GOALS
-from ...properties.kernel_assertions import kernel_assertions
+from ...properties.kernel_assertions import REGISTERED
 from ..names import choose
 
-ASSERTIONS = "kernel_assertions"
+ASSERTIONS = REGISTERED.prop.name
 
 
 def property_names() -> tuple[str, ...]:
     """The names of all properties."""
-    return (*PROPERTIES, ASSERTIONS)
+    return tuple(REGISTRY)
 
 
 def property_of(model: Model, name: str) -> Property:
@@ -29,13 +28,8 @@ def property_of(model: Model, name: str) -> Property:
         InputError: there is none.
     """
     choose([name], property_names(), "property", f"scenario {model.scenario.name}")
-    if name == ASSERTIONS:
-        return kernel_assertions(_failed(model))
-    return PROPERTIES[name]
-
-
-def _failed(model: Model) -> StateVar:
-    return next(v for v in model.system.state if v.name == "assertion_failed")
+    known = REGISTRY[name]
+    return known.prop if known.of_program is None else known.of_program(model.system)
 
 
 def goals_of(model: Model) -> dict[str, Any]:

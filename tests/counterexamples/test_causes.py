@@ -15,13 +15,14 @@ from tdpcheck.core.system import Property
 from tdpcheck.core.trace import run
 from tdpcheck.core.verdict import Violated
 from tdpcheck.counterexamples.document import from_verdict, to_trace
-from tdpcheck.counterexamples.scene import Scene, scenes
+from tdpcheck.counterexamples.scenes import scenes
 from tdpcheck.counterexamples.schema import Cex, Instance, Turn, write
 from tdpcheck.counterexamples.why.causes import find
 from tdpcheck.counterexamples.why.schedule import Scheduler
 from tdpcheck.kernelc.sources.patch import parse_change
 from tdpcheck.model.machine import iommu, tables
 from tdpcheck.model.scenario import shipped_scenarios
+from tdpcheck.model.scene import Scene
 from tdpcheck.model.system import Model
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.runner.inputs.changes import patched

@@ -10,7 +10,7 @@ import pytest
 
 from tdpcheck.core.evaluate import Evaluator, State
 from tdpcheck.counterexamples.document import to_trace
-from tdpcheck.counterexamples.scene import scenes
+from tdpcheck.counterexamples.scenes import scenes
 from tdpcheck.counterexamples.why.missing_flush import Gap, find
 from tdpcheck.counterexamples.why.schedule import Scheduler
 from tdpcheck.tests.counterexamples.planted import FAULTS, SHOWN

@@ -15,7 +15,7 @@ from tdpcheck.counterexamples.forms.dot import dot
 from tdpcheck.counterexamples.forms.jsonform import node_link
 from tdpcheck.counterexamples.forms.svg import svg
 from tdpcheck.counterexamples.graph import Graph, state_graph, story_graph
-from tdpcheck.counterexamples.scene import scenes
+from tdpcheck.counterexamples.scenes import scenes
 from tdpcheck.model.machine import cpu, host, iommu, sorts, tables
 from tdpcheck.model.naming import frame_name
 from tdpcheck.tests.counterexamples.planted import FAULTS, GOLDEN

@@ -7,11 +7,12 @@ import pytest
 from tdpcheck.checker.states.explore import explore
 from tdpcheck.core.errors import TdpcheckError
 from tdpcheck.core.verdict import Proved
-from tdpcheck.counterexamples.why.repairs import RECIPES, REVERT, WANTED, Files, applied, verified
+from tdpcheck.counterexamples.why.repairs import REVERT, WANTED, Files, applied, verified
 from tdpcheck.kernelc.sources.patch import parse_change
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import KernelSource, build, parse_source, shipped_source
 from tdpcheck.properties import PROPERTIES
+from tdpcheck.properties.no_stale_io_mapping import WAIT_FOR_COMPLETION
 from tdpcheck.runner.inputs.changes import patched
 from tdpcheck.tests.counterexamples.planted import FAULTS, Fault
 
@@ -101,9 +102,8 @@ def test_taking_the_change_back_is_the_last_resort() -> None:
 def test_a_statement_under_a_bare_condition_is_left_alone() -> None:
     """A line put before it would take its place under the condition."""
     text = "void f(struct kvm *kvm)\n{\n\tif (x)\n\t\tqi_submit_iotlb_domain();\n\tqi_submit_iotlb_domain();\n}\n"
-    recipe = next(r for r in RECIPES if r.name == "wait for completion")
-    [edit] = applied(recipe, "a.c", "f", text)
+    [edit] = applied(WAIT_FOR_COMPLETION, "a.c", "f", text)
 
     assert text.replace("\n\tqi_submit_iotlb_domain();\n", "\n\tqi_submit_iotlb_domain();\n\tqi_wait();\n") == edit.text
     assert 5 == edit.line
-    assert [] == list(applied(recipe, "a.c", "g", text))
+    assert [] == list(applied(WAIT_FOR_COMPLETION, "a.c", "g", text))

@@ -83,7 +83,7 @@ def shipped(name: str, patch: Path | None = None) -> Model:
 
 
 def properties_of(made: Model) -> dict[str, Property]:
-    return PROPERTIES | {"kernel_assertions": kernel_assertions(made.system.by_name["assertion_failed"])}
+    return {**PROPERTIES, "kernel_assertions": kernel_assertions(made.system.by_name["assertion_failed"])}
 
 
 _SEEN: dict[str, Surveyed] = {}

@@ -24,7 +24,7 @@ LARGE = ("notifier-iofault-split",)
 def certificate(made: Model) -> tuple[str, str]:
     """The certificate of a scenario's properties that hold, and what it must be about."""
     system = ground(made.system, made.geometry)
-    known = PROPERTIES | {"kernel_assertions": kernel_assertions(made.system.by_name["assertion_failed"])}
+    known = {**PROPERTIES, "kernel_assertions": kernel_assertions(made.system.by_name["assertion_failed"])}
     properties = [known[name] for name, word in made.scenario.expect.items() if word == "holds"]
     learned = explored_invariant(system, reachable(made.system, made.geometry)[0], properties)
     assert learned.complete

@@ -1,12 +1,11 @@
-"""The states of a run, each asked by the variables that the machine declares, and what a sentence about one often asks."""
+"""One state of a run, asked by the variables that the machine declares, and what a sentence about one often asks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..model.machine import cpu, ghosts, host, iommu, sorts, tables
-from ..model.plain import View
-from .schema import Cex, states
+from .machine import cpu, ghosts, host, iommu, sorts, tables
+from .plain import View
 
 
 class Scene(View):
@@ -66,9 +65,3 @@ class Scene(View):
     def alive(self, root: int) -> bool:
         """Whether somebody holds a reference to `root`."""
         return cpu.is_alive(self, root)
-
-
-def scenes(cex: Cex) -> tuple[Scene, ...]:
-    """Every state of a run, the first one included."""
-    threads = [actor.name for actor in cex.actors if actor.kind == "thread"]
-    return tuple(Scene(cex.sizes, values, threads, cex.names) for values in states(cex))
