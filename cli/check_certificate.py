@@ -100,7 +100,7 @@ def check_certificate(
     found = parse(text, file)
     about = None if scenario is None else rebuilt(found, file, scenario, prop=prop, change=change, kernel=kernel, rev=rev)
     if obligations is not None:
-        echo(_written(file, text, obligations))
+        echo(_written(file, text, obligations, timeout))
         return
     chosen = tuple(dict.fromkeys(solvers)) or ("z3", second_solver(found.kind))
     try:
@@ -135,11 +135,11 @@ def read_certificate(path: str) -> str:
         raise InputError(f"{path}: it is no text; {advice}") from None
 
 
-def _written(file: str, text: str, folder: str) -> str:
+def _written(file: str, text: str, folder: str, timeout: float) -> str:
     """Write the obligations of a certificate, and say what to do with them."""
     target = output.prepared(folder)
     try:
-        every = list(scripts(text))
+        every = list(scripts(text, timeout=timeout))
     except InputError as refused:
         raise InputError(f"{file}: {refused}") from None
     for each, content in every:

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from ..core.errors import InputError
 from .sexpr import Sexpr, name_of, rename, symbol, tokens, write
 
 SCHEMA = 1
 KINDS = ("parametric", "grounded", "instantiated")
+MOST_MENTIONS = 1_000_000
+"""Six roles have 10,339; a chain of names, each of which speaks of one more, would have no end."""
 INITIALLY, SAFETY = "initially", "safety"
 """What the questions are called that are about no action."""
 
@@ -105,9 +108,13 @@ class Certificate:
                 elif token in self.some:
                     found |= self.mentions(self.some[token])
             self._mentions[definition.name] = frozenset(found)
+            self._mentioned += len(found)
+            if self._mentioned > MOST_MENTIONS:
+                raise InputError(f"the certificate: its definitions speak of more than {MOST_MENTIONS:,} functions, counted together")
         return self._mentions[definition.name]
 
     _mentions: dict[str, frozenset[str]] = field(default_factory=dict)
+    _mentioned: int = 0
 
 
 def difference(found: Certificate, wanted: Certificate) -> str:

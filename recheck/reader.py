@@ -17,6 +17,7 @@ from .sorting import BOOL, Sorts, well_sorted
 _PARTS = ("axiom", "init", "parameter", "guard", "next", "property", "lemma", "some")
 _HEAD = ("kind", "system", "property", "sizes", "scenario", "model")
 EVERY_SIZE = "every size"
+MOST_NAMED = 1_000
 _WORD = r"[A-Za-z0-9_.:#@()\[\],!?~+*<>=/-]+"
 _OWN_NAME = re.compile(_WORD)
 """What a sort or function may be called: one word. Names that the checker makes up have a blank or a quote mark."""
@@ -265,6 +266,8 @@ class _Reader:
                 found.shared[name] = made
                 self._sorts.known[name] = (), write(sort)
             case "some":
+                if len(found.some) >= MOST_NAMED:
+                    raise self._refuse(f"more than {MOST_NAMED:,} quantifiers have names, which no certificate needs")
                 found.some[name] = made
                 self._sorts.known[name] = tuple(write(p[1]) for p in parameters), BOOL
             case "axiom":

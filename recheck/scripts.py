@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from .sorting import BOOL
 from .witness import no_start
 
 MANIFEST = "manifest.json"
+MOST_ELEMENTS = 10_000
 _LOGICS = {"grounded": "QF_BV", "parametric": "UF", "instantiated": "QF_UF"}
 _KINDS = {EXISTS: "start", INITIALLY: "initially", SAFETY: "safety"}
 _NAME = re.compile(r"\((?:declare-sort|declare-fun|define-fun) (\|[^|]*\||[^ ]+)")
@@ -65,8 +67,8 @@ class _Line:
 class _Recorder(Session):
     """Writes down each question, and answers as if it were as it should be."""
 
-    def __init__(self, kind: str, written: list[tuple[str, str]]) -> None:
-        super().__init__(0.0, None)
+    def __init__(self, kind: str, written: list[tuple[str, str]], deadline: float | None) -> None:
+        super().__init__(0.0, deadline)
         self._logic = _LOGICS[kind]
         self._written = written
         self._scopes: list[list[_Line]] = [[]]
@@ -81,7 +83,13 @@ class _Recorder(Session):
                 self._scopes[-1].append(_Line.of(line))
 
     def ask(self, terms: Sequence[str], *, about: str, sat: bool = False) -> Answer:
-        """Write it down."""
+        """Write it down.
+
+        Raises:
+            InputError: the time is up.
+        """
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise InputError("the certificate: the time is up, and not all of its obligations are written")
         if not sat:
             with self.scope(terms):
                 self._written.append((about, script(self._logic, [line for scope in self._scopes for line in scope])))
@@ -103,14 +111,18 @@ def script(logic: str, lines: Sequence[_Line]) -> str:
     return "\n".join([*head, *reversed(kept), "(check-sat)", "(exit)"]) + "\n"
 
 
-def scripts(text: str) -> Iterator[tuple[Script, str]]:
+def scripts(text: str, *, timeout: float | None = None) -> Iterator[tuple[Script, str]]:
     """The obligations of a certificate, each with its script.
 
+    Args:
+        timeout: seconds.
+
     Raises:
-        InputError: it is no certificate, or has no initial state that anybody could write down.
+        InputError: it is no certificate, has no initial state that anybody could write down, or the time is up.
     """
+    deadline = None if timeout is None else time.monotonic() + timeout
     written: list[tuple[str, str]] = []
-    found, failures = ask_everything(text, lambda kind: _Recorder(kind, written))
+    found, failures = ask_everything(text, lambda kind: _Recorder(kind, written, deadline))
     if failures:
         raise InputError(f"the certificate: {failures[0]}")
     every = [(EXISTS, _start(found)), *sorted(written, key=lambda pair: pair[0] == SAFETY)]
@@ -137,17 +149,19 @@ def manifest(text: str, found: Sequence[Script]) -> str:
 
 def _start(found: Certificate) -> str:
     """That a finite state is initial: with what describes it, it is contradicted that something does not hold there."""
+    if found.kind == "instantiated" and (why := no_start(found)):
+        raise InputError(f"the certificate: {why}")
     lines = [*found.commands]
     if found.kind == "instantiated":
         sizes = {sort: int(size) for sort, size in found.start_sizes.items()}
+        if sum(sizes.values()) > MOST_ELEMENTS:
+            raise InputError(f"the certificate: its initial state has more than {MOST_ELEMENTS:,} elements; name a smaller one")
         lines += _structure(found, sizes, found.start_values)
     elif found.kind == "parametric":
         lines += _structure(found, *_model(found))
     else:
         lines += [f"(assert (= {cell} {value}))" for cell, value in _cells(found).items()]
     lines.append(f"(assert (not (and true {' '.join((*found.axioms, *found.init))})))")
-    if found.kind == "instantiated" and (why := no_start(found)):
-        raise InputError(f"the certificate: {why}")
     told = spelled("\n".join(lines)).splitlines()
     return script("QF_BV" if found.kind == "grounded" else "UF", [_Line.of(line) for line in told])
 

@@ -13,7 +13,9 @@ from tdpcheck.recheck.instances import Instantiated
 from tdpcheck.recheck.questions import check_certificate
 from tdpcheck.recheck.reader import parse
 from tdpcheck.recheck.recheck import recheck
+from tdpcheck.recheck.scripts import scripts
 from tdpcheck.recheck.sexpr import read, spelled, write
+from tdpcheck.recheck.witness import no_start
 
 FORGED = Path(__file__).parent / "forged"
 
@@ -389,6 +391,37 @@ def test_a_term_that_grows_is_refused() -> None:
     with pytest.raises(InputError, match="too long where every let is written out"):
         check_certificate(text, "z3")
     assert check_certificate(text.replace('"instantiated"', '"parametric"').replace("|lemma p/1|", "|lemma a|"), "z3").accepted
+
+
+def chain(kind: str, length: int) -> str:
+    """Names that each speak of the one before and of one more cell."""
+    cells = "\n".join(f"(declare-fun c{n} () Bool)" for n in range(length))
+    names = "\n".join(f"(define-fun ${n} () Bool {f'(and ${n - 1} c{n})' if n else 'c0'})" for n in range(length))
+    return certificate(kind, state=f"(declare-fun x () Bool)\n{cells}", steps=KEPT, lemmas=f"{names}\n{lemma(f'(or x ${length - 1})')}")
+
+
+def test_a_chain_of_names_comes_to_an_end() -> None:
+    """Short ones are read; one that would take hours is refused."""
+    assert parse(chain("grounded", 200)).lemmas
+    with pytest.raises(InputError, match="speak of more than"):
+        parse(chain("grounded", 2_000))
+
+
+def test_an_initial_state_that_nobody_can_go_through_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million elements are no state that is named to be evaluated."""
+    monkeypatch.setattr("tdpcheck.recheck.witness.MOST_STEPS", 10_000)
+    text = certificate(
+        "instantiated",
+        state="(declare-sort S 0)\n(declare-fun x () Bool)",
+        init="(define-fun |init 1| () Bool (forall ((a S) (b S) (c S)) (or (= a b) (= b c) x (not x))))",
+        steps=KEPT,
+        lemmas="(define-fun |lemma p/1| () Bool x)",
+        after="(set-info :start-size (S 999999))\n(set-info :start-value (x true))",
+    )
+
+    assert "take" in no_start(parse(text))
+    with pytest.raises(InputError, match="name a smaller one"):
+        list(scripts(text))
 
 
 @pytest.mark.parametrize("word", "select store Int Real Array abs div mod distinct_ String Seq bvsmulo fp forall_ k!0 pi".split())
