@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from ..model.machine import parts
 from ..model.naming import listed
-from ..model.plain import Changed, View
+from ..model.state_view import Changed, View
 from .schema import Value
 
 PLACEHOLDER = re.compile(r"\{(\w+)\}")

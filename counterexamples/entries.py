@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from ..model.machine import parts
 from ..model.naming import cell
-from ..model.plain import At, View, indices
 from ..model.roles import Cache, Entries, Flags, Queue, Thing
 from ..model.scene import Scene
+from ..model.state_view import At, View, indices
 from .scenes import scenes
 from .schema import Cex
 

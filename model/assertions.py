@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from ..kernelc.lowering.cfg import ASSERTIONS, FAILED
-from .plain import Changed, View
 from .roles import Telling
+from .state_view import Changed, View
 
 
 def broken(assertion: str) -> str:

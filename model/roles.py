@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from ..core.sorts import Sort, StateVar
 from .naming import cell
-from .plain import At, Changed, View
+from .state_view import At, Changed, View
 
 Flags: TypeAlias = tuple[str, ...]
 """What is set in something, each in a word or two."""

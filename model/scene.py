@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .machine import cpu, ghosts, host, iommu, sorts, tables
-from .plain import View
+from .state_view import View
 
 
 class Scene(View):

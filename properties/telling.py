@@ -15,8 +15,8 @@ from typing import Protocol
 from ..model.machine.host import frame_free
 from ..model.machine.tables import pmd_kind, pmd_pt, pte_kind
 from ..model.naming import cell, listed
-from ..model.plain import Value
 from ..model.scene import Scene
+from ..model.state_view import Value
 
 Test = Callable[[Scene], bool]
 

@@ -14,8 +14,8 @@ from ...core.sorts import StateVar
 from ...core.system import Action, Param, Update, bool_var, set_at, set_where
 from ...kernelc.lowering.cfg import THREADS
 from ..naming import frame_name, gfns
-from ..plain import Changed, View
 from ..roles import CACHE_BOX, Actor, Assumption, Cache, Link, Mark, Number, Telling, Thing
+from ..state_view import Changed, View
 from .host import translated
 from .sorts import FRAME, GFN, ROOT, VCPU, root_name, v
 from .tables import root_invalid, root_ref_export, root_ref_mmu, walk_frame, walks

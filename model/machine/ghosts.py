@@ -7,7 +7,7 @@ import z3
 from ...core.sorts import StateVar
 from ...core.system import Update, bool_var
 from ...kernelc.lowering.cfg import THREADS
-from ..plain import View
+from ..state_view import View
 from .sorts import GFN, REGION, ROOT, g, region_at, root
 from .tables import holds
 

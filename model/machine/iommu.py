@@ -16,8 +16,8 @@ from ...core.sorts import StateVar
 from ...core.system import Action, Param, Update, bool_var, set_at, set_where
 from ...kernelc.lowering.cfg import THREADS
 from ..naming import cell, frame_name, gfns, listed
-from ..plain import At, Changed, View
 from ..roles import CACHE_BOX, Actor, Assumption, Cache, Flags, Link, Number, Queue, Telling, Thing, Translation, cells_of
+from ..state_view import At, Changed, View
 from .host import translated
 from .sorts import (
     BLOCK,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from ...core.sorts import Sort, StateVar
 from ...core.system import Action, Update
 from .. import assertions
-from ..plain import View
 from ..roles import Actor, Cache, Entries, Lock, Queue, Telling, Thing
 from ..scenario import Scenario
+from ..state_view import View
 from . import cpu, cursors, devices, ghosts, host, iommu, locks, rcu, tables, threads
 
 

@@ -12,7 +12,7 @@ import z3
 from ...core.sorts import BOOL, Geometry, Rigid, Sort
 from ...kernelc.lowering.cfg import THREADS as THREADS
 from ..naming import frame_name, span
-from ..plain import View
+from ..state_view import View
 
 GFN, REGION, SLOT = Sort("Gfn"), Sort("Region"), Sort("Slot")
 FRAME, BLOCK = Sort("Frame"), Sort("Block")

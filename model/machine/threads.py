@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from ...core.sorts import StateVar
 from ...kernelc.lowering.cfg import THREADS
 from ..naming import cell, gfns
-from ..plain import At, View
 from ..roles import THREAD_BOX, Flags, Link, Telling, Thing
+from ..state_view import At, View
 from .ghosts import DEBTS, TABLE_DEBTS, owed, owed_tables
 from .host import WINDOWS, inner_window, unmapped_by, window
 from .iommu import inv_submitted

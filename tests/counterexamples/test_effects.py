@@ -12,9 +12,9 @@ from tdpcheck.counterexamples.why.violations import false_instances
 from tdpcheck.model.assertions import FAILED, broken
 from tdpcheck.model.machine import host, iommu, locks, parts, sorts, tables
 from tdpcheck.model.naming import cell, frame_name, gfns
-from tdpcheck.model.plain import Changed, indices
 from tdpcheck.model.roles import Cache, Entries, Queue, Telling
 from tdpcheck.model.scene import Scene
+from tdpcheck.model.state_view import Changed, indices
 from tdpcheck.properties import REGISTRY
 
 SIZES = {

@@ -82,7 +82,7 @@ HOW_TO = Path(tdpcheck.__file__).parent / "docs" / "how-to" / "machine-part.md"
 
 def part_of_the_how_to() -> Part:
     """The part that the how-to writes, as if its text stood in a file of `model/machine`."""
-    code, _, line = re.findall(r"```python [^\n]*\n(.*?)```", HOW_TO.read_text(encoding="utf-8"), re.DOTALL)
+    code, _, line = re.findall(r"```(?:python|text) file=[^\n]*\n(.*?)```", HOW_TO.read_text(encoding="utf-8"), re.DOTALL)
     module: dict[str, Any] = {"__name__": "tdpcheck.model.machine.scrubber", "__package__": "tdpcheck.model.machine"}
     exec(compile(code, HOW_TO.name, "exec"), module)
     (part,) = eval(line.strip(), {"Part": Part, "scrubber": SimpleNamespace(**module)})
