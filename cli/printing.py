@@ -94,7 +94,7 @@ def _print_group(out: Console, scenario: str, change: str | None, records: Seque
     if first.states is not None:
         whole = f"all {first.states} states of this size were visited: what holds here holds at every depth, for this size"
         out.print(Text(f"  explored: {whole}", style="dim"))
-    for line in _standstill(first):
+    for line in _deadlock_lines(first):
         out.print(Text(f"  {line}", style="dim"))
     goals = ", ".join(f"{name} at {depth}" if depth is not None else f"{name} never" for name, depth in first.goals.items())
     if goals:
@@ -127,7 +127,7 @@ def _print_reasons(out: Console, records: Sequence[Result]) -> None:
         out.print(textwrap.indent(declaration(missing).rstrip(), "    "))
 
 
-def _standstill(record: Result) -> list[str]:
+def _deadlock_lines(record: Result) -> list[str]:
     """Whether threads can get stuck, and how."""
     if record.deadlock.free is None:
         return ["deadlock: not every state was visited, so nobody can say"] if record.engine != "none" else []

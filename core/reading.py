@@ -1,4 +1,4 @@
-"""Terms as they are read from Z3, once: what plain evaluation writes down as Python (`evaluate.py`) and folds into columns (`columns.py`).
+"""Terms as they are read from Z3, once: what plain evaluation writes down as Python (`evaluate.py`) and folds into vectors (`vectors.py`).
 
 A term that is shared is read once, and what is read knows which parameters and how many bound variables it speaks of.
 """

@@ -56,7 +56,7 @@ class ReasonKind(StrEnum):
     FAULT = "fault"
     """A fault of tdpcheck itself: an engine contradicts plain evaluation, or an error that nobody foresaw."""
     INTERRUPTED = "interrupted"
-    """The user wanted no more."""
+    """Interrupted by the user."""
     SUSPENDED = "suspended"
     """Nobody asks for now: a run.json that was made elsewhere may say so."""
 

@@ -3,7 +3,7 @@
 Every clause of the file is "for all of these, that", where `that` has no quantifier inside; a quantifier that it needs has a name, and
 two clauses say what the name means (`theory.py`). The state after a step is written by renaming each changed function to the definition
 of its next value. A step keeps the invariant if some instances of the clauses, with its guard, contradict that a clause is wrong
-afterwards. Which instances the file names is a hint and no more: they are made here, of clauses that may be supposed.
+afterwards. Which instances the file names is a hint and no more: they are made here, of clauses that are assumed.
 """
 
 from __future__ import annotations

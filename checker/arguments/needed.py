@@ -39,7 +39,7 @@ def needed(
     patience: float = 2.0,
     progress: Callable[[str], None] | None = None,
 ) -> Needed:
-    """Leave out every lemma that the others do without, the last ones first, until each that is left is missed by something.
+    """Minimise the argument greedily: try to leave out each lemma, the last ones first, until each that is left is missed by something.
 
     Args:
         uses: the instances that prove the whole argument.

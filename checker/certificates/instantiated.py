@@ -24,7 +24,7 @@ from ...recheck.reader import parse
 from ...recheck.sexpr import OPERATORS, name_of, read, symbol, tokens, write
 from ..every_size.ematching import Instance
 from ..every_size.induction import EVERY_SIZE
-from ..every_size.theory import Clause, Some, Theory
+from ..every_size.theory import Clause, Existential, Theory
 from .certificate import INSTANTIATED, Head, ParametricWriter, definition, parameters, part_name, property_lines, says, text_of
 from .smtlib import Writer, sort_text
 
@@ -121,7 +121,7 @@ class InstantiatedWriter(ParametricWriter):
         super().__init__(theory.system)
         self._theory = theory
         names = dict(self.closed.names)
-        names |= {name: symbol(name) for some in theory.some for name in sorted(some.symbols)}
+        names |= {name: symbol(name) for named in theory.existentials for name in sorted(named.symbols)}
         names |= {name: symbol(name) for part in theory.parts for name in (x.decl().name() for x in part.variables)}
         self.closed = Writer(names)
 
@@ -131,7 +131,7 @@ class InstantiatedWriter(ParametricWriter):
         yield from self.declarations()
         yield ""
         yield "; ---- quantifiers that occur in what follows"
-        yield from (self._some(some) for some in theory.some[: theory.some_of_system])
+        yield from (self._existential(named) for named in theory.existentials[: theory.existentials_of_system])
         yield from (self._clause("axiom", clause) for clause in theory.axioms)
         yield ""
         yield "; ---- initially"
@@ -146,7 +146,7 @@ class InstantiatedWriter(ParametricWriter):
         theory = self._theory
         yield ""
         yield "; ---- the invariant: every clause holds initially, and every action keeps their conjunction"
-        yield from (self._some(some) for some in theory.some[theory.some_of_system :])
+        yield from (self._existential(named) for named in theory.existentials[theory.existentials_of_system :])
         by_name: dict[str, Lemma] = {lemma.name: lemma for lemma in theory.lemmas}
         for part in theory.parts:
             lemma = by_name.pop(part.lemma, None)
@@ -200,10 +200,10 @@ class InstantiatedWriter(ParametricWriter):
         number = clause.name.removeprefix(f"{kind} ")
         return definition(part_name(kind, number), (), "Bool", self._quantified("forall", clause.variables, clause.body))
 
-    def _some(self, some: Some) -> str:
-        own = _variables(some.variables)
-        body = self._quantified("exists", some.bound, some.body, {x: x for x, _ in own})
-        return definition(symbol(some.name), own, "Bool", body)
+    def _existential(self, named: Existential) -> str:
+        own = _variables(named.variables)
+        body = self._quantified("exists", named.bound, named.body, {x: x for x, _ in own})
+        return definition(symbol(named.name), own, "Bool", body)
 
     def _quantified(self, word: str, bound: Sequence[z3.ExprRef], body: z3.BoolRef, around: Mapping[str, str] | None = None) -> str:
         own = _variables(bound)

@@ -113,12 +113,12 @@ def backwards(made: Circuit, clock: Clock, solver: str = SOLVER) -> list[list[tu
 
 
 @dataclass(frozen=True)
-class _Duty:
-    """A cube that must be blocked, the inputs that lead from it to the cube that it is blocked for, and that duty."""
+class _Obligation:
+    """A cube that must be blocked, the inputs that lead from it to the cube that it is blocked for, and that obligation."""
 
     cube: Cube
     inputs: tuple[int, ...]
-    then: _Duty | None
+    then: _Obligation | None
 
 
 class _Search:
@@ -158,10 +158,10 @@ class _Search:
         """The number of the last frame."""
         return len(self._frames) - 1
 
-    def up_to(self, depth: int | None) -> tuple[list[Cube] | None, _Duty | None]:
-        """The clauses of a proof, or a duty that no frame can fulfil; neither if nothing bad is within `depth` steps."""
+    def up_to(self, depth: int | None) -> tuple[list[Cube] | None, _Obligation | None]:
+        """The clauses of a proof, or a obligation that no frame can fulfil; neither if nothing bad is within `depth` steps."""
         if self._ask([self._acts[0], self._bad]):
-            return None, self._duty(self._sat_model(), [self._bad], None)
+            return None, self._obligation(self._sat_model(), [self._bad], None)
         self._nothing_within(-self.made.starts_late)
         while True:
             failed = self._clear_last()
@@ -202,12 +202,12 @@ class _Search:
         """A cube in words of the circuit."""
         return [(self.made.latches[abs(x) - 1], x > 0) for x in sorted(cube, key=abs)]
 
-    def run(self, duty: _Duty) -> tuple[dict[int, int], list[dict[int, int]]]:
-        """An initial state in the cube of a duty, and the inputs that lead from there to a bad state."""
-        wanted = {abs(x): int(x > 0) for x in duty.cube}
+    def run(self, obligation: _Obligation) -> tuple[dict[int, int], list[dict[int, int]]]:
+        """An initial state in the cube of a obligation, and the inputs that lead from there to a bad state."""
+        wanted = {abs(x): int(x > 0) for x in obligation.cube}
         first = {x.node: wanted.get(i, 0) if x.reset is None else x.reset for i, x in enumerate(self.made.latches, 1)}
         steps = []
-        at: _Duty | None = duty
+        at: _Obligation | None = obligation
         while at is not None and at.then is not None:
             steps.append({node: int(x > 0) for node, x in zip(self.made.inputs, at.inputs, strict=True)})
             at = at.then
@@ -321,38 +321,38 @@ class _Search:
                     todo.append(false)
         return frozenset(cube)
 
-    def _duty(self, model: Sequence[int], goals: Sequence[int], then: _Duty | None) -> _Duty:
+    def _obligation(self, model: Sequence[int], goals: Sequence[int], then: _Obligation | None) -> _Obligation:
         cube = self._lifted(model, goals)
-        return _Duty(cube, tuple(model[self._size : self._leaves]), then)
+        return _Obligation(cube, tuple(model[self._size : self._leaves]), then)
 
     # Blocking
 
-    def _clear_last(self) -> _Duty | None:
+    def _clear_last(self) -> _Obligation | None:
         """Block every bad state of the last frame; what cannot be blocked is a run."""
         while self._ask([*self._acts[self.level :], self._bad]):
-            duty = self._duty(self._sat_model(), [self._bad], None)
-            failed = self._block(duty)
+            obligation = self._obligation(self._sat_model(), [self._bad], None)
+            failed = self._block(obligation)
             if failed is not None:
                 return failed
         return None
 
-    def _block(self, duty: _Duty) -> _Duty | None:
-        todo = [(self.level, next(self._serial), duty)]
+    def _block(self, obligation: _Obligation) -> _Obligation | None:
+        todo = [(self.level, next(self._serial), obligation)]
         while todo:
-            level, _, duty = heapq.heappop(todo)
-            if self._initial(duty.cube):
-                return duty
-            if self._is_blocked(duty.cube, level):
+            level, _, obligation = heapq.heappop(todo)
+            if self._initial(obligation.cube):
+                return obligation
+            if self._is_blocked(obligation.cube, level):
                 continue
-            part = self._reaches(duty.cube, level - 1)
+            part = self._reaches(obligation.cube, level - 1)
             if part is None:
-                before = self._duty(self._sat_model(), [self._next[x] for x in duty.cube], duty)
+                before = self._obligation(self._sat_model(), [self._next[x] for x in obligation.cube], obligation)
                 heapq.heappush(todo, (level - 1, next(self._serial), before))
-                heapq.heappush(todo, (level, next(self._serial), duty))
+                heapq.heappush(todo, (level, next(self._serial), obligation))
             else:
                 level = self._add_general(part, level)
                 if level < self.level:
-                    heapq.heappush(todo, (level + 1, next(self._serial), duty))
+                    heapq.heappush(todo, (level + 1, next(self._serial), obligation))
             if self._top > self._limit:
                 self._renew()
         return None

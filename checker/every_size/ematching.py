@@ -17,7 +17,7 @@ from ...core.shape import shape, subterms
 from ...core.sorts import Rigid, Sort, StateVar, element_index
 from ...core.system import Action
 from .goals import Goal, Part
-from .theory import HAS, IS, Clause, Resolved, Some, Theory, resolve
+from .theory import HAS, IS, Clause, Existential, Resolved, Theory, resolve
 
 EFFORT = 3_000_000
 """What Z3 may spend on one question, in its own units: about two seconds."""
@@ -45,7 +45,7 @@ class Instance:
 
 @dataclass
 class Step:
-    """What may be supposed of one step, and the terms that matter there.
+    """What is assumed of one step, and the terms that matter there.
 
     Args:
         known: what holds beside the clauses: the guard.
@@ -199,7 +199,7 @@ class Matcher:
         """What a theory has names for, besides the parameters of its actions and the elements of its sorts."""
         system = self._theory.system
         own = {x.decl().name() for x in self._constants} | {v.name for v in system.state} | {r.name for r in system.rigids}
-        return frozenset(own).union(*(some.symbols for some in self._theory.some))
+        return frozenset(own).union(*(named.symbols for named in self._theory.existentials))
 
     def _themselves(self, goals: Sequence[Goal]) -> list[Instance]:
         """The parts of the same lemma as they read before the step; no trigger may lead there."""
@@ -223,7 +223,7 @@ class Matcher:
         """What there is, if the named quantifiers in some terms hold of what they are applied to."""
         seen: set[int] = set()
         atoms = [found for term in terms for found in self._atoms(term, seen)]
-        return [w for atom, some in atoms for w in some.witnesses_at(atom.children())]
+        return [w for atom, named in atoms for w in named.witnesses_at(atom.children())]
 
     def _likely(self, step: Step, denied: Sequence[z3.BoolRef]) -> list[Instance]:
         """For each named quantifier in what is to be refuted, and in what is said of it, what it says of the terms that matter."""
@@ -233,18 +233,18 @@ class Matcher:
         todo = list(denied)
         for axiom in self._theory.axioms:
             # That there is something for every element: no trigger leads there.
-            if self._theory.some_of(axiom.body) is not None:
+            if self._theory.existential_of(axiom.body) is not None:
                 for values in itertools.product(*(by_sort.get(x.sort().name(), ()) for x in axiom.variables)):
                     instance = Instance(axiom, values)
                     found[instance.key] = instance
                     todo.append(instance.term)
         while todo and len(found) < _MOST_LIKELY:
-            for atom, some in self._atoms(todo.pop(), seen):
+            for atom, named in self._atoms(todo.pop(), seen):
                 arguments = tuple(atom.children())
-                before = some.witnesses_at(arguments)
+                before = named.witnesses_at(arguments)
                 choices = ([*by_sort.get(w.sort().name(), ()), w] for w in before)
                 made = [self._instance(step, f"{atom.decl().name()} {IS}", (*arguments, *v)) for v in itertools.product(*choices)]
-                made += [self._instance(step, f"{name} {HAS}", arguments) for name in {some.name, atom.decl().name()}]
+                made += [self._instance(step, f"{name} {HAS}", arguments) for name in {named.name, atom.decl().name()}]
                 for instance in made:
                     if instance.key not in found:
                         found[instance.key] = instance
@@ -254,21 +254,21 @@ class Matcher:
     def _instance(self, step: Step, name: str, values: Sequence[z3.ExprRef]) -> Instance:
         return Instance((step.clauses.get(name) or self._clauses[name]).whole, tuple(values))
 
-    def _atoms(self, term: z3.BoolRef, seen: set[int]) -> list[tuple[z3.ExprRef, Some]]:
+    def _atoms(self, term: z3.BoolRef, seen: set[int]) -> list[tuple[z3.ExprRef, Existential]]:
         """The applications of named quantifiers in a term that were not `seen` before."""
         found = []
         for node in subterms(term):
             if shape(node).operator == z3.Z3_OP_UNINTERPRETED and node.get_id() not in seen:
-                some = self._theory.some_of(node)
-                if some is not None:
+                named = self._theory.existential_of(node)
+                if named is not None:
                     seen.add(node.get_id())
-                    found.append((node, some))
+                    found.append((node, named))
         return found
 
     def _chosen(self, terms: Sequence[z3.ExprRef]) -> list[z3.ExprRef]:
         """The witnesses of all named quantifiers that speak of one thing, if that is one of some terms."""
-        single = [some for some in self._theory.some if len(some.variables) == 1]
-        return [w for x in terms for some in single if some.variables[0].sort() == x.sort() for w in some.witnesses_at([x])]
+        single = [named for named in self._theory.existentials if len(named.variables) == 1]
+        return [w for x in terms for named in single if named.variables[0].sort() == x.sort() for w in named.witnesses_at([x])]
 
     def _seed(self, constants: Sequence[z3.ExprRef], further: Sequence[z3.ExprRef] = ()) -> list[z3.BoolRef]:
         """Terms that matter: each function of the constants, and those with one argument of further terms, too."""

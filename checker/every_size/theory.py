@@ -122,7 +122,7 @@ def _disjuncts(term: z3.BoolRef) -> list[z3.BoolRef]:
 
 
 @dataclass(frozen=True)
-class Some:
+class Existential:
     """A quantified subterm with a name: for `variables` there are `bound` so that `body`, which may speak of earlier ones."""
 
     name: str
@@ -194,8 +194,8 @@ class _Naming:
 
     def __init__(self, functions: Iterable[str]) -> None:
         self._functions = frozenset(functions)
-        self.found: list[Some] = []
-        self._known: dict[str, Some] = {}
+        self.found: list[Existential] = []
+        self._known: dict[str, Existential] = {}
         self._seen: dict[int, tuple[z3.ExprRef, z3.ExprRef]] = {}
 
     def __call__(self, term: z3.ExprRef) -> z3.ExprRef:
@@ -230,7 +230,7 @@ class _Naming:
         said = f"{[x.sort().name() for x in variables]} {[x.sort().name() for x in bound]} {body.sexpr()}"
         name = f"some {hashlib.sha256(said.encode()).hexdigest()[:8]}"
         if name not in self._known:
-            self._known[name] = Some(name, tuple(variables), tuple(bound), body)
+            self._known[name] = Existential(name, tuple(variables), tuple(bound), body)
             self.found.append(self._known[name])
         elif not self._known[name].body.eq(body):
             raise ModelError(f"two quantifiers have the name {name!r}")
@@ -285,11 +285,11 @@ class Theory:
         start = (part for term in initial_condition(system) for part in conjuncts(term))
         self.initial = tuple(self._universal(f"init {n}", term, naming) for n, term in enumerate(start, 1))
         self.actions = {a.name: _named(a, naming) for a in system.actions}
-        self.some_of_system = len(naming.found)
+        self.existentials_of_system = len(naming.found)
         parts = [part for lemma in self.lemmas for part in self._parts(lemma, naming)]
         self.parts = tuple(part for part in parts if part.name not in without)
-        self.some = tuple(naming.found)
-        self._by_name = {s.name: s for s in self.some}
+        self.existentials = tuple(naming.found)
+        self._by_name = {s.name: s for s in self.existentials}
         self._reach: dict[str, frozenset[str]] = {}
         self.parts = tuple(replace(part, mentions=self.reached(part.mentions)) for part in self.parts)
 
@@ -321,7 +321,7 @@ class Theory:
     @cached_property
     def lasting(self) -> tuple[Clause, ...]:
         """What is known of any state: the axioms, and what named quantifiers mean."""
-        return (*self.axioms, *(clause for some in self.some for clause in some.clauses(some.body)))
+        return (*self.axioms, *(clause for named in self.existentials for clause in named.clauses(named.body)))
 
     @cached_property
     def clauses(self) -> dict[str, Clause]:
@@ -348,15 +348,15 @@ class Theory:
     def following(self, action: Action) -> Following:
         """`action`, one of `actions`, with what the named quantifiers say after it."""
         changed = {u.var.name for u in action.updates}
-        touched = [some for some in self.some if self.reached([some.name]) & changed]
+        touched = [named for named in self.existentials if self.reached([named.name]) & changed]
         updates = list(action.updates)
-        for some in touched:
-            updates.append(Update(some.var, some.variables, some.atom(AFTER)))
+        for named in touched:
+            updates.append(Update(named.var, named.variables, named.atom(AFTER)))
         extended = replace(action, updates=tuple(updates))
-        clauses = [clause for some in touched for clause in some.clauses(substitute_updates(some.body, updates), AFTER)]
+        clauses = [clause for named in touched for clause in named.clauses(substitute_updates(named.body, updates), AFTER)]
         return Following(extended, {clause.name: clause for clause in clauses})
 
-    def some_of(self, atom: z3.ExprRef) -> Some | None:
+    def existential_of(self, atom: z3.ExprRef) -> Existential | None:
         """The named quantifier of which `atom`, with or without a prime, is an application."""
         return self._by_name.get(atom.decl().name().rstrip(AFTER))
 
@@ -368,4 +368,4 @@ def _named(action: Action, naming: _Naming) -> Action:
     return replace(action, guard=naming(action.guard), updates=updates)
 
 
-__all__ = ["HAS", "IS", "Clause", "Following", "Resolved", "Some", "Theory", "resolve"]
+__all__ = ["HAS", "IS", "Clause", "Existential", "Following", "Resolved", "Theory", "resolve"]

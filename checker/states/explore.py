@@ -1,6 +1,6 @@
 """Explicit breadth-first exploration: exact counts, shortest runs, and an opinion that shares nothing with a solver.
 
-A layer of states is expanded at once, in columns (`layers.py`); every run that is told is one that plain evaluation repeats.
+A layer of states is expanded at once, in vectors (`layers.py`); every run that is told is one that plain evaluation repeats.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..attempt import Progress, Subject, at_size
 from ..clock import Clock
 from .layers import Layers, OneByOne, Packed, at_best
 from .moves import Moves
-from .stuck import Ends, Standstill, Stuck
+from .stuck import Deadlocks, Ends, Stuck
 
 ENGINE = "explore"
 
@@ -160,7 +160,7 @@ def survey(
     clock = Clock(timeout)
 
     def surveyed(layers: Layers) -> Surveyed:
-        still = None if ends is None else Standstill(layers, ends)
+        still = None if ends is None else Deadlocks(layers, ends)
         search = _Breadth(layers, max_states, clock, still=still)
         nearest: dict[str, Packed] = {}
         try:
@@ -215,7 +215,7 @@ class _Breadth:
         clock: Clock,
         *,
         start: State | None = None,
-        still: Standstill | None = None,
+        still: Deadlocks | None = None,
     ) -> None:
         self._layers = layers
         self._evaluator = layers.moves.evaluator
@@ -300,7 +300,7 @@ class _Breadth:
         try:
             found = run(self._evaluator, self._starts[number], schedule[::-1])
         except InputError as error:
-            raise EngineError(f"exploration: columns and plain evaluation disagree: {error}") from error
+            raise EngineError(f"exploration: vectors and plain evaluation disagree: {error}") from error
         if self._layers.pack(found.states[-1]) != state:
-            raise EngineError("exploration: columns and plain evaluation disagree on where a run ends")
+            raise EngineError("exploration: vectors and plain evaluation disagree on where a run ends")
         return found

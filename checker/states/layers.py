@@ -1,4 +1,4 @@
-"""What follows a layer of states: all of them at once, as columns; or one after the other, by plain evaluation, where columns do not fit.
+"""What follows a layer of states: all of them at once, as vectors; or one after the other, by plain evaluation, where vectors do not fit.
 
 A search keeps states packed, so that it can compare and store them fast without knowing which of the two it works with.
 """
@@ -13,8 +13,8 @@ import numpy as np
 import z3
 from numpy.typing import NDArray
 
-from ...core.columns import Array, Column, Columns, Part, Sheet, Unfit
 from ...core.evaluate import Move, State
+from ...core.vectors import Array, Batch, Part, Unfit, Vector, Vectors
 from .moves import Moves
 
 Packed = State | bytes
@@ -59,7 +59,7 @@ class Layers(Protocol):
 
 
 def at_best(moves: Moves, question: Callable[[Layers], T]) -> T:
-    """The answer by columns, or by plain evaluation if they do not fit."""
+    """The answer by vectors, or by plain evaluation if they do not fit."""
     try:
         return question(ByColumns(moves))
     except Unfit:
@@ -118,18 +118,18 @@ class ByColumns:
     """All states at once. A move is folded when a state stands where it is filed, and what it changes when it first fires.
 
     Raises:
-        Unfit: columns cannot hold this system; so do its methods, when they meet a term that columns cannot hold.
+        Unfit: vectors cannot hold this system; so do its methods, when they meet a term that vectors cannot hold.
     """
 
     at_once = 4096
 
     def __init__(self, moves: Moves) -> None:
         self.moves = moves
-        self._columns = Columns(moves.evaluator)
+        self._columns = Vectors(moves.evaluator)
         self._width = len(moves.evaluator.layout.cells)
         self._live: dict[tuple[int, int] | None, list[tuple[int, Part]]] = {}
         self._changes: dict[int, list[tuple[int, Part]]] = {}
-        self._seen: tuple[Sequence[Packed], Array, Sheet] | None = None
+        self._seen: tuple[Sequence[Packed], Array, Batch] | None = None
 
     def pack(self, state: State) -> Packed:
         return np.array(state, self._columns.dtype).tobytes()
@@ -140,13 +140,13 @@ class ByColumns:
 
     def test(self, term: z3.BoolRef) -> Callable[[Sequence[Packed]], NDArray[np.bool_]]:
         value = self._columns.term(term)
-        if isinstance(value, Column):
+        if isinstance(value, Vector):
             return lambda states: self._spread(states)[1].at(value)
         return lambda states: np.full(len(states), bool(value))
 
     def steps(self, states: Sequence[Packed]) -> Steps:
-        rows, sheet = self._spread(states)
-        found = list(self._fired(rows, sheet))
+        rows, batch = self._spread(states)
+        found = list(self._fired(rows, batch))
         if not found:
             return Steps(np.array([], np.intp), np.array([], np.intp), [])
         before = np.concatenate([chosen for _, chosen, _ in found])
@@ -156,25 +156,25 @@ class ByColumns:
         size = self._width * self._columns.dtype.itemsize
         return Steps(before[order], moves[order], [after[at * size : (at + 1) * size] for at in range(len(order))])
 
-    def _spread(self, states: Sequence[Packed]) -> tuple[Array, Sheet]:
-        """The states as rows, and as columns; those of the last question are kept for the next one."""
+    def _spread(self, states: Sequence[Packed]) -> tuple[Array, Batch]:
+        """The states as rows, and as vectors; those of the last question are kept for the next one."""
         if self._seen is None or self._seen[0] is not states:
             rows = self.states(states).rows
-            self._seen = states, rows, Sheet(np.ascontiguousarray(rows.T))
+            self._seen = states, rows, Batch(np.ascontiguousarray(rows.T))
         return self._seen[1:]
 
-    def _fired(self, rows: Array, everywhere: Sheet) -> Iterator[tuple[int, NDArray[np.intp], Array]]:
+    def _fired(self, rows: Array, everywhere: Batch) -> Iterator[tuple[int, NDArray[np.intp], Array]]:
         """Moves that are enabled somewhere: their number, in which states, and what follows."""
-        for sheet, live in self._candidates(everywhere):
+        for batch, live in self._candidates(everywhere):
             for number, guard in live:
-                chosen = sheet.chosen if isinstance(guard, int) else sheet.chosen[sheet.at(guard)]
+                chosen = batch.chosen if isinstance(guard, int) else batch.chosen[batch.at(guard)]
                 if len(chosen):
-                    after, here = rows[chosen], Sheet(sheet.cells, chosen)
+                    after, here = rows[chosen], Batch(batch.cells, chosen)
                     for place, value in self._changed(number):
                         after[:, place] = value if isinstance(value, int) else here.at(value)
                     yield number, chosen, after
 
-    def _candidates(self, everywhere: Sheet) -> Iterator[tuple[Sheet, list[tuple[int, Part]]]]:
+    def _candidates(self, everywhere: Batch) -> Iterator[tuple[Batch, list[tuple[int, Part]]]]:
         """The moves that may be enabled, with the states in which they may."""
         yield everywhere, self._guards(None, self.moves.always)
         for place, by_value in self.moves.filed.items():
@@ -182,13 +182,13 @@ class ByColumns:
             for value in np.unique(here).tolist():
                 live = self._guards((place, value), by_value.get(value, ()))
                 if live:
-                    yield Sheet(everywhere.cells, np.flatnonzero(here == value)), live
+                    yield Batch(everywhere.cells, np.flatnonzero(here == value)), live
 
     def _guards(self, file: tuple[int, int] | None, moves: Sequence[Move]) -> list[tuple[int, Part]]:
         """The guards of the moves of a file that are not false everywhere."""
         if file not in self._live:
             guards = [(self.moves.rank(m), self._columns.term(m.action.guard, m.action.params, m.arguments)) for m in moves]
-            self._live[file] = [(number, guard) for number, guard in guards if isinstance(guard, Column) or guard]
+            self._live[file] = [(number, guard) for number, guard in guards if isinstance(guard, Vector) or guard]
         return self._live[file]
 
     def _changed(self, number: int) -> list[tuple[int, Part]]:

@@ -18,7 +18,7 @@ from ...core.system import Action
 
 
 class Moves:
-    """Every move of a system at a geometry, filed by what its guard asks of one cell.
+    """Every move of a system at a geometry, indexed by a cell that its guard fixes.
 
     Args:
         evaluator: the plain semantics; no solver and no grounding is involved.

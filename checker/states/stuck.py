@@ -47,7 +47,7 @@ class Stuck:
     states: int
 
 
-class Standstill:
+class Deadlocks:
     """Gathers, while a system is explored, the states in which no thread can step; states are numbers here, nearest first."""
 
     def __init__(self, layers: Layers, ends: Ends) -> None:

@@ -44,7 +44,7 @@ class Survey:
         stuck: the stuck states, when every state was visited.
         proof: what became of them as a proof, when one was wanted.
         steps, walks: how much was walked, in so many seconds of `computing`.
-        interrupted: the user wanted no more.
+        interrupted: by the user, before the end.
         gave_way: why exploration came to no end, if it was tried.
     """
 
@@ -172,10 +172,10 @@ def _search_goals(subject: Prepared, survey: Survey) -> None:
 
 
 def is_interrupt(verdict: Verdict) -> bool:
-    """Whether the user wanted no more."""
+    """Whether the user interrupted it."""
     return isinstance(verdict, Unknown) and by_user(verdict.why)
 
 
 def by_user(why: Reason | None) -> bool:
-    """Whether that is why it stopped: the user wanted no more."""
+    """Whether it stopped because the user interrupted it."""
     return why is not None and why.kind is ReasonKind.INTERRUPTED

@@ -48,7 +48,7 @@ class Accountant:
         """What became of the lines that the patch of a version adds or removes, and what of it no run has judged.
 
         Raises:
-            KeyboardInterrupt: the user wanted no more.
+            KeyboardInterrupt: the user interrupts.
         """
         version = self._plan.versions[number]
         self._working(f"{version.name}: accounting for {len(version.changed)} changed lines")

@@ -273,7 +273,7 @@ def test_a_certificate_of_another_kind_names_no_instances() -> None:
 
 
 def test_no_toy_that_is_broken_is_proved() -> None:
-    """Whatever instances are tried: nothing false follows from clauses that may be supposed."""
+    """Whatever instances are tried: nothing false follows from clauses that are assumed."""
     seen = set()
     for toy in {t.system.name: t for t in TOYS if t.proof != "not parametric"}.values():
         lemmas = toy.prop.lemmas
@@ -328,10 +328,10 @@ def differently_asked(text: str) -> tuple[int, list[str]]:
     different, wrong = 0, []
     for step in found.steps.values():
         _, _, goals = instances.step(step)
-        touched = [some for some in instances.named.values() if instances._reach[some.name] & step.following.keys()]
-        names: dict[str, Sexpr] = {**step.following, **{some.name: symbol(name_of(some.name) + "'") for some in touched}}
+        touched = [named for named in instances.named.values() if instances._reach[named.name] & step.following.keys()]
+        names: dict[str, Sexpr] = {**step.following, **{named.name: symbol(name_of(named.name) + "'") for named in touched}}
         lines = [*instances.base(), *(found.made[name].text for name in (step.guard, *step.following.values()))]
-        lines += [line for some in touched for line in some.declarations("'").values()]
+        lines += [line for named in touched for line in named.declarations("'").values()]
         session = open_session("z3", "instantiated", 20.0, None)
         session.send("\n".join(lines))
         for name, clause in instances.lemmas.items():
@@ -435,17 +435,17 @@ def test_what_a_text_says_of_a_state_is_what_the_model_says() -> None:
 
 def test_named_quantifiers_mean_what_they_stand_for() -> None:
     """Written out again, the parts of a lemma say what the lemma says."""
-    system, prop = next(x for x in map(random_thread_system, range(60)) if Theory(x[0], [x[1]], ()).some)
+    system, prop = next(x for x in map(random_thread_system, range(60)) if Theory(x[0], [x[1]], ()).existentials)
     theory = Theory(system, [prop], ())
     solver = z3.Solver()
-    for some in theory.some:
-        atom = some.var(*some.variables)
-        same = atom == z3.Exists(list(some.bound), some.body)
-        solver.add(z3.ForAll(list(some.variables), same) if some.variables else same)
+    for named in theory.existentials:
+        atom = named.var(*named.variables)
+        same = atom == z3.Exists(list(named.bound), named.body)
+        solver.add(z3.ForAll(list(named.variables), same) if named.variables else same)
     parts = [z3.ForAll(list(p.variables), p.body) if p.variables else p.body for p in theory.parts]
     solver.add(prop.holds != z3.And(parts))
 
-    assert theory.some
+    assert theory.existentials
     assert z3.unsat == solver.check()
     assert not any(z3.is_quantifier(p.body) for p in theory.parts)
     assert symbols(theory.parts[0].body)

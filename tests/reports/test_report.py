@@ -209,7 +209,7 @@ def test_proofs_sizes_premises_and_stuck_states_are_shown(tmp_path: Path) -> Non
 
 
 def test_an_answer_without_a_model_takes_no_assumption_from_the_others() -> None:
-    """A question that nobody lived to answer says nothing of its model."""
+    """A question whose worker died says nothing of its model."""
     lost = answer("p", "lost", "unknown", assumptions=(), steps={}, reason="the worker died", kind="engine-died", engine="none")
 
     assert view(document([HOLDS, lost])).assumptions == view(one(HOLDS)).assumptions != ()

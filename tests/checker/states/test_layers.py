@@ -13,12 +13,12 @@ from tdpcheck.checker.states.explore import explore, reachable, survey
 from tdpcheck.checker.states.layers import ByColumns, Layers, OneByOne
 from tdpcheck.checker.states.moves import Moves
 from tdpcheck.checker.states.stuck import Ends
-from tdpcheck.core.columns import Unfit
 from tdpcheck.core.errors import EngineError, ModelError
 from tdpcheck.core.evaluate import Evaluator, State
 from tdpcheck.core.sorts import BOOL, Geometry, StateVar, Word
 from tdpcheck.core.system import Action, Property, TransitionSystem, Update, truth
 from tdpcheck.core.trace import replays
+from tdpcheck.core.vectors import Unfit
 from tdpcheck.core.verdict import Proved, Violated
 from tdpcheck.examples import table_cache
 from tdpcheck.tests.checker.states.test_stuck import asked, two_locks
@@ -56,7 +56,7 @@ def test_toys_step_alike(toy: Toy) -> None:
 
 
 def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From here on columns do not fit anything."""
+    """From here on vectors do not fit anything."""
 
     def refused(*_: object) -> None:
         raise Unfit("not today")
@@ -181,7 +181,7 @@ def test_a_system_without_cells_has_one_state() -> None:
 
 
 def test_a_run_that_plain_evaluation_does_not_repeat_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Columns are fast; what they say of a state that somebody is told of is checked."""
+    """Vectors are fast; what they say of a state that somebody is told of is checked."""
     x, y = StateVar("x", (), Word(8)), StateVar("y", (), Word(8))
     both = Action("both", "any", (), z3.ULT(x(), 9), (Update(x, (), x() + 1), Update(y, (), y() + 1)))
     init = tuple(Update(v, (), z3.BitVecVal(0, 8)) for v in (x, y))
@@ -189,9 +189,9 @@ def test_a_run_that_plain_evaluation_does_not_repeat_is_an_error(monkeypatch: py
     changed = ByColumns._changed
     monkeypatch.setattr(ByColumns, "_changed", lambda self, number: changed(self, number)[:1])
 
-    with pytest.raises(EngineError, match="columns and plain evaluation disagree on where a run ends"):
+    with pytest.raises(EngineError, match="vectors and plain evaluation disagree on where a run ends"):
         survey(system, NOWHERE, {"three": x() == 3})
-    with pytest.raises(EngineError, match="columns and plain evaluation disagree on where a run ends"):
+    with pytest.raises(EngineError, match="vectors and plain evaluation disagree on where a run ends"):
         explore(system, NOWHERE, Property("below", "It stays below 3.", z3.ULT(x(), 3)))
 
 

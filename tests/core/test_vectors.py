@@ -1,4 +1,4 @@
-"""Columns say what plain evaluation says, for every state and also where no branch leads."""
+"""Vectors say what plain evaluation says, for every state and also where no branch leads."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import z3
 
-from tdpcheck.core.columns import Column, Columns, Sheet, Unfit
 from tdpcheck.core.errors import ModelError
 from tdpcheck.core.evaluate import Evaluator, State
 from tdpcheck.core.sorts import BOOL, Geometry, Rigid, StateVar, Word
 from tdpcheck.core.system import Action, TransitionSystem, set_at, set_where, truth
+from tdpcheck.core.vectors import Batch, Unfit, Vector, Vectors
 from tdpcheck.tests.core.test_evaluate import OPERATORS, B, C, X, Y, b, c
 from tdpcheck.tests.random_systems import GEOMETRY, Page, Terms, random_state, random_system
 
@@ -22,13 +22,13 @@ NOWHERE = Geometry({})
 Term: TypeAlias = Any  # Z3's operators are overloaded on its subclasses
 
 
-def by_columns(evaluator: Evaluator, term: Term, states: Sequence[State]) -> list[int]:
-    """What columns say of a closed term."""
-    columns = Columns(evaluator)
-    value = columns.term(term)
+def by_vectors(evaluator: Evaluator, term: Term, states: Sequence[State]) -> list[int]:
+    """What vectors say of a closed term."""
+    vectors = Vectors(evaluator)
+    value = vectors.term(term)
     if isinstance(value, int):
         return [value] * len(states)
-    return list(map(int, Sheet(np.array(states, columns.dtype).T.copy()).at(value)))
+    return list(map(int, Batch(np.array(states, vectors.dtype).T.copy()).at(value)))
 
 
 def plainly(evaluator: Evaluator, term: Term, states: Sequence[State]) -> list[int]:
@@ -86,7 +86,7 @@ def test_each_operator_on_words_is_that_of_plain_evaluation(name: str, width: in
     terms += [BINARY[name](one, other) for one in constants[::5] for other in constants[::2]]
 
     for term in terms:
-        assert plainly(evaluator, term, states) == by_columns(evaluator, term, states), term
+        assert plainly(evaluator, term, states) == by_vectors(evaluator, term, states), term
 
 
 @pytest.mark.parametrize("name", OPERATORS)
@@ -103,7 +103,7 @@ def test_each_operator_of_plain_evaluation_is_known(name: str) -> None:
     known += [z3.substitute(OPERATORS[name], (Y, z3.BitVecVal(p, 8))) for p in (0, 5, 255)]
 
     for term in known:
-        assert plainly(evaluator, term, states) == by_columns(evaluator, term, states), term
+        assert plainly(evaluator, term, states) == by_vectors(evaluator, term, states), term
 
 
 @pytest.mark.parametrize("seed", range(100))
@@ -116,7 +116,7 @@ def test_random_terms_mean_the_same_in_columns(seed: int) -> None:
     for _ in range(6):
         term = Terms(rng, system.state).truth(4)
 
-        assert plainly(evaluator, term, states) == by_columns(evaluator, term, states), term
+        assert plainly(evaluator, term, states) == by_vectors(evaluator, term, states), term
 
 
 at, held = StateVar("at", (), Page), StateVar("held", (Page,), BOOL)
@@ -132,7 +132,7 @@ def test_a_branch_that_is_never_taken_may_look_anywhere() -> None:
     states = [(1, 0, 1, page) for page in range(3)]
     term = z3.If(z3.Or(held(at()), truth(True)), held(at()), beyond)
 
-    assert [1, 0, 1] == by_columns(asked(), term, states)
+    assert [1, 0, 1] == by_vectors(asked(), term, states)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_branch_that_is_never_taken_may_look_anywhere() -> None:
 def test_an_index_that_may_be_out_of_range_is_refused(term: z3.BoolRef, why: str) -> None:
     """Both branches are computed for every state. Plain evaluation looks where the state leads, and is not asked to guess."""
     with pytest.raises(Unfit, match=why):
-        Columns(asked()).term(term)
+        Vectors(asked()).term(term)
 
 
 def test_a_rigid_function_without_a_value_somewhere_is_refused_where_that_could_matter() -> None:
@@ -157,11 +157,11 @@ def test_a_rigid_function_without_a_value_somewhere_is_refused_where_that_could_
     next_ = Rigid("next", (Page,), Page, meaning)
     evaluator = asked(next_)
 
-    assert isinstance(Columns(evaluator).term(held(next_(Page.element(0)))), Column)
+    assert isinstance(Vectors(evaluator).term(held(next_(Page.element(0)))), Vector)
     with pytest.raises(Unfit, match="next has no value at"):
-        Columns(evaluator).term(held(next_(at())))
+        Vectors(evaluator).term(held(next_(at())))
     with pytest.raises(Unfit, match="far is 9"):
-        Columns(asked(far := Rigid("far", (Page,), Page, lambda *_: 9))).term(held(far(at())))
+        Vectors(asked(far := Rigid("far", (Page,), Page, lambda *_: 9))).term(held(far(at())))
 
 
 def test_an_update_that_leaves_its_sort_is_refused() -> None:
@@ -170,7 +170,7 @@ def test_an_update_that_leaves_its_sort_is_refused() -> None:
     evaluator = Evaluator(TransitionSystem("away", (Page,), (held, at), (), (away,)), GEOMETRY)
 
     with pytest.raises(Unfit, match="at may become more than it can hold"):
-        list(Columns(evaluator).changes(away, ()))
+        list(Vectors(evaluator).changes(away, ()))
 
 
 def test_words_wider_than_a_machine_word_are_refused() -> None:
@@ -178,28 +178,28 @@ def test_words_wider_than_a_machine_word_are_refused() -> None:
     x, wide = StateVar("x", (), Word(40)), StateVar("wide", (), Word(65))
 
     with pytest.raises(Unfit, match="65 bits"):
-        Columns(Evaluator(TransitionSystem("wide", (), (wide,), (), ()), NOWHERE))
+        Vectors(Evaluator(TransitionSystem("wide", (), (wide,), (), ()), NOWHERE))
     with pytest.raises(Unfit, match="80 bits"):
-        Columns(Evaluator(TransitionSystem("x", (), (x,), (), ()), NOWHERE)).term(z3.Concat(x(), x()) == 0)
+        Vectors(Evaluator(TransitionSystem("x", (), (x,), (), ()), NOWHERE)).term(z3.Concat(x(), x()) == 0)
 
 
 def test_an_operator_without_columns_is_refused_and_an_unknown_name_is_an_error() -> None:
     """The one is left to plain evaluation, which refuses it by name; the other is nobody's to evaluate."""
-    columns = Columns(Evaluator(TransitionSystem("words", (), (StateVar("x", (), Word(8)), StateVar("y", (), Word(8))), (), ()), NOWHERE))
+    vectors = Vectors(Evaluator(TransitionSystem("words", (), (StateVar("x", (), Word(8)), StateVar("y", (), Word(8))), (), ()), NOWHERE))
 
     with pytest.raises(Unfit, match="bvsdiv"):
-        columns.term(X / Y)
+        vectors.term(X / Y)
     with pytest.raises(ModelError, match="stranger is neither a state variable"):
-        columns.term(z3.Bool("stranger"))
+        vectors.term(z3.Bool("stranger"))
 
 
 def test_what_terms_share_is_one_column() -> None:
     """Sharing is what makes them fast."""
-    columns = Columns(asked())
+    vectors = Vectors(asked())
     there = held(at())
 
-    assert columns.term(there) is columns.term(z3.And(there, truth(True)))
-    assert columns.term(there) is columns.term(z3.Not(z3.Not(there)))
+    assert vectors.term(there) is vectors.term(z3.And(there, truth(True)))
+    assert vectors.term(there) is vectors.term(z3.Not(z3.Not(there)))
 
 
 def test_a_variable_of_an_update_may_be_called_like_a_state_variable() -> None:
@@ -207,15 +207,15 @@ def test_a_variable_of_an_update_may_be_called_like_a_state_variable() -> None:
     page = at()
     step = Action("step", "any", (), held(page), (set_where(held, (page,), held(page), page == Page.element(2)),))
     evaluator = Evaluator(TransitionSystem("alike", (Page,), (held, at), (), (step,)), GEOMETRY)
-    columns = Columns(evaluator)
+    vectors = Vectors(evaluator)
     rng = random.Random(0)
     states = [random_state(rng, evaluator) for _ in range(20)]
-    sheet = Sheet(np.array(states, columns.dtype).T.copy())
+    batch = Batch(np.array(states, vectors.dtype).T.copy())
 
     def after(number: int, state: State) -> State:
-        changes = {place: int(sheet.at(part)[number]) if isinstance(part, Column) else part for place, part in columns.changes(step, ())}
+        changes = {place: int(batch.at(part)[number]) if isinstance(part, Vector) else part for place, part in vectors.changes(step, ())}
         return tuple(changes.get(place, value) for place, value in enumerate(state))
 
-    assert [state[state[3]] for state in states] == plainly(evaluator, step.guard, states) == by_columns(evaluator, step.guard, states)
+    assert [state[state[3]] for state in states] == plainly(evaluator, step.guard, states) == by_vectors(evaluator, step.guard, states)
     assert [(0, 0, state[2], state[3]) for state in states] == [evaluator.after(step, (), state) for state in states]
     assert [(0, 0, state[2], state[3]) for state in states] == [after(number, state) for number, state in enumerate(states)]

@@ -1,7 +1,7 @@
 """Terms on many states at once: one numpy array per value, one entry per state.
 
 What `reading.py` reads is folded at plain arguments: a quantifier becomes its instances, and what no state decides is decided here.
-What is left is a graph of columns, each shared by all that mention it and computed when somebody first asks for it.
+What is left is a graph of vectors, each shared by all that mention it and computed when somebody first asks for it.
 
 Every branch is computed for every state, also where plain evaluation would not look. Nothing can go wrong there: a division by zero has
 a value, and an index is one of its sort or the term is refused (`Unfit`), so that plain evaluation judges it.
@@ -29,23 +29,23 @@ from .system import Action, Param, Update
 
 Array: TypeAlias = NDArray[Any]
 Words: TypeAlias = NDArray[np.uint64]
-Part: TypeAlias = "Column | int"
-"""A column, or a value that all states share; a truth value is 0 or 1."""
+Part: TypeAlias = "Vector | int"
+"""A vector, or a value that all states share; a truth value is 0 or 1."""
 
 WIDEST = 64
 LARGEST_TABLE = 1 << 16
 
 
 class Unfit(ModelError):
-    """Columns cannot hold this term; plain evaluation can."""
+    """Vectors cannot hold this term; plain evaluation can."""
 
 
-class Column:
+class Vector:
     """A function of the state.
 
     Args:
         function: makes the array from those of its parts.
-        parts: columns, and numbers that `function` takes as they are.
+        parts: vectors, and numbers that `function` takes as they are.
         bound: no value is as large.
     """
 
@@ -56,53 +56,53 @@ class Column:
         self.parts = parts
         self.bound = bound
 
-    def on(self, sheet: Sheet) -> Array:
-        """Its values on the states of `sheet`."""
-        return self.function(*[part if isinstance(part, int) else sheet.at(part) for part in self.parts])
+    def on(self, batch: Batch) -> Array:
+        """Its values on the states of `batch`."""
+        return self.function(*[part if isinstance(part, int) else batch.at(part) for part in self.parts])
 
 
-class _Cell(Column):
+class _Cell(Vector):
     """The cell at a place, which is its only part."""
 
     __slots__ = ()
 
-    def on(self, sheet: Sheet) -> Array:
+    def on(self, batch: Batch) -> Array:
         (place,) = self.parts
         assert isinstance(place, int)
-        return self.function(sheet.cell(place))
+        return self.function(batch.cell(place))
 
 
-class _Picked(Column):
+class _Picked(Vector):
     """A cell at a place that differs from state to state."""
 
     __slots__ = ()
 
-    def on(self, sheet: Sheet) -> Array:
+    def on(self, batch: Batch) -> Array:
         (place,) = self.parts
-        assert isinstance(place, Column)
-        return self.function(sheet.pick(sheet.at(place)))
+        assert isinstance(place, Vector)
+        return self.function(batch.pick(batch.at(place)))
 
 
-class _Every(Column):
+class _Every(Vector):
     """Whether all parts are true; what comes after a part that is true nowhere is not asked."""
 
     __slots__ = ()
 
-    def on(self, sheet: Sheet) -> Array:
-        first, *rest = (part for part in self.parts if isinstance(part, Column))  # numbers were folded away
-        found = sheet.at(first)
+    def on(self, batch: Batch) -> Array:
+        first, *rest = (part for part in self.parts if isinstance(part, Vector))  # numbers were folded away
+        found = batch.at(first)
         for part in rest:
             if not found.any():
                 break
-            found = found & sheet.at(part)
+            found = found & batch.at(part)
         return found
 
 
-class Sheet:
-    """States as columns, and what is already known of them.
+class Batch:
+    """States as vectors, and what is already known of them.
 
     Args:
-        cells: one row per cell, one column per state.
+        cells: one row per cell, one entry per state.
         chosen: the numbers of the states that are asked about; all of them, if none are given.
     """
 
@@ -110,13 +110,13 @@ class Sheet:
         self.cells = cells
         self.chosen = np.arange(cells.shape[1]) if chosen is None else chosen
         self._all = chosen is None
-        self._known: dict[Column, Array] = {}
+        self._known: dict[Vector, Array] = {}
 
-    def at(self, column: Column) -> Array:
-        """The values of a column."""
-        found = self._known.get(column)
+    def at(self, vector: Vector) -> Array:
+        """The values of a vector."""
+        found = self._known.get(vector)
         if found is None:
-            found = self._known[column] = column.on(self)
+            found = self._known[vector] = vector.on(self)
         return found
 
     def cell(self, place: int) -> Array:
@@ -129,8 +129,8 @@ class Sheet:
         return self.cells[places, self.chosen]
 
 
-class Columns:
-    """The terms and actions of one system at one geometry, as columns.
+class Vectors:
+    """The terms and actions of one system at one geometry, as vectors.
 
     Raises:
         Unfit: a state does not fit into numbers of 64 bits; so do all methods that meet a term that does not.
@@ -140,7 +140,7 @@ class Columns:
         self._reader = evaluator.reader
         self._layout = evaluator.layout
         self._geometry = evaluator.geometry
-        self._made: dict[tuple[object, ...], Column] = {}
+        self._made: dict[tuple[object, ...], Vector] = {}
         self._folded: dict[tuple[object, ...], Part] = {}
         self._tables: dict[str, Callable[..., Array]] = {}
         self._meanings: dict[str, Callable[..., int | bool]] = {}
@@ -206,8 +206,8 @@ class Columns:
             case Operation():
                 return self._operation(node, lambda part: self._fold(part, names, scope))
 
-    def _make(self, function: Callable[..., Array], parts: tuple[Part, ...], bound: int, of: type[Column] = Column) -> Part:
-        """The column of that kind; one for all that ask for it. Where there is only one value, it is that."""
+    def _make(self, function: Callable[..., Array], parts: tuple[Part, ...], bound: int, of: type[Vector] = Vector) -> Part:
+        """The vector of that kind; one for all that ask for it. Where there is only one value, it is that."""
         if bound == 1:
             return 0
         key = (of, function, parts)
@@ -256,9 +256,9 @@ class Columns:
         return value
 
     def _every(self, parts: Iterable[Part]) -> Part:
-        found: dict[Column, None] = {}
+        found: dict[Vector, None] = {}
         for part in parts:
-            if isinstance(part, Column):
+            if isinstance(part, Vector):
                 found[part] = None
             elif not part:
                 return 0
@@ -267,9 +267,9 @@ class Columns:
         return self._make(_truth, tuple(found), 2, _Every)
 
     def _some(self, parts: Iterable[Part]) -> Part:
-        found: dict[Column, None] = {}
+        found: dict[Vector, None] = {}
         for part in parts:
-            if isinstance(part, Column):
+            if isinstance(part, Vector):
                 found[part] = None
             elif part:
                 return 1
@@ -340,7 +340,7 @@ class Columns:
         """An operator on words: from its first two parts on to the others, where it has more."""
         widths = [child.size() for child in term.children() if z3.is_bv(child)]
         if of not in _WORDS or len(widths) != len(parts):
-            raise Unfit(f"no columns for the operator {term.decl().name()}")
+            raise Unfit(f"no vectors for the operator {term.decl().name()}")
         width = term.size() if z3.is_bv(term) else widths[0]
         if max(width, *widths) > WIDEST:
             raise Unfit(f"words of {max(width, *widths)} bits")
@@ -356,7 +356,7 @@ class Columns:
         return functools.reduce(lambda a, b: self._computed(function, (a, b, width), bound), parts)
 
     def _computed(self, function: Callable[..., Array], parts: tuple[Part, ...], bound: int) -> Part:
-        if any(isinstance(part, Column) for part in parts):
+        if any(isinstance(part, Vector) for part in parts):
             return self._make(function, parts, bound)
         return int(function(*parts)[0])
 

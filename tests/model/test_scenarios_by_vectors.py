@@ -1,4 +1,4 @@
-"""Every shipped scenario fits into columns, and there a step is what plain evaluation says it is."""
+"""Every shipped scenario fits into vectors, and there a step is what plain evaluation says it is."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def test_a_step_is_that_of_plain_evaluation(monkeypatch: pytest.MonkeyPatch, nam
     made = build(SCENARIOS[name], parse_source(shipped_source(SCENARIOS[name].design)))
     moves = Moves(Evaluator(made.system, made.geometry))
     fast, slow = ByColumns(moves), OneByOne(moves)
-    # Plain evaluation would hide that columns do not fit.
-    monkeypatch.setattr(OneByOne, "__init__", lambda *_: pytest.fail("this scenario does not fit into columns"))
+    # Plain evaluation would hide that vectors do not fit.
+    monkeypatch.setattr(OneByOne, "__init__", lambda *_: pytest.fail("this scenario does not fit into vectors"))
     reached, stats = reachable(made.system, made.geometry)
     states = list(reached)
     packed = [fast.pack(state) for state in states]
@@ -35,11 +35,11 @@ def test_a_step_is_that_of_plain_evaluation(monkeypatch: pytest.MonkeyPatch, nam
     chosen = (
         states if len(states) <= MOST else [states[n] for n in {*random.Random(name).sample(range(len(states)), MOST), *first.values()}]
     )
-    plain, by_columns = slow.steps(chosen), fast.steps([fast.pack(state) for state in chosen])
+    plain, by_vectors = slow.steps(chosen), fast.steps([fast.pack(state) for state in chosen])
 
-    assert plain.before.tolist() == by_columns.before.tolist()
-    assert plain.moves.tolist() == by_columns.moves.tolist()
-    assert list(plain.after) == list(fast.states(by_columns.after))
+    assert plain.before.tolist() == by_vectors.before.tolist()
+    assert plain.moves.tolist() == by_vectors.moves.tolist()
+    assert list(plain.after) == list(fast.states(by_vectors.after))
     assert {*steps.after} <= {*packed}
     fired = Counter(moves.ranked[move].action.name for move in steps.moves.tolist())
     assert (+stats.fired, stats.transitions) == (fired, len(steps.after))
