@@ -157,7 +157,7 @@ class _Race:
 
     def _weigh(self, name: str, plain: PlainVerdict, invariant: str) -> Verdict | None:
         try:
-            verdict = verdict_of(plain, self.prop, Evaluator(*at_size(self.subject)))
+            verdict = checkable(verdict_of(plain, self.prop, Evaluator(*at_size(self.subject))), self.subject)
         except EngineError as wrong:
             self.ended[name] = fault(wrong)
             return None
@@ -165,9 +165,7 @@ class _Race:
             case Violated():
                 return replace(verdict, seconds=self.spent)
             case Proved():
-                # What is accepted is a certificate for this size, whatever else is claimed.
-                size = str(at_size(self.subject)[1]) or "its only size"
-                verdict = replace(verdict, sizes=size, lemmas=(), invariant=_read(invariant), seconds=self.spent)
+                verdict = replace(verdict, invariant=_read(invariant), seconds=self.spent)
                 refused = self.accept(verdict) if self.accept is not None else ""
                 if not refused:
                     return verdict
@@ -176,7 +174,7 @@ class _Race:
                 self._refuted(name, depth)
                 self.ended[name] = Reason(ReasonKind.DEPTH, f"nothing within {depth} steps")
                 if depth >= self.depth and self.bounded is None:
-                    self.bounded = replace(verdict, broken_lemmas=(), states=None)  # nobody checks those
+                    self.bounded = verdict
                     self.proof = Clock(max(LEAST_WAIT, self.patience * self.spent))
             case Unknown(why=why, depth=depth):
                 if why.kind is ReasonKind.INTERRUPTED:
@@ -216,6 +214,17 @@ class _Race:
         for child in self.running:
             child.kill()
         self.running.clear()
+
+
+def checkable(verdict: Verdict, subject: Subject) -> Verdict:
+    """What an engine claims, without what nobody checks: a certificate is for this size, and only a survey can show all states."""
+    match verdict:
+        case Proved():
+            return replace(verdict, sizes=str(at_size(subject)[1]) or "its only size", lemmas=())
+        case HoldsUpTo():
+            return replace(verdict, broken_lemmas=(), states=None)
+        case _:
+            return verdict
 
 
 def _written(verdict: Verdict) -> str:

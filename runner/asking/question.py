@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ...checker.portfolio import not_accepted, portfolio
+from ...checker.portfolio import checkable, not_accepted, portfolio
 from ...core.plain import violation
 from ...core.system import Property
 from ...core.trace import Trace
@@ -133,7 +133,7 @@ class _Question:
         subject, limits = self._subject, self._subject.limits
         engines = {BOUNDED: subject.engines.bmc, **subject.engines.beside}
         if len(engines) == 1:
-            verdict = self._bounded(depth)
+            verdict = checkable(self._bounded(depth), subject.grounded)
             refused = self._refused(verdict) if isinstance(verdict, Proved) else ""
             return Unknown(not_accepted(refused), verdict.engine, seconds=verdict.seconds) if refused else verdict
         return portfolio(

@@ -33,6 +33,11 @@ def holds(_: object, __: object, depth: int, **___: Any) -> Verdict:
     return HoldsUpTo(depth, "bmc")
 
 
+def visits(_: object, __: object, depth: int, **___: Any) -> Verdict:
+    """So it says."""
+    return HoldsUpTo(depth, "bmc", states=7)
+
+
 def gives_up(*_: Any, **__: Any) -> Verdict:
     return Unknown(Reason(ReasonKind.SOLVER_GAVE_UP, "no idea"), "bmc", 3)
 
@@ -47,6 +52,19 @@ def test_an_engine_that_says_proved_and_has_no_proof_is_not_believed(model: Mode
     assert "" == answer.certificate
     if isinstance(answer.verdict, Unknown):
         assert "oracle: its proof is not accepted: second solver: z3 says refused, bitwuzla says refused" in answer.verdict.reason
+
+
+def test_an_engine_that_is_asked_alone_is_not_believed_either(model: Model) -> None:
+    """A proof wants its certificate, and that all states were visited is not for an engine to say."""
+    alone = Subject(model, [PROPERTY], Limits(walks=20), Engines(survey=None, bmc=claims, beside={}))
+    boast = Subject(model, [PROPERTY], Limits(walks=20), Engines(survey=None, bmc=visits, beside={}))
+
+    refused, bounded = alone.ask(PROPERTY).verdict, boast.ask(PROPERTY).verdict
+
+    assert isinstance(refused, Unknown)
+    assert "its proof is not accepted: second solver" in refused.reason
+    assert isinstance(bounded, HoldsUpTo)
+    assert bounded.states is None
 
 
 def test_a_proof_beside_the_bounded_search_comes_with_its_certificate(model: Model) -> None:
