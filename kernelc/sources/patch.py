@@ -29,7 +29,7 @@ _FROM_LINE = re.compile(r"^From \S.*\d\d:\d\d.*\d{4}", re.MULTILINE)
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]*:[ \t]")
 _HUNK = re.compile(r"@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@")
 _TAG = re.compile(r"^(?:\s*\[[^]]*\])+\s*")
-_NUMBER = re.compile(r"\[[^]]*?\b(\d+)/(\d+)\s*\]")
+_NUMBER = re.compile(r"\[[^]]*?\b(\d{1,9})/(\d{1,9})\s*\]")
 _PREFIX = re.compile(r"^[abciow12]/")
 _ESCAPE = re.compile(r"\\([0-7]{3}|.)", re.DOTALL)
 _ESCAPED = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
@@ -354,7 +354,7 @@ def _files(mail: _Mail, name: str) -> tuple[FileChange, ...]:
     before = mail.before + begin
     try:
         parsed = PatchSet(lines)
-    except UnidiffParseError as error:
+    except (UnidiffParseError, ValueError) as error:  # a number of thousands of digits is a ValueError
         at = _malformed(lines)
         place = f" at line {before + at + 1}: `{shorten(lines[at])}`" if at is not None else f" (its diff begins at line {before + 1})"
         raise InputError(f"{name}: the diff is malformed{place} ({error}); make it again with git, it may have been edited") from None
@@ -385,7 +385,7 @@ def _malformed(lines: Sequence[str]) -> int | None:
     for index, line in enumerate(lines):
         if not line.startswith("@@"):
             continue
-        counts = re.match(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@", line)
+        counts = re.match(r"@@ -\d{1,9}(?:,(\d{1,9}))? \+\d{1,9}(?:,(\d{1,9}))? @@", line)
         if counts is None:
             return index
         old, new = (int(count) if count is not None else 1 for count in counts.groups())

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tdpcheck.core.errors import InputError
-from tdpcheck.kernelc.sources.tree import KernelTree, cache_directory, find_debian_source, open_tree
+from tdpcheck.core.private import user_folder
+from tdpcheck.kernelc.sources.tree import KernelTree, find_debian_source, open_tree
 
 MAKEFILE = "# SPDX\nVERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 7\nEXTRAVERSION =\nall:\n\t@echo $(VERSION)\n"
 SOURCE = "arch/x86/kvm/mmu/x.c"
@@ -34,7 +35,7 @@ def directory(tmp_path: Path) -> Path:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keep the user's own cache out of the tests."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "tdpcheck"
+    return tmp_path / "cache" / "tdpcheck" / "trees"
 
 
 @pytest.fixture
@@ -168,7 +169,7 @@ def test_an_interrupted_unpacking_leaves_nothing_that_counts(tarball: Path, cach
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("tdpcheck.kernelc.sources.tree._copy", interrupted)
+        patched.setattr("tdpcheck.kernelc.sources.tarball._content", interrupted)
         with pytest.raises(KeyboardInterrupt):
             open_tree(tarball)
 
@@ -190,6 +191,7 @@ def test_members_that_would_leave_the_cache_are_not_unpacked(directory: Path, ca
     open_tree(path)
 
     assert ["Makefile", "members.txt"] == sorted(file.name for file in cache.rglob("*") if file.is_file() and "evil.tar" not in file.name)
+    assert not (cache.parent / "evil").exists()
 
 
 def test_a_path_outside_the_tree_is_refused(directory: Path) -> None:
@@ -255,13 +257,31 @@ def test_a_file_that_cannot_be_read_is_refused(directory: Path) -> None:
         tree.read("lib/latin.c")
 
 
-def test_a_cache_that_cannot_be_made_is_refused(tarball: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message says which variable to set."""
+def test_without_a_cache_a_tarball_is_unpacked_for_one_run(tarball: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk, or a folder that somebody else can write to, is no reason to give no answer; nothing of it is believed."""
+    open_folder = tmp_path / "open"
+    (open_folder / "tdpcheck").mkdir(parents=True)
+    (open_folder / "tdpcheck").chmod(0o777)
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    for where, why in ((tmp_path / "file", "cannot be made"), (open_folder, "others can write to")):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(where))
+        said: list[str] = []
+        tree = open_tree(tarball, progress=said.append)
 
-    with pytest.raises(InputError, match="set XDG_CACHE_HOME"):
-        open_tree(tarball)
+        assert tree.read(SOURCE) == "int x; /* é */\r\n\x0c"
+        assert why in said[0]
+        assert not [file for file in where.rglob("*") if file.is_file()]
+
+
+def test_a_file_of_the_cache_that_was_edited_is_unpacked_again(tarball: Path, cache: Path) -> None:
+    """What is told of a kernel must be of that kernel: a cache is no place to change it."""
+    open_tree(tarball).read(SOURCE)
+    (file,) = cache.rglob("x.c")
+    known = file.read_bytes()
+    for edited in (known.replace(b"int x", b"int y"), b"int y;\n", b"", next(cache.rglob("Makefile")).read_bytes()):
+        file.write_bytes(edited)
+
+        assert open_tree(tarball).read(SOURCE) == "int x; /* é */\r\n\x0c"
 
 
 def test_a_relative_cache_path_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -269,7 +289,7 @@ def test_a_relative_cache_path_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", "somewhere")
 
-    assert tmp_path / ".cache" / "tdpcheck" == cache_directory()
+    assert tmp_path / ".cache" / "tdpcheck" == user_folder()
 
 
 def test_the_newest_debian_source_is_found(tmp_path: Path) -> None:

@@ -1,0 +1,90 @@
+"""Files that a user names: only regular ones are read, and none beyond a size that something of its kind can have."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from .errors import InputError
+
+MEGABYTE = 1024 * 1024
+MOST = {
+    "change": 16 * MEGABYTE,
+    "scenario": MEGABYTE,
+    "counterexample": 64 * MEGABYTE,
+    "run": 256 * MEGABYTE,
+    "source": 8 * MEGABYTE,
+}
+"""Bytes of a file, by what it is: some twenty times those of the largest that was ever seen."""
+
+_KINDS = (
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
+    """The content of a regular file, or of what a link leads to.
+
+    Args:
+        most: bytes.
+
+    Raises:
+        FileNotFoundError: there is none.
+        OSError: it cannot be read, is a directory, or is no regular file: nothing is ever waited for.
+        InputError: it is larger than `most`.
+    """
+    # Without O_NONBLOCK, opening a pipe waits for whoever writes to it.
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            if stat.S_ISDIR(status.st_mode):
+                raise IsADirectoryError(21, "Is a directory")
+            raise OSError(22, f"it is {_kind(status.st_mode)}, no regular file")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise InputError(f"{path}: it has more than {amount(most)}, which no such file has; give another one")
+    return content
+
+
+def read_given(path: str, most: int, advice: str) -> bytes:
+    """The content of a file that a user names.
+
+    Args:
+        most: bytes.
+        advice: what to give instead, as "give a patch".
+
+    Raises:
+        InputError: it cannot be read, is no regular file, or is larger than `most`.
+    """
+    try:
+        return read_regular(path, most)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file; {advice}") from None
+    except (OSError, ValueError) as error:  # a name with a zero byte in it is a ValueError
+        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); {advice}") from None
+
+
+def is_regular(path: Path) -> bool:
+    """Whether a name leads to a regular file."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def amount(size: int) -> str:
+    """A number of bytes as it is said.
+
+    >>> amount(8 * MEGABYTE)
+    '8 MB'
+    """
+    return f"{size // MEGABYTE} MB" if size >= MEGABYTE else f"{size:,} bytes"
+
+
+def _kind(mode: int) -> str:
+    return next((name for test, name in _KINDS if test(mode)), "something else")
