@@ -2,17 +2,19 @@
 
 That is the question (the digest of the model, the property to the letter, engines and limits), the versions of everything that
 computed it, and the Python of this package: an answer is found again only by the code that gave it. Entries are written beside
-their place and moved there, so that two runs at once never mix; one that is damaged, or another question's, is no entry at all. It
-cannot make a verdict worse than wrong luck with a hash: a violation is replayed before it is told again.
+their place and moved there, so that two runs at once never mix. Each is sealed with a key that this user alone can read
+(`core/private.py`): one that is damaged, edited, brought along from elsewhere, or another question's is no entry at all, and a folder that
+others can write to is not used. A violation is replayed before it is told again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -20,19 +22,22 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import platformdirs
 
 from ...core.errors import InputError
+from ...core.files import MEGABYTE, read_regular
 from ...core.jsonfile import Kind
 from ...core.plain import PlainVerdict, PlainViolated
+from ...core.private import Untrusted, private_folder, sealed, unsealed, user_folder, user_key
 from ...core.verdict import HoldsUpTo, Proved, Unknown
 from ..asking.limits import Engines, Limits
 from ..asking.results import Result
 from ..asking.survey import Survey
 
-SCHEMA = 2
+SCHEMA = 3
 VARIABLE = "TDPCHECK_CACHE"
 _OFF = ("", "0", "off", "no")
+_MOST = 64 * MEGABYTE
+"""Bytes of an entry."""
 ROOMS = ("core", "checker", "counterexamples", "kernelc", "model", "properties", "recheck", "runner")
 _PACKAGES = ("z3-solver", "python-sat", "cvc5", "bitwuzla", "msgspec", "tree-sitter", "tree-sitter-c", "tdpcheck")
 _KINDS: Mapping[str, type[Any]] = {"Proved": Proved, "HoldsUpTo": HoldsUpTo, "Unknown": Unknown, "PlainViolated": PlainViolated}
@@ -74,21 +79,32 @@ ENTRY = Kind("cached answer", _Entry, SCHEMA, "question", give="ask again", agai
 
 
 class Cache:
-    """A folder of answers."""
+    """A folder of answers.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        complain: is told in a line why nothing is kept, if nothing can be.
+    """
+
+    def __init__(self, folder: Path, complain: Callable[[str], None] | None = None) -> None:
         self.folder = folder
+        self._complain = complain or (lambda said: None)
+        self._key: bytes | None = None
+        self.refused = ""
+        try:
+            self._key = user_key()
+            private_folder(folder)
+        except Untrusted as why:
+            self._refuse(str(why))
 
     def look_up(self, question: str) -> Known | None:
         """The answer to a question; None if there is none that can be believed."""
-        path = self._path(question)
+        if self._key is None:
+            return None
         try:
-            if path.stat().st_uid != os.getuid():
+            content = unsealed(read_regular(self._path(question), _MOST), self._key)
+            if content is None:
                 return None
-            check, _, content = path.read_bytes().partition(b"\n")
-            if check != _checksum(content):
-                return None
-            entry = ENTRY.decoded(content, path.name)
+            entry = ENTRY.decoded(content, "an answer")
             if entry.question != question:
                 return None
             verdict = msgspec.convert(entry.verdict, _KINDS[entry.kind])
@@ -99,6 +115,8 @@ class Cache:
 
     def keep(self, question: str, known: Known) -> None:
         """Keep an answer; one that cannot be written is not kept, and nothing else happens."""
+        if self._key is None:
+            return
         entry = _Entry(
             SCHEMA, question, known.record, type(known.verdict).__name__, msgspec.to_builtins(known.verdict), known.asked,
             known.premise, tuple(sorted(known.fired)), msgspec.to_builtins(known.survey),
@@ -111,13 +129,18 @@ class Cache:
             handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
             try:
                 with os.fdopen(handle, "wb") as file:
-                    file.write(_checksum(content) + b"\n" + content)
+                    file.write(sealed(content, self._key))
                 os.replace(name, path)
             except BaseException:
                 Path(name).unlink(missing_ok=True)
                 raise
-        except OSError:
-            return
+        except OSError as error:
+            self._refuse(f"{self.folder} cannot be written ({error.strerror})")
+
+    def _refuse(self, why: str) -> None:
+        self._key = None
+        self.refused = why
+        self._complain(f"answers are not kept from run to run: {why}")
 
     def _path(self, question: str) -> Path:
         name = hashlib.sha256(question.encode()).hexdigest()
@@ -129,15 +152,20 @@ class Cache:
 
     def size(self) -> tuple[int, int]:
         """How many entries there are, and how many bytes they take."""
-        sizes = [path.stat().st_size for path in self.entries()]
+        sizes = []
+        for path in self.entries():
+            with contextlib.suppress(OSError):  # another run may just have deleted it
+                sizes.append(path.stat().st_size)
         return len(sizes), sum(sizes)
 
     def clear(self) -> int:
         """Delete all entries, and nothing that is not one; how many there were.
 
         Raises:
-            InputError: one of them cannot be deleted.
+            InputError: one of them cannot be deleted, or others can put there what is none of ours.
         """
+        if self.refused:
+            raise InputError(f"nothing was deleted: {self.refused}")
         gone = 0
         for path in (*self.entries(), *self.folder.glob("??/.new-*")):
             try:
@@ -148,12 +176,17 @@ class Cache:
         return gone
 
 
-def default_cache() -> Cache | None:
-    """The cache of this user: where TDPCHECK_CACHE says, else where such things live; None if it says `off`."""
+def default_cache(complain: Callable[[str], None] | None = None) -> Cache | None:
+    """The cache of this user: where TDPCHECK_CACHE says, else where such things live; None if it says `off`, or there is no such place."""
     given = os.environ.get(VARIABLE)
-    if given is None:
-        return Cache(platformdirs.user_cache_path("tdpcheck") / "answers")
-    return None if given.lower() in _OFF else Cache(Path(given).expanduser())
+    if given is not None and given.lower() in _OFF:
+        return None
+    try:
+        folder = user_folder() / "answers" if given is None else Path(given).expanduser()
+    except (Untrusted, RuntimeError) as why:
+        (complain or (lambda said: None))(f"answers are not kept from run to run: {why}")
+        return None
+    return Cache(folder, complain)
 
 
 def question(model: str, asked: str, limits: Limits, engines: Engines, more: object = None) -> str:
@@ -198,7 +231,3 @@ def sources_digest(root: Path | None = None) -> str:
             digest.update(path.read_bytes())
             digest.update(b"\0")
     return digest.hexdigest()
-
-
-def _checksum(content: bytes) -> bytes:
-    return hashlib.sha256(content).hexdigest().encode()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tdpcheck.core.errors import InputError
 from tdpcheck.core.system import Lemma, truth
 from tdpcheck.core.verdict import TIME_IS_UP, HoldsUpTo, Unknown
 from tdpcheck.model.scenario import shipped_scenarios
@@ -107,7 +111,102 @@ def test_a_damaged_or_foreign_entry_is_none_and_is_replaced(
     assert all(r.cached for r in again.records)
 
 
-def test_an_entry_with_a_wrong_proof_and_a_right_checksum_is_not_reached_by_luck(filled: tuple[Path, Outcome]) -> None:
+def edited(data: bytes) -> bytes:
+    """An entry that says something else, written by somebody who knows the format, but no key."""
+    content = data.partition(b"\n")[2]
+    other = content.replace(b'"holds_up_to"', b'"proved"').replace(b'"HoldsUpTo"', b'"Proved"')
+    return hmac.new(b"", other, hashlib.sha256).hexdigest().encode() + b"\n" + other
+
+
+def test_an_edited_answer_is_not_told_as_computed(filled: tuple[Path, Outcome], tmp_path: Path) -> None:
+    """Each entry is edited with care: a plain checksum would be right again."""
+    for path in entries(filled[0]):
+        copy = tmp_path / path.parent.name / path.name
+        copy.parent.mkdir(exist_ok=True)
+        plain = path.read_bytes().partition(b"\n")[2].replace(b'"holds_up_to"', b'"proved"')
+        copy.write_bytes(hashlib.sha256(plain).hexdigest().encode() + b"\n" + plain)
+    first = run(plan(tmp_path))
+    for path in entries(tmp_path):
+        path.write_bytes(edited(path.read_bytes()))
+    second = run(plan(tmp_path))
+
+    assert told(filled[1]) == told(first) == told(second)
+    assert not any(r.cached for r in (*first.records, *second.records))
+
+
+def test_answers_that_another_user_sealed_are_none_of_ours(
+    filled: tuple[Path, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of answers that was brought along may say anything."""
+    (_, _, asked), *_ = lookups(plan(filled[0]), 0)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    assert Cache(filled[0]).look_up(asked) is None
+    assert 0o600 == (tmp_path / "tdpcheck" / "key").stat().st_mode & 0o777
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777, 0o702])
+def test_a_folder_that_others_can_write_to_is_not_used(filled: tuple[Path, Outcome], tmp_path: Path, mode: int) -> None:
+    """The run goes on without it, and one line says so; nor is anything there deleted, which need not be ours."""
+    tmp_path.chmod(mode)
+    (tmp_path / "ab").mkdir()
+    (tmp_path / "ab" / "other.json").write_text("{}")
+    said: list[str] = []
+    kept = Cache(tmp_path, said.append)
+    outcome = run(plan(tmp_path, cache=kept))
+
+    assert told(filled[1]) == told(outcome)
+    assert 1 == len(said)
+    assert "others can write to" in said[0]
+    with pytest.raises(InputError, match="nothing was deleted"):
+        kept.clear()
+    assert ["other.json"] == [path.name for path in entries(tmp_path)]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_another_user_is_not_used(tmp_path: Path) -> None:
+    os.chown(tmp_path, 12345, 12345)
+    said: list[str] = []
+    Cache(tmp_path, said.append)
+
+    assert "belongs to another user" in said[0]
+
+
+@pytest.mark.parametrize("key", [b"", b"short", bytes(40)])
+def test_a_key_that_is_none_or_that_others_can_read_is_not_used(key: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    Cache(tmp_path / "answers")
+    file = tmp_path / "tdpcheck" / "key"
+    good = file.read_bytes()
+    for content, mode in ((key, 0o600), (good, 0o640)):
+        file.write_bytes(content)
+        file.chmod(mode)
+
+        assert "delete it" in Cache(tmp_path / "answers").refused
+
+
+def test_a_full_disk_is_told_once_and_the_run_goes_on(
+    filled: tuple[Path, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (_, _, asked), *_ = lookups(plan(filled[0]), 0)
+    known = Cache(filled[0]).look_up(asked)
+    assert known is not None
+    said: list[str] = []
+    full = Cache(tmp_path, said.append)
+
+    def no_space(*_: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tdpcheck.runner.runs.cache.os.replace", no_space)
+    full.keep(asked, known)
+    full.keep(asked, known)
+
+    assert 1 == len(said)
+    assert "No space left on device" in said[0]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_an_entry_with_a_wrong_proof_is_not_reached_by_luck(filled: tuple[Path, Outcome]) -> None:
     """Whoever can write there can lie; but an entry counts only under the hash of its own question."""
     (_, _, asked), *_ = lookups(plan(filled[0]), 0)
 
