@@ -30,8 +30,8 @@ ENGINE = "portfolio"
 Accept = Callable[[Proved], str]
 """Why a proof is not accepted; empty if it is."""
 
-GRACE = 2.0
-"""Seconds beyond the time that engines have, in which they may still say what they know."""
+GRACE, SHARE = 2.0, 0.03
+"""Seconds beyond the time that engines have, in which they may still say what they know; at most this share of that time."""
 LEAST_WAIT = 1.0
 """Seconds that a proof is waited for at least."""
 
@@ -134,7 +134,8 @@ class _Race:
 
     def _left(self) -> float | None:
         """How long there is still something to wait for."""
-        clocks = [self.clock.longer(GRACE), *([] if self.proof is None else [self.proof])]
+        grace = GRACE if self.clock.timeout is None else min(GRACE, SHARE * self.clock.timeout)
+        clocks = [self.clock.longer(grace), *([] if self.proof is None else [self.proof])]
         return min((left for clock in clocks if (left := clock.left) is not None), default=None)
 
     def _hear(self, child: Child, news: News) -> Verdict | None:

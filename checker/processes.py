@@ -15,6 +15,7 @@ import os
 import pickle
 import resource
 import signal
+import sys
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -26,14 +27,17 @@ from typing import Any, Generic, TypeVar, assert_never
 import z3
 
 from ..core.errors import EngineError, ModelError, TdpcheckError
-from ..core.verdict import INTERRUPTED, Reason, ReasonKind
+from ..core.verdict import INTERRUPTED, TIME_IS_UP, Reason, ReasonKind
 
 T = TypeVar("T")
 Say = Callable[[object], None]
 """Tells the parent something on the way."""
 
 _FORK = multiprocessing.get_context("fork")
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
+_AGAIN = 0.01
+"""Seconds until an interrupt comes again that nobody could hear."""
 _SOLVER_SHARE = 0.8
 """How much of a limit a solver may use: it says that it has no more while Python still can."""
 MEGABYTE = 1024 * 1024
@@ -84,9 +88,10 @@ class Failed:
 
 @dataclass(frozen=True)
 class Died:
-    """The process ended without an answer: how."""
+    """The process ended without an answer: how; `late` if it was killed because its time was up."""
 
     reason: str
+    late: bool = False
 
 
 OUT_OF_MEMORY = "out of memory"
@@ -99,13 +104,18 @@ class Child:
     Args:
         function: is handed a way to say something on the way. What it says and returns must be picklable.
         memory: megabytes of address space that it may use.
+        limit: seconds after which it is killed by whoever listens; see `end_within`.
     """
 
-    def __init__(self, function: Callable[[Say], object], *, memory: int | None = None) -> None:
+    def __init__(self, function: Callable[[Say], object], *, memory: int | None = None, limit: float | None = None) -> None:
         self._receiver, sender = _FORK.Pipe(duplex=False)
         self._process = _FORK.Process(target=_live, args=(function, sender, memory, os.getpid()))
         self.started = time.monotonic()
-        self._process.start()
+        self.deadline: float | None = None
+        self.end_within(limit)
+        # A signal waits until the child can answer it: before that it would end in a traceback.
+        with held():
+            self._process.start()
         sender.close()
 
     @property
@@ -116,6 +126,10 @@ class Child:
     def connection(self) -> Connection:
         """Readable when there is news."""
         return self._receiver
+
+    def end_within(self, seconds: float | None) -> None:
+        """From now on it has so many seconds: beyond them, whoever listens kills it and hears that the time is up."""
+        self.deadline = None if seconds is None else time.monotonic() + seconds
 
     def news(self) -> News:
         """The next thing that it said; waits for it. After anything but `Said` there is no more."""
@@ -150,7 +164,7 @@ class Child:
 def reason_of(news: Failed | Died) -> Reason:
     """Why a process that ended like this has no answer."""
     if isinstance(news, Died):
-        return Reason(ReasonKind.DIED, news.reason)
+        return TIME_IS_UP if news.late else Reason(ReasonKind.DIED, news.reason)
     match news.kind:
         case Failure.INTERRUPTED:
             return INTERRUPTED
@@ -170,14 +184,31 @@ def fault(what: object) -> Reason:
     return Reason(ReasonKind.FAULT, f"a fault of tdpcheck itself: {what}")
 
 
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Control-C and its like wait until this is over."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def listen(children: Collection[Child], timeout: float | None = None) -> Iterator[tuple[Child, News]]:
-    """One piece of news of each child that has some; waits until there is any, or for so many seconds."""
+    """One piece of news of each child that has some; waits until there is any, or for so many seconds. Who is late is killed."""
     if not children:
         return  # nobody will ever speak
     by_connection = {child.connection: child for child in children}
-    for ready in wait(list(by_connection), timeout):
+    deadlines = [child.deadline for child in children if child.deadline is not None]
+    until = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+    for ready in wait(list(by_connection), until if timeout is None else timeout if until is None else min(timeout, until)):
         assert isinstance(ready, Connection)
-        yield by_connection[ready], by_connection[ready].news()
+        child = by_connection.pop(ready)
+        yield child, child.news()
+    for child in by_connection.values():
+        if child.deadline is not None and time.monotonic() >= child.deadline:
+            child.kill()
+            yield child, Died(TIME_IS_UP.text, late=True)
 
 
 def _live(function: Callable[[Say], object], sender: Connection, memory: int | None, parent: int) -> None:
@@ -186,7 +217,7 @@ def _live(function: Callable[[Say], object], sender: Connection, memory: int | N
     try:
         _settle(memory, parent)
         answer = _outcome(function, lambda value: _send(sender, Said(value)))
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_BLOCK, (*_ENDINGS, signal.SIGALRM))
         sender.send(answer)
         code = 0
     except BaseException:  # nobody is there to hear of it
@@ -197,11 +228,11 @@ def _live(function: Callable[[Say], object], sender: Connection, memory: int | N
 
 def _send(sender: Connection, news: News) -> None:
     """Send all of it: an interrupt waits, for half a message would spoil the ones after it."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)
     try:
         sender.send(news)
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDINGS)
 
 
 def _outcome(function: Callable[[Say], object], say: Say) -> Answered[Any] | Failed:
@@ -254,7 +285,11 @@ def _settle(memory: int | None, parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before we asked to die with it
         os._exit(1)
-    signal.signal(signal.SIGINT, _interrupted)
+    for number in _ENDINGS:
+        signal.signal(number, _interrupted)
+    signal.signal(signal.SIGALRM, _interrupted)
+    sys.unraisablehook = _unheard
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDINGS)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("500")  # if the machine runs out of memory, a question is lost rather than the run
     if memory is not None:
@@ -266,8 +301,17 @@ def _settle(memory: int | None, parent: int) -> None:
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough, and a second one would break the answer
+    for ending in _ENDINGS:
+        signal.signal(ending, signal.SIG_IGN)  # once is enough, and a second one would break the answer
     raise KeyboardInterrupt
+
+
+def _unheard(unraisable: Any) -> None:
+    """An exception where nobody can hear it, as in a destructor of a solver's term: an interrupt comes again, anything else is dropped."""
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+    elif os.environ.get("TDPCHECK_DEBUG"):
+        sys.__unraisablehook__(unraisable)
 
 
 def _ending(code: int | None) -> str:

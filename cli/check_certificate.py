@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from ..core.errors import InputError
+from ..core.files import read_given
 from ..recheck.obligations import Certificate
 from ..recheck.questions import Checked
 from ..recheck.reader import EVERY_SIZE, parse
@@ -20,6 +21,7 @@ from ..runner import documents, output
 from ..runner.exit_codes import ExitCode
 from ..runner.rebuilding import Rebuilt, rebuilt
 from .echo import echo
+from . import guard
 from .seconds import Seconds
 
 _CODES = {"accepted": ExitCode.HOLDS, "refused": ExitCode.VIOLATED, "undecided": ExitCode.UNKNOWN}
@@ -96,6 +98,7 @@ def check_certificate(
     if scenario is None and (prop or change or kernel):
         given = next(name for name, value in (("--property", prop), ("--change", change), ("--kernel", kernel)) if value)
         raise InputError(f"{given} says something of a scenario; name it with --scenario")
+    guard.limit(timeout * max(2, len(solvers)), f"checking {file}")
     text = read_certificate(file)
     found = parse(text, file)
     about = None if scenario is None else rebuilt(found, file, scenario, prop=prop, change=change, kernel=kernel, rev=rev)
@@ -122,13 +125,7 @@ def read_certificate(path: str) -> str:
         InputError: it cannot be read, or is no text.
     """
     advice = "give a certificate (*.smt2) that `tdpcheck verify --out DIR` left"
-    try:
-        if Path(path).stat().st_size > MOST_CHARACTERS:
-            raise InputError(f"{path}: it has more than {MOST_CHARACTERS:,} bytes, which no certificate has; {advice}")
-        data = Path(path).read_bytes()
-    except OSError as error:
-        why = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-        raise InputError(f"{path}: {why}; {advice}") from None
+    data = read_given(path, MOST_CHARACTERS, advice)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:

@@ -26,8 +26,9 @@ from ..runner.inputs.sources import Files, built, files_of
 from ..runner.inputs.statements import ASSERTIONS
 from ..runner.names import choose
 from ..runner.telling.rendering import document_of
-from . import printing
 from .echo import echo
+from . import guard, printing
+from .seconds import Seconds
 
 _WIDTH = 78
 
@@ -46,7 +47,7 @@ class Graded:
 @click.option("--change", metavar="FILE", help="Your patch. Without it, the task is told.")
 @click.option("--broken", is_flag=True, help="Print the change that is to be repaired.")
 @click.option("--hints", is_flag=True, help="Tell the hints, too.")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), default=300.0, show_default=True, help="Seconds a question.")
+@click.option("--timeout", type=Seconds(), default=300.0, show_default=True, help="Seconds a question.")
 @click.pass_context
 def check_exercise(
     context: click.Context, name: str | None, part: str, change: str | None, broken: bool, hints: bool, timeout: float
@@ -74,6 +75,7 @@ def check_exercise(
         return
     if change.endswith(".toml"):
         raise InputError(f"{change}: an overlay of scenarios changes the question, not the kernel; give a diff against model/kernel")
+    guard.limit(timeout, f"judging {change}")
     with printing.Progress() as progress:
         progress.working(f"{chosen}: asking {exercise.scenario}")
         graded = grade(chosen, part, read_change(change), change, Limits(timeout=timeout, certify=False))

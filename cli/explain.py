@@ -14,8 +14,9 @@ from ..runner import documents
 from ..runner.every_size import EVERY_ROLE, WIDTH, any_number, step_text
 from ..runner.exit_codes import ExitCode
 from ..runner.telling.races import commands
-from . import printing
 from .echo import echo
+from . import guard, printing
+from .seconds import Seconds
 
 
 @click.command()
@@ -27,7 +28,7 @@ from .echo import echo
 @click.option("--drop", multiple=True, metavar="LEMMA", help="Leave a lemma out of the argument and see what misses it.")
 @click.option("--race", is_flag=True, help="Show the known race that each lemma's protection prevents (of those left out, if any are).")
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes that ask.")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), default=900.0, show_default=True, help="Seconds for everything.")
+@click.option("--timeout", type=Seconds(), default=900.0, show_default=True, help="Seconds for everything.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def explain(
@@ -47,6 +48,7 @@ def explain(
     Exit code: 0 every lemma holds initially and is kept by every step, for any number of pages,
     tables, roots, devices and threads; 3 some step is not known to keep some lemma; 2 bad input.
     """
+    guard.limit(timeout, "explaining")
     with printing.Progress() as progress:
         explanation = explained(name, scenario=scenario, change=change, drop=drop, race=race, jobs=jobs, timeout=timeout, listener=progress)
     told, model, checked = explanation.told, explanation.model, explanation.checked

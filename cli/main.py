@@ -13,6 +13,7 @@ import click
 
 from ..core.errors import EngineError, TdpcheckError
 from ..runner.exit_codes import PRECEDENCE, ExitCode
+from . import guard
 from .echo import echo, harmless
 
 
@@ -75,6 +76,10 @@ class Front(click.Group):
             return result
         except click.UsageError as error:
             raise click.UsageError(harmless(error.message), error.ctx) from None
+        except (click.exceptions.Exit, SystemExit, guard.ReaderGone, guard.OutputLost):
+            raise
+        except guard.TimeUp:
+            _complain(ctx, guard.time_is_up(), ExitCode.UNKNOWN)
         except click.ClickException as error:
             _complain(ctx, error.format_message(), ExitCode.BAD_INPUT)
         except EngineError as error:
@@ -83,12 +88,6 @@ class Front(click.Group):
             _complain(ctx, str(error), ExitCode.BAD_INPUT)
         except (KeyboardInterrupt, click.Abort):
             _complain(ctx, "interrupted", ExitCode.INTERRUPTED)
-        except BrokenPipeError:
-            # Nobody reads any more; Python must not find that out again when it flushes at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(ExitCode.BROKEN_PIPE)
-        except (click.exceptions.Exit, SystemExit):
-            raise
         except RecursionError:
             _complain(ctx, "the input nests too deep; split it", ExitCode.BAD_INPUT)
         except MemoryError:
@@ -112,9 +111,25 @@ def tdpcheck() -> None:
     """Check changes to page tables that KVM and an IOMMU share."""
 
 
+def work() -> int:
+    """Do what the command line says; its exit code."""
+    try:
+        code = tdpcheck.main(prog_name="tdpcheck", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort as end:
+        if isinstance(end.__cause__, guard.TimeUp):
+            return guard.complain(guard.time_is_up(), ExitCode.UNKNOWN)
+        return guard.complain("interrupted", ExitCode.INTERRUPTED)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    return code if isinstance(code, int) else 0
+
+
 def main() -> None:
     """Run the command line that the process was started with."""
-    tdpcheck.main(prog_name="tdpcheck")
+    guard.guarded(work)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,14 @@ from ..runner.asking import results
 from ..runner.asking.results import MuseumDocument, MuseumItem
 from ..runner.exit_codes import ExitCode, worst
 from ..runner.museum.visits import chosen
-from . import printing
 from .echo import echo
+from . import guard, printing
+from .seconds import Seconds
 
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), default=300.0, show_default=True, help="Seconds a question.")
+@click.option("--timeout", type=Seconds(), default=300.0, show_default=True, help="Seconds a question.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--out", metavar="DIR", help=f"Leave {results.MUSEUM} there: a report of a run in that folder tells what was found again.")
 @click.pass_context
@@ -32,6 +33,7 @@ def museum(context: click.Context, names: tuple[str, ...], timeout: float, as_js
     folder = output.prepared(out) if out is not None else None
     seen: list[MuseumItem] = []
     interrupted = False
+    guard.unlimited()  # each question has its own limit
     with printing.Progress() as progress:
         try:
             for name in chosen(names):

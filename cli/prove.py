@@ -30,9 +30,10 @@ from ..runner.every_size import EVERY_ROLE, WIDTH, any_number, files_with, scena
 from ..runner.exit_codes import ExitCode
 from ..runner.inputs.sources import code_for
 from ..runner.names import choose
-from . import printing
+from . import guard, printing
 from .check_certificate import read_certificate
 from .echo import echo
+from .seconds import Seconds
 
 Verdict = Literal["Proved", "Violated", "Unknown"]
 _CODES: Mapping[Verdict, ExitCode] = {"Proved": ExitCode.HOLDS, "Violated": ExitCode.VIOLATED, "Unknown": ExitCode.UNKNOWN}
@@ -110,7 +111,7 @@ class ProofTold(msgspec.Struct, frozen=True):
     "--repair/--no-repair", default=True, show_default=True, help="If a property is lost, search small sizes for a race or missing lemmas."
 )
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes that search.")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), default=1800.0, show_default=True, help="Seconds for the search.")
+@click.option("--timeout", type=Seconds(), default=1800.0, show_default=True, help="Seconds for the search.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def prove(
@@ -135,6 +136,7 @@ def prove(
     \b
     Exit code: 0 proved, and both solvers accept the certificate; 1 a race was found; 3 not proved; 2 bad input.
     """
+    guard.limit(timeout, "proving")
     properties = [PROPERTIES[name] for name in choose(names or CARD, tuple(PROPERTIES), "property")]
     asked = scenario_for(scenario, properties[0])
     files = files_with(change)
@@ -168,7 +170,7 @@ def prove(
             output.write(target, text.encode())
         if found.checked.holds and start is not None:
             progress.working("checking the certificate")
-            answer = recheck(text, timeout=600, of=instantiated_statement(model.system, properties))
+            answer = recheck(text, timeout=min(600.0, guard.left()), of=instantiated_statement(model.system, properties))
     told = _told(properties, asked.name, change, found, search, answer, text, start, late)
     told = msgspec.structs.replace(told, missed={name: f"{b.step}: {b.lemma}" for name, b in missed.items()})
     if as_json:
