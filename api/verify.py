@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike, fspath
 
+from ..checker.clock import Clock
 from ..core.errors import EngineError
 from ..core.verdict import HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict
 from ..counterexamples.schema import Cex
@@ -74,6 +75,7 @@ def verify(
         >>> run.exit_code
         0
     """
+    reading = Clock()
     tree = (
         None
         if kernel is None and rev is None
@@ -90,7 +92,8 @@ def verify(
         kernel=tree,
         limits=Limits(depth=depth, timeout=timeout, states=states, memory=memory, certify=certify),
         jobs=jobs or cores(),
-        cache=default_cache() if cache else None,
+        cache=default_cache((listener or Nobody()).said) if cache else None,
+        spent=reading.spent,
     )
     return Run(run(plan, listener))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -11,16 +12,19 @@ import msgspec
 
 from ..api.verify import STATES, TIMEOUT
 from ..api.verify import verify as verified
-from ..core.errors import InputError
+from ..checker.processes import Child, Died, Failed, Said, Say, listen
+from ..core.errors import EngineError, InputError
 from ..counterexamples.command import renamed
 from ..reports import logs
 from ..runner import documents, output
 from ..runner.asking import results
-from ..runner.runs.run import Found, Outcome, each_violation
+from ..runner.runs.plan import Place
+from ..runner.runs.run import Outcome, each_violation, violated
 from ..runner.telling import rendering
 from ..runner.telling.telling import Telling
-from . import printing
+from . import guard, printing
 from .echo import echo
+from .seconds import Seconds
 
 Key = tuple[str, str, str | None]
 """Scenario, property and change of an answer."""
@@ -41,7 +45,7 @@ Key = tuple[str, str, str | None]
     metavar="N",
     help="Visit up to N states before asking Z3; 0: ask at once.",
 )
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), default=TIMEOUT, show_default=True, help="Seconds a question.")
+@click.option("--timeout", type=Seconds(), default=TIMEOUT, show_default=True, help="Seconds a question.")
 @click.option(
     "--certify/--no-certify", default=True, show_default=True, help="Make a proof of every complete exploration; two solvers check it."
 )
@@ -83,15 +87,17 @@ def verify(
     1 something is Violated that its scenario does not expect;
     2 bad input or usage; 3 something is Unknown; 130 interrupted.
     """
+    guard.limit(timeout, "reading what was given")
     folder = output.prepared(out) if out is not None else None
     tests, log = output.checked(junit), output.checked(sarif)
-    with printing.Progress() as progress:
+    with _Progress() as progress:
         outcome = verified(
             scenarios, properties, change=change, kernel=kernel, rev=rev, depth=depth, states=states, timeout=timeout, certify=certify,
             jobs=jobs, memory=memory, cache=not no_cache, listener=progress,
         ).outcome  # fmt: skip
         telling = Telling(outcome.plan if repair else None, progress.working)
         told, unwritten = _told(outcome, folder, telling, all_=all_)
+    guard.deaf()
     if as_json:
         echo(documents.to_json(told.document), nl=False)
     else:
@@ -106,11 +112,23 @@ def verify(
 
 
 def _told(outcome: Outcome, folder: Path | None, telling: Telling, *, all_: bool) -> tuple[Told, InputError | None]:
-    """The outcome told, and what kept its files from being written: a full disk is no reason to keep the answers back."""
+    """The outcome told, and what kept its files from being written: a full disk, or a signal, is no reason to keep the answers back."""
     try:
-        return tell(outcome, folder, telling, all_=all_), None
+        try:
+            return tell(outcome, folder, telling, all_=all_), None
+        except KeyboardInterrupt:
+            outcome.interrupted = True
+            return tell(outcome, folder, plainly=True), None
     except InputError as error:
-        return tell(outcome, None, telling, all_=all_), error
+        return tell(outcome, None, plainly=outcome.interrupted, all_=all_), error
+
+
+class _Progress(printing.Progress):
+    """Once a question is asked, the run minds its time itself; until then the watcher does."""
+
+    def working(self, what: str) -> None:
+        guard.unlimited()
+        super().working(what)
 
 
 @dataclass(frozen=True)
@@ -122,29 +140,43 @@ class Told:
     made: dict[Key, rendering.Cex]
 
 
-def tell(outcome: Outcome, folder: Path | None, telling: Telling | None = None, *, all_: bool = False) -> Told:
-    """Make the counterexamples, leave them in `folder`, and say in the records where."""
-    telling = telling or Telling()
+@dataclass(frozen=True)
+class _Left:
+    """A counterexample, the content of each file of it by its ending, and its text."""
+
+    cex: rendering.Cex
+    forms: tuple[tuple[str, bytes], ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What was made of a violation: it and others of its kind, and what kept something from being made."""
+
+    where: Place
+    left: tuple[_Left, ...]
+    complaints: tuple[str, ...]
+
+
+def tell(outcome: Outcome, folder: Path | None, telling: Telling | None = None, *, all_: bool = False, plainly: bool = False) -> Told:
+    """Make the counterexamples, leave them in `folder`, and say in the records where.
+
+    Args:
+        plainly: without counterexamples: their steps alone are told.
+    """
     files: dict[Key, tuple[str, ...]] = {}
     texts: dict[Key, str] = {}
     made: dict[Key, rendering.Cex] = {}
-    for found in each_violation(outcome, lambda record: folder is not None or not record.as_expected):
-        record = found.record
-        key = _key(record)
-        cex = _made(found, telling)
-        if cex is not None:
-            made[key] = cex
-            if folder is not None:
-                files[key] = leave(_name(record), cex, folder)
+    reports = {} if plainly else _all_made(outcome, folder, telling or Telling(), all_=all_)
+    for where in violated(outcome, lambda record: folder is not None or not record.as_expected):
+        record = outcome.told[where]
+        left = reports[where].left if where in reports else ()
+        if left:
+            made[_key(record)] = left[0].cex
+        if folder is not None and left:
+            files[_key(record)] = tuple(n for number, one in enumerate(left, 1) for n in leave(_numbered(record, number), one, folder))
         if not record.as_expected:
-            texts[key] = text_of(found, cex, folder)
-        for number, other in enumerate(telling.others(found) if all_ and cex is not None else (), 2):
-            name = f"{_name(record)}.{number}"
-            if folder is not None:
-                files[key] += leave(name, other, folder)
-            if not record.as_expected:
-                text = rendering.render(other, "text").decode()
-                texts[key] += "\n" + (text if folder is None else renamed(text, other, str(folder / f"{name}.cex.json")))
+            texts[_key(record)] = "\n".join(one.text for one in left) or _steps(record)
     if folder is not None:
         for place, certificate in outcome.certificates.items():
             record = outcome.told[place]
@@ -161,6 +193,92 @@ def tell(outcome: Outcome, folder: Path | None, telling: Telling | None = None, 
     return Told(document, texts, made)
 
 
+def _all_made(outcome: Outcome, folder: Path | None, telling: Telling, *, all_: bool) -> dict[Place, _Made]:
+    """The counterexamples of each violation, made in processes that have what is left of its time."""
+    limits, working = outcome.plan.limits, telling.working or (lambda what: None)
+    wanted = violated(outcome, lambda record: folder is not None or not record.as_expected)
+    reports: dict[Place, _Made] = {}
+    for group in dict.fromkeys((place, number) for place, number, _ in wanted):
+        waiting = [where for where in wanted if where[:2] == group]
+        child = Child(partial(_make, outcome, group, folder, telling, all_=all_), memory=limits.memory)
+        try:
+            while waiting:
+                if limits.timeout is not None and child.deadline is None:
+                    child.end_within(limits.until_killed(limits.timeout - outcome.spent.get(waiting[0], 0.0)))
+                for _, news in listen([child]):
+                    match news:
+                        case Said(value=_Made() as made):
+                            waiting.remove(made.where)
+                            reports[made.where] = made
+                            for complaint in made.complaints:
+                                echo(complaint, err=True)
+                            child.deadline = None
+                        case Said(value=what):
+                            working(str(what))
+                        case Failed(kind="EngineError", message=message):
+                            raise EngineError(message)
+                        case Failed(kind="KeyboardInterrupt"):
+                            raise KeyboardInterrupt
+                        case _:
+                            for where in waiting:
+                                why = news.reason if isinstance(news, Died) else str(news)
+                                echo(f"{_name(outcome.told[where])}: there is no report of it: {why}", err=True)
+                            waiting = []
+        finally:
+            child.kill()
+    return reports
+
+
+def _make(outcome: Outcome, group: tuple[int, int], folder: Path | None, telling: Telling, say: Say, *, all_: bool) -> None:
+    """Make the counterexamples of one scenario in one version, and say each."""
+    telling.working = say
+    for found in each_violation(outcome, lambda record: folder is not None or not record.as_expected, group):
+        complaints: list[str] = []
+        left: list[_Left] = []
+        try:
+            first = telling.document(found)
+            left.append(_rendered(_numbered(found.record, 1), first, found.record, folder, complaints))
+            for number, other in enumerate(telling.others(found) if all_ else (), 2):
+                left.append(_rendered(_numbered(found.record, number), other, found.record, folder, complaints))
+        except Exception as error:
+            complaints.append(f"{_name(found.record)}: there is no report of it: {type(error).__name__}: {error}")
+        say(_Made(found.where, tuple(left), tuple(complaints)))
+
+
+def _rendered(name: str, cex: rendering.Cex, record: results.Result, folder: Path | None, complaints: list[str]) -> _Left:
+    """A counterexample in each form that a reader may want, and as text that names its file; as plain steps if it has no such form."""
+    forms: list[tuple[str, bytes]] = []
+    text = ""
+    for form, ending in rendering.LEFT:
+        if folder is None and form != "text":
+            continue
+        try:
+            content = rendering.render(cex, form)
+        except Exception as error:  # an answer is worth more than its picture
+            complaints.append(f"{name}.{ending} was not written: {type(error).__name__}: {error}")
+            continue
+        if form == "text":
+            text = content.decode() if folder is None else renamed(content.decode(), cex, str(folder / f"{name}.cex.json"))
+        forms.append((ending, content if form == "json" else renamed(content.decode(), cex, f"{name}.cex.json").encode()))
+    return _Left(cex, tuple(forms), text or _steps(record))
+
+
+def _numbered(record: results.Result, number: int) -> str:
+    """What the files of a counterexample are called, the first or another one of its kind."""
+    return _name(record) if number == 1 else f"{_name(record)}.{number}"
+
+
+def _steps(record: results.Result) -> str:
+    return "\n".join(f"  {n:3} {step.actor:12} {step.text}" for n, step in enumerate(record.trace or (), 1)) + "\n"
+
+
+def leave(name: str, left: _Left, folder: Path) -> tuple[str, ...]:
+    """Write a counterexample in each of its forms, and answer with the names of the files; all begin with `name`."""
+    for ending, content in left.forms:
+        output.write(folder / f"{name}.{ending}", content)
+    return tuple(f"{name}.{ending}" for ending, _ in left.forms)
+
+
 def _key(record: results.Result) -> Key:
     return record.scenario, record.property, record.change
 
@@ -168,39 +286,3 @@ def _key(record: results.Result) -> Key:
 def _name(record: results.Result) -> str:
     """What the files of a counterexample are called."""
     return output.slug(record.scenario, record.property, record.change)
-
-
-def _made(found: Found, telling: Telling) -> rendering.Cex | None:
-    """The document, or None if it cannot be made: an answer is worth more than its telling."""
-    try:
-        return telling.document(found)
-    except Exception as error:
-        echo(f"{_name(found.record)}: there is no report of it: {type(error).__name__}: {error}", err=True)
-        return None
-
-
-def text_of(found: Found, cex: rendering.Cex | None, folder: Path | None = None) -> str:
-    """The counterexample as text, naming the file of it in `folder`; as plain steps if it has no such form."""
-    if cex is not None:
-        try:
-            text = rendering.render(cex, "text").decode()
-            return text if folder is None else renamed(text, cex, str(folder / f"{_name(found.record)}.cex.json"))
-        except Exception as error:
-            echo(f"the counterexample is shown as plain steps: {type(error).__name__}: {error}", err=True)
-    return "\n".join(f"  {n:3} {step.actor:12} {step.text}" for n, step in enumerate(found.record.trace or (), 1)) + "\n"
-
-
-def leave(name: str, cex: rendering.Cex, folder: Path) -> tuple[str, ...]:
-    """Write a counterexample in each form that a reader may want, and answer with the names of the files; all begin with `name`."""
-    left = []
-    for form, ending in rendering.LEFT:
-        try:
-            content = rendering.render(cex, form)
-        except Exception as error:  # an answer is worth more than its picture
-            echo(f"{name}.{ending} was not written: {type(error).__name__}: {error}", err=True)
-            continue
-        if form != "json":
-            content = renamed(content.decode(), cex, f"{name}.cex.json").encode()
-        output.write(folder / f"{name}.{ending}", content)
-        left.append(f"{name}.{ending}")
-    return tuple(left)

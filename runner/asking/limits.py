@@ -15,13 +15,17 @@ MARGIN = 5
 """How many steps beyond the last goal the default depth goes."""
 
 
+GRACE, LEAST_GRACE = 0.03, 0.1
+"""A process whose time is up may go on for that part of it, or so many seconds, to say what it knows; then it is killed."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """How far to go.
 
     Args:
         depth: the depth asked for; without it, the one at which every goal was reached, plus `MARGIN`.
-        timeout: seconds for each question.
+        timeout: seconds for each question: reading, building and looking at every state count for each question of a model.
         states: how many states may be visited before exploration gives way to walks and bounded model checking.
         walks: how many random walks a model gets, and how long each may be.
         goal_depth: how deep to look for a goal that no walk met.
@@ -38,6 +42,10 @@ class Limits:
     shortest: bool = True
     memory: int | None = None
     certify: bool = False
+
+    def until_killed(self, left: float) -> float | None:
+        """Seconds after which a process is killed that should answer within the time that is left; None if there is no limit."""
+        return None if self.timeout is None else max(left, LEAST_GRACE) + max(LEAST_GRACE, GRACE * self.timeout)
 
 
 BOUNDED = "bmc"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from functools import cached_property
 
@@ -14,6 +15,9 @@ from ...model.system import Model
 from ..inputs.statements import property_of
 from .limits import Engines, Limits
 
+_MOMENT = 0.05
+"""Seconds: an engine that has no more than that says at once that its time is up."""
+
 
 class Prepared:
     """What a survey and every question of one model share."""
@@ -22,7 +26,20 @@ class Prepared:
         self.model = model
         self.limits = limits
         self.engines = engines or Engines()
+        self.spent = 0.0
+        self._since: float | None = None
         self.properties = {name: property_of(model, name) for name in properties}
+
+    def begin(self) -> None:
+        """The time of a question, beyond what was spent for all of them, counts from here."""
+        self._since = time.monotonic()
+
+    def left(self, share: float = 1.0) -> float | None:
+        """Seconds that are left for a question, or a share of them; None if there is no limit."""
+        if self.limits.timeout is None:
+            return None
+        used = self.spent + (time.monotonic() - self._since if self._since is not None else 0.0)
+        return max(_MOMENT, (self.limits.timeout - used) * share)
 
     @cached_property
     def grounded(self) -> GroundSystem:

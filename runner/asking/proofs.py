@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,9 @@ from ...core.system import Property
 from ...core.verdict import Proved
 from ...model.system import Model
 from ...recheck.recheck import Rechecked, recheck
+
+_SOLVER, _QUERY = 60.0, 20.0
+"""Seconds that a solver has for a certificate, and for one question of it."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,13 @@ def certified_states(
     Raises:
         EngineError: exploration and grounding disagree.
     """
-    names = tuple(prop.name for prop in properties)
+    names, started = tuple(prop.name for prop in properties), time.monotonic()
     learned = explored_invariant(system, states, properties, timeout=timeout)
     if not learned.complete or not properties:
         return PlainProof(names, given_up=str(learned.reason or "nothing holds"))
     text = grounded(system, properties, learned.clauses, digest=model.digest, scenario=model.scenario.name)
-    checked = recheck(text, of=statement_of(system, properties))
+    left = float("inf") if timeout is None else max(1.0, timeout - (time.monotonic() - started))
+    checked = recheck(text, of=statement_of(system, properties), timeout=min(_SOLVER, left), per_query=min(_QUERY, left))
     clauses = tuple(clause.name for clause in learned.clauses)
     if checked.accepted:
         return PlainProof(names, clauses, learned.queries, text)

@@ -137,14 +137,14 @@ class _Question:
             refused = self._refused(verdict) if isinstance(verdict, Proved) else ""
             return Unknown(not_accepted(refused), verdict.engine, seconds=verdict.seconds) if refused else verdict
         return portfolio(
-            subject.grounded, self._prop, depth, engines=engines, timeout=limits.timeout, progress=self._progress,
+            subject.grounded, self._prop, depth, engines=engines, timeout=subject.left(), progress=self._progress,
             accept=self._refused, memory=limits.memory,
         )  # fmt: skip
 
     def _bounded(self, depth: int) -> Verdict:
         """What bounded model checking finds within `depth`."""
         subject = self._subject
-        return subject.engines.bmc(subject.grounded, self._prop, depth, timeout=subject.limits.timeout, progress=self._progress)
+        return subject.engines.bmc(subject.grounded, self._prop, depth, timeout=subject.left(), progress=self._progress)
 
     def _shortest(self, known: Trace) -> Verdict:
         """The shortest violation that can be had, given one."""
@@ -208,7 +208,7 @@ class _Question:
             return True, None
         subject, prop = self._subject, self._prop
         within = depth if depth >= 0 else subject.asked
-        limit = subject.limits.timeout
+        limit = subject.left()
         found = subject.engines.reach(subject.grounded, {prop.name: prop.premise}, within, timeout=limit, shortest=False)[prop.name]
         if found.trace is None:
             return False, found.reason

@@ -89,6 +89,10 @@ def surveyed(subject: Prepared, *, explore: bool = True) -> Survey:
     return found
 
 
+_EXPLORE, _CERTIFY = 0.8, 0.9
+"""Shares of the time that is left: something has to remain for who comes next, or for telling what is known."""
+
+
 def _watched(subject: Prepared) -> dict[str, Any]:
     """What to look for in each state: goals, premises, violations."""
     watched = {f"goal {n}": g for n, g in goals_of(subject.model).items()}
@@ -102,7 +106,7 @@ def _explored(subject: Prepared) -> tuple[Survey | None, str]:
     if engines.survey is None or limits.states == 0:
         return None, ""
     seen = engines.survey(
-        model.system, model.geometry, _watched(subject), max_states=limits.states, timeout=limits.timeout, ends=ends_of(model),
+        model.system, model.geometry, _watched(subject), max_states=limits.states, timeout=subject.left(_EXPLORE), ends=ends_of(model),
         keep=limits.certify,
     )  # fmt: skip
     interrupted = by_user(seen.stopped)
@@ -121,7 +125,7 @@ def _explored(subject: Prepared) -> tuple[Survey | None, str]:
     )
     if limits.certify and seen.stats.complete:
         holding = [prop for name, prop in subject.properties.items() if name not in found.violations]
-        found.proof = subject.engines.certify_states(model, subject.grounded, holding, seen.states, timeout=limits.timeout)
+        found.proof = subject.engines.certify_states(model, subject.grounded, holding, seen.states, timeout=subject.left(_CERTIFY))
     return found, ""
 
 
@@ -130,7 +134,7 @@ def _walked(subject: Prepared) -> Survey:
     nothing = Property("nothing", "Walks only look.", truth(True))
     seen = subject.engines.walk(
         model.system, model.geometry, nothing, goals=watched, walks=limits.walks, length=limits.walk_length,
-        timeout=limits.timeout, stop=False,
+        timeout=subject.left(), stop=False,
     )  # fmt: skip
     depths = _shortened(subject, seen.coverage.goals, watched)
     survey = Survey(
@@ -163,7 +167,7 @@ def _search_goals(subject: Prepared, survey: Survey) -> None:
         return
     limits = subject.limits
     limit = max(limits.goal_depth, limits.depth or 0)
-    for name, found in subject.engines.reach(subject.grounded, missing, limit, timeout=limits.timeout, shortest=True).items():
+    for name, found in subject.engines.reach(subject.grounded, missing, limit, timeout=subject.left(), shortest=True).items():
         survey.searched[name] = found.refuted
         survey.interrupted |= by_user(found.reason)
         if found.trace is not None:

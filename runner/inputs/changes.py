@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from ...core.errors import InputError
+from ...core.files import MOST, read_given
 from ...kernelc.errors import Refusal
 from ...kernelc.sources.lines import alignments
 from ...kernelc.sources.patch import Applied, ChangedLine, Outside, Patch, Unread, apply, parse_series
@@ -128,12 +129,7 @@ def read_change(path: str, wanted: str = "a patch, an mbox or a TOML overlay") -
     """
     if not path:
         raise InputError(f"an empty name stands where a file should; give {wanted}")
-    try:
-        return Path(path).read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file; give {wanted}") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give {wanted}") from None
+    return read_given(path, MOST["change"], f"give {wanted}")
 
 
 def versions(path: str | None, files: Files) -> tuple[Version, ...]:
@@ -243,7 +239,7 @@ def _overlay(data: bytes, path: str, files: Files) -> Version:
         raise InputError(f"{path}: the file is empty; an overlay has fields of a scenario, as `[geometry]` and `iommus = 2`")
     try:
         values = tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # a literal of thousands of digits is no TOMLDecodeError
         raise InputError(f"{path}: not a TOML file: {error}") from error
     for name in ("name", "expect"):
         if name in values:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ...checker.processes import Answered, Child, Say, listen
+from ...checker.processes import Answered, Child, Said, Say, listen
 from ...core.verdict import Reason, ReasonKind
 from ...model.account import Accounted, Ran, Side, account, beyond, can_fire, unfired, unmodelled
 from ...model.judged import Unjudged, open_outcomes, unjudged
@@ -25,6 +26,7 @@ class Witnesses:
 
     ran: dict[tuple[int, int], Ran] = field(default_factory=dict)
     asked: dict[tuple[int, int], int] = field(default_factory=dict)
+    spent: dict[tuple[int, int], float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,9 @@ class Accountant:
                     which = waiting.pop(0)
                     running[self._child(places[which], number, wanted[which])] = which
                 for child, news in listen(running):
+                    if isinstance(news, Said):  # it has its slot
+                        child.end_within(self._left(places[running[child]], number))
+                        continue
                     which = running.pop(child)
                     if isinstance(news, Answered):
                         decided: _Decided | None = news.value
@@ -92,12 +97,19 @@ class Accountant:
                 child.kill()
         return Side(side.files, models)
 
+    def _left(self, place: int, number: int) -> float | None:
+        """Seconds until a process is killed that decides what can be executed: what the questions left over, and a little."""
+        limits, spent = self._plan.limits, self._witnesses.spent.get((place, number), 0.0)
+        return None if limits.timeout is None else limits.until_killed(limits.timeout - spent)
+
     def _child(self, place: int, number: int, groups: Groups) -> Child:
         plan, slots, asked = self._plan, self._slots, self._witnesses.asked[place, number]
+        spent = self._witnesses.spent.get((place, number), 0.0)
 
         def decide(say: Say) -> _Decided | None:
             with slots.one():
-                return _decide(plan, place, number, groups, asked)
+                say("begun")
+                return _decide(plan, place, number, groups, asked, spent)
 
         return Child(decide, memory=plan.limits.memory)
 
@@ -107,13 +119,16 @@ def _both(one: Mapping[int, Groups], other: Mapping[int, Groups]) -> dict[int, G
     return {number: tuple(dict.fromkeys((*one.get(number, ()), *other.get(number, ())))) for number in sorted({*one, *other})}
 
 
-def _decide(plan: Plan, place: int, number: int, groups: Groups, asked: int) -> _Decided | None:
+def _decide(plan: Plan, place: int, number: int, groups: Groups, asked: int, spent: float) -> _Decided | None:
     """Whether some action of each group can fire within the depth; None if the user wants no more."""
+    started = time.monotonic()
     scenario, version = plan.scenarios[place], plan.versions[number]
     model = built(version.scenario(scenario), plan.kernel, version.files, touched(plan.versions, number)).model
     subject = Subject(model, (), plan.limits, plan.engines)
+    subject.spent = spent + time.monotonic() - started
+    subject.begin()
     goals = {" ".join(group): can_fire(model.system.action(a) for a in group) for group in groups}
-    answers = subject.engines.reach(subject.grounded, goals, asked, timeout=plan.limits.timeout, shortest=False)
+    answers = subject.engines.reach(subject.grounded, goals, asked, timeout=subject.left(), shortest=False)
     fired: set[str] = set()
     excluded: dict[str, int] = {}
     for group in groups:

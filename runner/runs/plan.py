@@ -25,6 +25,7 @@ class Plan:
         refused: the patches that are not.
         jobs: how many processes compute at once.
         cache: where answers are kept from run to run; None asks everything anew.
+        spent: seconds that it took to read what is asked: they count for every question.
     """
 
     scenarios: tuple[Scenario, ...]
@@ -36,6 +37,7 @@ class Plan:
     engines: Engines = field(default_factory=Engines)
     jobs: int = 1
     cache: Cache | None = None
+    spent: float = 0.0
 
     def asked_in(self, scenario: Scenario) -> tuple[str, ...]:
         """The properties that are asked in a scenario."""

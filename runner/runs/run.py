@@ -13,7 +13,7 @@ from typing import Protocol
 from msgspec.structs import replace as replace_fields
 
 from ...checker.clock import Clock
-from ...checker.processes import Answered, Child, Died, Failed, Failure, News, Said, Say, listen, reason_of
+from ...checker.processes import Answered, Child, Died, Failed, Failure, News, Said, Say, held, listen, reason_of
 from ...core.errors import EngineError, InputError
 from ...core.evaluate import Evaluator
 from ...core.plain import PlainRun, violation
@@ -32,7 +32,7 @@ from .cache import Known
 from .keys import lookups
 from .plan import Place, Plan
 from .slots import Slots
-from .worker import GRACE, Seen, Told, Unbuilt, Worker, Working
+from .worker import GRACE, Seen, Told, Unbuilt, Until, Worker, Working
 
 PATIENCE = GRACE + 2.0
 """Seconds that workers have to tell what they know after Control-C."""
@@ -74,6 +74,7 @@ class Found:
     verdict: Violated
     code: Code
     version: Version
+    where: Place
 
 
 @dataclass
@@ -83,12 +84,14 @@ class Outcome:
     Args:
         runs: the run of each violation, by the place of its question in the plan.
         certificates: that of each proof.
+        spent: how many seconds of its limit each answer took.
     """
 
     plan: Plan
     told: dict[Place, Result] = field(default_factory=dict)
     runs: dict[Place, PlainRun] = field(default_factory=dict)
     certificates: dict[Place, str] = field(default_factory=dict)
+    spent: dict[Place, float] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     interrupted: bool = False
     not_asked: int = 0
@@ -154,16 +157,19 @@ def run(plan: Plan, listener: Listener | None = None) -> Outcome:
     outcome = Outcome(plan)
     going = _Run(plan, outcome, listener or Nobody())
     try:
-        going.ask()
-        going.account()
-    except KeyboardInterrupt:
-        outcome.interrupted = True
-        going.stop()
+        try:
+            going.ask()
+            going.account()
+        except KeyboardInterrupt:
+            outcome.interrupted = True
+            going.stop()
     finally:
-        going.end()
-    outcome.not_asked = plan.questions - len(going.answered)
-    if outcome.interrupted:
-        going.account_for_nothing()
+        with held():
+            going.end()
+    with held():  # what was found is worth more than an answer to a signal that comes now
+        outcome.not_asked = plan.questions - len(going.answered)
+        if outcome.interrupted:
+            going.account_for_nothing()
     return outcome
 
 
@@ -174,6 +180,7 @@ class _Run:
         self._listener = listener
         self._slots = Slots(max(1, plan.jobs))
         self._running: dict[Child, int] = {}
+        self._doing: dict[Child, str] = {}
         self._errors: dict[int, Exception] = {}
         self._witnesses = Witnesses()
         self._questions: dict[Place, str] = {}
@@ -227,6 +234,9 @@ class _Run:
         match news:
             case Said(value=Working(what=what)):
                 self._listener.working(what)
+            case Said(value=Until() as until):
+                child.end_within(until.seconds)
+                self._doing[child] = until.what
             case Said(value=Told() as told):
                 self._take(place, told)
             case Said(value=Unbuilt() as unbuilt):
@@ -234,13 +244,14 @@ class _Run:
             case Said(value=Seen() as seen):
                 self._witnesses.ran[place, seen.number] = seen.ran
                 self._witnesses.asked[place, seen.number] = seen.asked
+                self._witnesses.spent[place, seen.number] = seen.spent
             case Answered(value=finished):
                 del self._running[child]
                 if not finished:
                     raise KeyboardInterrupt
             case Failed() | Died():
                 del self._running[child]
-                self._lost(place, news)
+                self._lost(place, news, self._doing.get(child, ""))
             case Said():
                 raise EngineError(f"a worker said what nobody understands: {news}")
 
@@ -266,6 +277,7 @@ class _Run:
         question = self._questions.get(where)
         if told.known is not None and question is not None and self._plan.cache is not None:
             self._plan.cache.keep(question, told.known)
+        self._outcome.spent[where] = told.spent
         self._told(where, told.record, told.run, told.certificate)
 
     def _told(self, where: Place, record: Result, found: PlainRun | None, certificate: str = "") -> None:
@@ -280,7 +292,7 @@ class _Run:
         version = self._plan.versions[where[1]]
         self._listener.answered(record, open_=where[1] > 0 and version.overlay is None and record.verdict in results.APPROVED)
 
-    def _lost(self, place: int, news: Failed | Died) -> None:
+    def _lost(self, place: int, news: Failed | Died, doing: str = "") -> None:
         """A worker ended before its time: bad input is an error of the run; anything else costs the answers that are missing."""
         if isinstance(news, Failed) and news.kind in _ERRORS:
             self._errors[place] = _ERRORS[news.kind](news.message)
@@ -290,6 +302,9 @@ class _Run:
         why = reason_of(news)
         if isinstance(news, Failed) and news.kind is Failure.UNFORESEEN:
             why = Reason(why.kind, f"{why}; set TDPCHECK_DEBUG=1 to see where, and report it")
+        if isinstance(news, Died) and news.late:
+            limit = self._plan.limits.timeout or 0.0
+            why = Reason(why.kind, f"{why}: {doing or 'what there is to do'} takes more than {limit:g} s; give more with --timeout")
         scenario = self._plan.scenarios[place]
         for number, version in enumerate(self._plan.versions):
             for name in self._plan.asked_in(scenario):
@@ -370,28 +385,36 @@ def _work(plan: Plan, place: int, known: Mapping[tuple[int, str], Known], slots:
     return Worker(plan, place, known, slots, say).work()
 
 
-def each_violation(outcome: Outcome, wanted: Callable[[Result], bool] = lambda _: True) -> Iterator[Found]:
+def each_violation(
+    outcome: Outcome, wanted: Callable[[Result], bool] = lambda _: True, only: tuple[int, int] | None = None
+) -> Iterator[Found]:
     """The violations with the records as they are told in the end, each replayed on a model that is built for it here.
+
+    Args:
+        only: of that scenario in that version, by their numbers in the plan.
 
     Raises:
         EngineError: a run that does not replay.
     """
     plan = outcome.plan
     last: tuple[tuple[int, int], Built] | None = None
-    for place, number, name in outcome.places:
-        record = outcome.told[place, number, name]
-        found = outcome.runs.get((place, number, name))
-        if found is None or not wanted(record):
+    for place, number, name in violated(outcome, wanted):
+        if only not in (None, (place, number)):
             continue
         if last is None or last[0] != (place, number):
             version = plan.versions[number]
             own = version.scenario(plan.scenarios[place])
             last = (place, number), built(own, plan.kernel, version.files, touched(plan.versions, number))
-        model, code = last[1].model, last[1].code
+        record, model, code = outcome.told[place, number, name], last[1].model, last[1].code
         prop = property_of(model, name)
-        trace = violation(found, prop, Evaluator(model.system, model.geometry))
+        trace = violation(outcome.runs[place, number, name], prop, Evaluator(model.system, model.geometry))
         verdict = Violated(trace, record.engine, record.shortest, record.seconds)
-        yield Found(record, model, prop, verdict, code, plan.versions[number])
+        yield Found(record, model, prop, verdict, code, plan.versions[number], (place, number, name))
 
 
-__all__ = ["Change", "Found", "Listener", "Nobody", "Outcome", "Plan", "each_violation", "run", "selected_scenarios"]
+def violated(outcome: Outcome, wanted: Callable[[Result], bool] = lambda _: True) -> list[Place]:
+    """The questions of which a violation was found, in the order of the plan."""
+    return [where for where in outcome.places if where in outcome.runs and wanted(outcome.told[where])]
+
+
+__all__ = ["Change", "Found", "Listener", "Nobody", "Outcome", "Plan", "each_violation", "run", "selected_scenarios", "violated"]

@@ -15,7 +15,7 @@ from ...checker.clock import Clock
 from ...checker.processes import Answered, Child, Died, Failed, Failure, News, Said, Say, listen
 from ...core.errors import EngineError, TdpcheckError
 from ...core.plain import PlainRun, PlainViolated
-from ...core.verdict import HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict
+from ...core.verdict import TIME_IS_UP, HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict
 from ...model.account import Ran, ran
 from ..asking import results
 from ..asking.asked import Asked, PlainAnswer, carry, ended, fault, same_model
@@ -43,8 +43,21 @@ class Working:
 
 
 @dataclass(frozen=True)
+class Until:
+    """This worker does something itself, and must be done with it within so many seconds; None when it is."""
+
+    seconds: float | None
+    what: str = ""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A survey or a question has its slot, and begins."""
+
+
+@dataclass(frozen=True)
 class Told:
-    """An answer: its record, the run of a violation, what the cache may keep of it."""
+    """An answer: its record, the run of a violation, what the cache may keep of it, and how many seconds of its limit are gone."""
 
     number: int
     name: str
@@ -52,15 +65,17 @@ class Told:
     run: PlainRun | None
     known: Known | None = None
     certificate: str = ""
+    spent: float = 0.0
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What accounting needs to know of one version: its model, and how deep its questions were asked."""
+    """What accounting needs to know of one version: its model, how deep its questions were asked, and how long that took."""
 
     number: int
     ran: Ran
     asked: int
+    spent: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -105,6 +120,8 @@ class Worker:
         self._unbuilt: dict[int, Unbuilt] = {}
         self._tasks: list[_Task] = []
         self._running: dict[Child, tuple[_Task, dict[str, int]]] = {}
+        self._begun: dict[Child, float] = {}
+        self._spent: dict[tuple[int, str], float] = {}
 
     def work(self) -> bool:
         """Do all of it; whether it came to its end without an interrupt.
@@ -139,19 +156,22 @@ class Worker:
                 continue
             try:
                 with self._slots.one():
+                    self._say(Until(self._left(plan.spent), f"building the model of {named}"))
                     self._versions[number] = self._built(number)
+                    self._say(Until(None))
             except TdpcheckError as error:
                 if number == 0 or isinstance(error, EngineError):
                     raise
                 self._leave_out(Unbuilt(number, str(error), refused=True))
 
     def _built(self, number: int) -> Asked:
-        plan, version = self._plan, self._plan.versions[number]
+        plan, version, started = self._plan, self._plan.versions[number], time.monotonic()
         made = built(version.scenario(self._scenario), plan.kernel, version.files, touched(plan.versions, number))
         subject = Subject(made.model, plan.asked_in(self._scenario), plan.limits, plan.engines)
         goals_of(made.model)
         before = self._versions.get(number - 1)
         same = before if before is not None and same_model(before.made.model, made.model) else None
+        subject.spent = plan.spent + time.monotonic() - started
         return Asked(number, made, subject, same)
 
     def _missing(self, number: int) -> str:
@@ -165,6 +185,11 @@ class Worker:
     def _leave_out(self, unbuilt: Unbuilt) -> None:
         self._unbuilt[unbuilt.number] = unbuilt
         self._say(unbuilt)
+
+    def _left(self, spent: float) -> float | None:
+        """Seconds until this process is killed, if so many of a question's time are gone."""
+        timeout = self._plan.limits.timeout
+        return None if timeout is None else self._plan.limits.until_killed(timeout - spent)
 
     # What there is to do, and what it came to
 
@@ -200,10 +225,14 @@ class Worker:
 
         def survey(say: Say) -> Survey:
             with slots.one():
+                say(Begun())
+                subject.begin()
                 return surveyed(subject, explore=task.explore)
 
         def ask(say: Say) -> PlainAnswer:
             with slots.one():
+                say(Begun())
+                subject.begin()
                 return PlainAnswer.of(subject.ask(task.name, say))
 
         return ask if task.name else survey
@@ -211,6 +240,10 @@ class Worker:
     def _hear(self, child: Child, news: News) -> None:
         task, reached = self._running[child]
         version = task.version
+        if isinstance(news, Said) and isinstance(news.value, Begun):
+            self._begun[child] = time.monotonic()
+            child.end_within(self._left(version.subject.spent))
+            return
         if isinstance(news, Said):
             reached["depth"] = max(reached.get("depth", -1), int(news.value))
             named = self._plan.name_of(self._scenario, version.number)
@@ -219,10 +252,12 @@ class Worker:
         del self._running[child]
         if isinstance(news, Failed) and news.kind is Failure.INTERRUPTED:
             raise KeyboardInterrupt
+        spent = time.monotonic() - self._begun.pop(child, child.started)
         if task.name:
-            spent = time.monotonic() - child.started
+            self._spent[version.number, task.name] = version.subject.spent + spent
             self._answered(version, task.name, ended(news, version.subject, reached.get("depth", -1), spent))
         else:
+            version.subject.spent += spent
             self._surveyed(task, news)
 
     def _surveyed(self, task: _Task, news: News) -> None:
@@ -232,13 +267,19 @@ class Worker:
                 version.subject.survey = survey
                 version.subject.survey.gave_way = survey.gave_way or ("" if task.explore else "exploration ended without an answer")
                 self._ask_all(version)
+            case Died(late=True):
+                self._lost(version, news)
             case Died() | Failed(kind=Failure.MEMORY | Failure.MODEL) if task.explore and self._plan.limits.states:
                 self._tasks.insert(0, _Task(version, explore=False))  # too large: that is what walks are for
             case _:
-                version.subject.survey = Survey()
-                for name in version.subject.properties:
-                    if name not in version.answers:
-                        self._answered(version, name, ended(news, version.subject, -1, 0.0))
+                self._lost(version, news)
+
+    def _lost(self, version: Asked, news: News) -> None:
+        """The survey ended without an answer, and so do the questions."""
+        version.subject.survey = Survey()
+        for name in version.subject.properties:
+            if name not in version.answers:
+                self._answered(version, name, ended(news, version.subject, -1, 0.0))
 
     def _ask_all(self, version: Asked) -> None:
         """Answer what the survey decides, and let the rest be asked."""
@@ -289,13 +330,15 @@ class Worker:
         record = results.result(version.subject, judged, coverage, expected, change, was, cached=plain.cached, alone=alone)
         run = plain.verdict.run if isinstance(plain.verdict, PlainViolated) else None
         certificate = plain.certificate if record.verdict == "proved" else ""
-        self._say(Told(version.number, name, record, run, self._kept(version, plain, record), certificate))
+        spent = self._spent.get((version.number, name), version.subject.spent)
+        self._say(Told(version.number, name, record, run, self._kept(version, plain, record), certificate, spent))
 
     def _kept(self, version: Asked, plain: PlainAnswer, record: Result) -> Known | None:
         """What the cache may keep: answers that would be the same again, whatever the clock and the machine say."""
         survey = version.subject.survey
         sure = not isinstance(plain.verdict, Unknown) or survey.states is not None
-        if plain.cached or plain.interrupted or survey.interrupted or not sure:
+        late = survey.proof is not None and TIME_IS_UP.text in survey.proof.given_up
+        if plain.cached or plain.interrupted or survey.interrupted or not sure or late:
             return None
         shown = results.in_context(record, None)
         return Known(shown, plain.verdict, plain.asked, plain.premise, plain.fired, replace(survey, proof=None), plain.certificate)
@@ -308,7 +351,8 @@ class Worker:
             name, made = version.made.model.scenario.name, version.made
             exact = version.subject.survey.states is not None
             seen = ran(name, made.model.software, made.code.functions, frozenset(fired), exact=exact)
-            self._say(Seen(version.number, seen, version.subject.asked))
+            spent = max((self._spent.get((version.number, n), 0.0) for n in version.subject.properties), default=0.0)
+            self._say(Seen(version.number, seen, version.subject.asked, max(spent, version.subject.spent)))
 
     # An end before its time
 

@@ -10,15 +10,17 @@ import msgspec
 from ...checker.states.minimal import violations
 from ...core.errors import TdpcheckError
 from ...core.evaluate import Move
+from ...core.system import Property
 from ...core.trace import Trace
 from ...core.verdict import HoldsUpTo, Proved, Verdict, Violated
-from ...counterexamples.document import actor_of
+from ...counterexamples.document import actor_of, to_trace
 from ...counterexamples.schema import Cex, Repair
 from ...counterexamples.why import repairs
+from ..asking import results
 from ..asking.limits import MARGIN, Limits
 from ..asking.question import Subject
 from ..inputs.changes import Version
-from ..inputs.sources import Files, Layer, built
+from ..inputs.sources import Built, Files, Layer, built
 from ..inputs.statements import ASSERTIONS
 from ..runs.plan import Plan
 from ..runs.run import Found
@@ -119,6 +121,20 @@ class Telling:
             return asked_again(found, plan, Layer(now.files, changed, ()))
 
         return repairs.verified(cex, dict(now.files), check, None if before is None else dict(before))
+
+
+def made_again(cex: Cex, built: Built, prop: Property, plan: Plan, number: int) -> Cex:
+    """The document that is made of a stored run on today's model, of which it is a run; of what it says, only the schedule is believed.
+
+    Args:
+        number: of the version in the plan of which `built` is the code.
+    """
+    version = plan.versions[number]
+    record = results.unanswered(built.model.scenario, prop.name, cex.change, "", built.model.kernel)
+    record = msgspec.structs.replace(record, label="introduced" if cex.changed else None, as_expected=False)
+    verdict = Violated(to_trace(cex, built.model), cex.engine, None)
+    found = Found(record, built.model, prop, verdict, built.code, version, (0, number, prop.name))
+    return Telling(plan if cex.repairs else None).document(found)
 
 
 def _with_quotes(found: Found, cex: Cex) -> Cex:
