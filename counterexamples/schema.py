@@ -25,6 +25,9 @@ SORTS = frozenset("Gfn Region Slot Frame Block Pt Root Vcpu Iommu Device Thread"
 Value = bool | int | str
 """What a cell or an argument holds: a truth value, the number of an element, or the name of an enumeration's element."""
 
+MOST_STEPS, MOST_CELLS = 10_000, 100_000
+MOST_VALUE = 1 << 64
+
 Size = Annotated[int, msgspec.Meta(ge=1, le=4096)]
 
 Mark = Literal["cause", "enabling", "noise", ""]
@@ -319,6 +322,11 @@ def read(path: str | PathLike[str], *, violated: bool = True) -> Cex:
 
 
 def _contradictions(cex: Cex) -> Iterator[str]:
+    if len(cex.steps) > MOST_STEPS or len(cex.initial) > MOST_CELLS:
+        yield f"{len(cex.steps)} steps over {len(cex.initial)} cells, which no run has"
+    for where, value in _values(cex):
+        if isinstance(value, int) and not 0 <= value < MOST_VALUE:
+            yield f"{where} is {value}, and elements are counted from 0"
     if cex.depth != len(cex.steps):
         yield f"depth {cex.depth}, but {len(cex.steps)} steps"
     for sort in sorted(SORTS - cex.sizes.keys()):
@@ -342,6 +350,16 @@ def _contradictions(cex: Cex) -> Iterator[str]:
                 yield f"step {number} changes the kind of {change.cell}"
             state[change.cell] = change.new
     yield from _told_wrongly(cex)
+
+
+def _values(cex: Cex) -> Iterator[tuple[str, Value]]:
+    """Every value that a document names, and where."""
+    yield from cex.initial.items()
+    for step in cex.steps:
+        yield from ((f"{name} of step {step.number}", value) for name, value in step.arguments.items())
+        yield from ((change.cell, value) for change in step.changes for value in (change.old, change.new))
+    for instance in cex.violation:
+        yield from ((f"{name} of the violation", value) for name, value in instance.at.items())
 
 
 def _told_wrongly(cex: Cex) -> Iterator[str]:

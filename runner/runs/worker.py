@@ -158,11 +158,11 @@ class Worker:
                 with self._slots.one():
                     self._say(Until(self._left(plan.spent), f"building the model of {named}"))
                     self._versions[number] = self._built(number)
-                    self._say(Until(None))
             except TdpcheckError as error:
                 if number == 0 or isinstance(error, EngineError):
                     raise
                 self._leave_out(Unbuilt(number, str(error), refused=True))
+            self._say(Until(None))
 
     def _built(self, number: int) -> Asked:
         plan, version, started = self._plan, self._plan.versions[number], time.monotonic()
