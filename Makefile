@@ -25,7 +25,7 @@ as_root() { if [ "$$(id -u)" = 0 ]; then "$$@"; else sudo -n "$$@"; fi; }; \
 can_apt() { command -v apt-get >/dev/null && { [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }; }
 endef
 
-.PHONY: help setup tree browser compiler nightly demo test fast check lint types arrows docs clean
+.PHONY: help setup tree browser compiler fuzz nightly demo test fast check lint types arrows docs clean
 
 help: ## say what there is to make
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
@@ -86,6 +86,11 @@ compiler: ## fetch gcc, with which some tests compare what C means (Debian only)
 nightly: setup compiler ## run the long campaigns
 	TDPCHECK_C_PROGRAMS=$${TDPCHECK_C_PROGRAMS:-20000} $(BIN)/python -m pytest -n $(JOBS) tests/kernelc/text/test_against_gcc.py
 	TDPCHECK_MUTANTS=$${TDPCHECK_MUTANTS:-200000} $(BIN)/python -m pytest -n $(JOBS) tests/recheck/test_mutants.py
+	TDPCHECK_FUZZ=$${TDPCHECK_FUZZ:-100000} $(BIN)/python -m tdpcheck.tests.fuzz.fuzzer
+	TDPCHECK_SIGNALS=$${TDPCHECK_SIGNALS:-200} $(BIN)/python -m pytest tests/cli/test_ends.py
+
+fuzz: setup ## spoil inputs of every kind, and see that each is read or refused
+	$(BIN)/python -m tdpcheck.tests.fuzz.fuzzer
 
 clean: ## remove what building and testing left behind, .venv too
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis

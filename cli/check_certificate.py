@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import click
 import msgspec
@@ -20,8 +19,8 @@ from ..recheck.solvers import SOLVERS
 from ..runner import documents, output
 from ..runner.exit_codes import ExitCode
 from ..runner.rebuilding import Rebuilt, rebuilt
-from .echo import echo
 from . import guard
+from .echo import echo
 from .seconds import Seconds
 
 _CODES = {"accepted": ExitCode.HOLDS, "refused": ExitCode.VIOLATED, "undecided": ExitCode.UNKNOWN}

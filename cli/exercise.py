@@ -26,8 +26,8 @@ from ..runner.inputs.sources import Files, built, files_of
 from ..runner.inputs.statements import ASSERTIONS
 from ..runner.names import choose
 from ..runner.telling.rendering import document_of
-from .echo import echo
 from . import guard, printing
+from .echo import echo
 from .seconds import Seconds
 
 _WIDTH = 78

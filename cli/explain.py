@@ -14,8 +14,8 @@ from ..runner import documents
 from ..runner.every_size import EVERY_ROLE, WIDTH, any_number, step_text
 from ..runner.exit_codes import ExitCode
 from ..runner.telling.races import commands
-from .echo import echo
 from . import guard, printing
+from .echo import echo
 from .seconds import Seconds
 
 

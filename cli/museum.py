@@ -12,8 +12,8 @@ from ..runner.asking import results
 from ..runner.asking.results import MuseumDocument, MuseumItem
 from ..runner.exit_codes import ExitCode, worst
 from ..runner.museum.visits import chosen
-from .echo import echo
 from . import guard, printing
+from .echo import echo
 from .seconds import Seconds
 
 

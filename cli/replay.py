@@ -76,7 +76,7 @@ def replay(
     prop = property_of(model, cex.prop.name)
     found = replayed(cex, model, prop)
     same = cex.model == model.digest
-    plan = Plan((chosen,), (prop.name,), known, tree)
+    plan = Plan((chosen,), (prop.name,), known, kernel=tree)
     differs = differences(cex, made_again(cex, made, prop, plan, number)) if found is None and cex.violation else []
     if as_json:
         told = Replayed(

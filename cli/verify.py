@@ -12,7 +12,7 @@ import msgspec
 
 from ..api.verify import STATES, TIMEOUT
 from ..api.verify import verify as verified
-from ..checker.processes import Child, Died, Failed, Said, Say, listen
+from ..checker.processes import Child, Died, Failed, Failure, Said, Say, listen
 from ..core.errors import EngineError, InputError
 from ..counterexamples.command import renamed
 from ..reports import logs
@@ -215,9 +215,9 @@ def _all_made(outcome: Outcome, folder: Path | None, telling: Telling, *, all_: 
                             child.deadline = None
                         case Said(value=what):
                             working(str(what))
-                        case Failed(kind="EngineError", message=message):
+                        case Failed(kind=Failure.ENGINE, message=message):
                             raise EngineError(message)
-                        case Failed(kind="KeyboardInterrupt"):
+                        case Failed(kind=Failure.INTERRUPTED):
                             raise KeyboardInterrupt
                         case _:
                             for where in waiting:

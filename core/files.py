@@ -11,9 +11,6 @@ from .errors import InputError
 MEGABYTE = 1024 * 1024
 MOST = {
     "change": 16 * MEGABYTE,
-    "scenario": MEGABYTE,
-    "counterexample": 64 * MEGABYTE,
-    "run": 256 * MEGABYTE,
     "source": 8 * MEGABYTE,
 }
 """Bytes of a file, by what it is: some twenty times those of the largest that was ever seen."""

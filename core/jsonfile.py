@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from os import PathLike, fspath
-from pathlib import Path
 from typing import Generic, TypeVar
 
 import msgspec
 
 from .errors import InputError
+from .files import MEGABYTE, read_given
 
 T = TypeVar("T", bound=msgspec.Struct)
+MOST = 256 * MEGABYTE
+"""Bytes of a document."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,7 @@ class Kind(Generic[T]):
         Raises:
             InputError: it cannot be read.
         """
-        try:
-            return Path(path).read_bytes()
-        except OSError as error:
-            why = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-            raise InputError(f"{fspath(path)}: {why}; {self.give}") from None
+        return read_given(fspath(path), MOST, self.give)
 
     def decoded(self, data: bytes, where: str) -> T:
         """The document that these bytes are.
@@ -67,7 +65,7 @@ class Kind(Generic[T]):
             raise InputError(f"{where}: the file is empty; {self.give}, or {self.again}")
         try:
             raw = msgspec.json.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise InputError(f"{where}: not a JSON document: {error}; {self.give}, or {self.again}") from error
         schema = raw.get("schema") if isinstance(raw, dict) else None
         if not isinstance(schema, int) or isinstance(schema, bool) or self.mark not in raw:

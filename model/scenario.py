@@ -150,7 +150,7 @@ def read_scenario(text: str, where: str) -> Scenario:
     """
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a literal of thousands of digits is no TOMLDecodeError
         raise InputError(f"{where}: not a TOML file: {error}") from error
     if not raw:
         raise InputError(f"{where}: the scenario is empty; it needs name, story, [[thread]] and [expect]")
@@ -161,7 +161,7 @@ def convert_scenario(raw: Mapping[str, object], where: str) -> Scenario:
     """A scenario from the values of a TOML document; same errors as `read_scenario`."""
     try:
         return msgspec.convert(raw, Scenario)
-    except (msgspec.ValidationError, ValueError) as error:
+    except (msgspec.ValidationError, ValueError, OverflowError, RecursionError) as error:
         known = ", ".join(Scenario.__struct_fields__)
         raise InputError(f"{where}: {error}. A scenario has: {known}; see docs/scenarios.md") from error
 

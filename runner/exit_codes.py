@@ -12,8 +12,12 @@ class ExitCode(IntEnum):
     HOLDS = 0, "everything holds as far as asked, or is violated as its scenario expects; or what was to be done is done"
     VIOLATED = 1, "something is violated that its scenario does not expect, or that the change introduced; or what was given is no proof"
     BAD_INPUT = 2, "bad input or wrong usage; one message says what and what to do"
-    UNKNOWN = 3, "something is unknown or not proved, or the change is not modelled as a whole; or a fault of the program itself"
-    INTERRUPTED = 130, "interrupted (Ctrl-C): what was found by then is printed and kept, no process is left"
+    UNKNOWN = (
+        3,
+        "something is unknown or not proved, or the change is not modelled, judged or understood as a whole; "
+        "or a fault of the program itself",
+    )
+    INTERRUPTED = 130, "interrupted (Ctrl-C, SIGTERM, SIGHUP): what was found by then is printed and kept, no process is left"
     BROKEN_PIPE = 141, "whoever read standard output went away"
 
     meaning: str

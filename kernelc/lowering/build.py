@@ -80,6 +80,10 @@ class Frame:
         raise AssertionError("unreachable")
 
 
+MOST_NODES = 50_000
+"""Statements of a thread, with all that it calls: the longest of a real kernel has some thousands."""
+
+
 class Builder:
     """Appends nodes after the open ends. Where there are none, nothing that is lowered can run."""
 
@@ -118,10 +122,21 @@ class Builder:
         stack = tuple(f.function.name for f in self.frames)
         return len(self.nodes), Source(spot.at.file, spot.at.line, stack[-1], spot.text), stack
 
+    def check_size(self, at: Source | ast.Location) -> None:
+        """Refuse calls that multiply: each call of a function is lowered anew.
+
+        Raises:
+            Refusal: the thread has more statements than any.
+        """
+        if len(self.nodes) > MOST_NODES:
+            what = f"this thread has more than {MOST_NODES:,} statements, with all that it calls"
+            raise Refusal(ast.Location(at.file, at.line), what, self.frames[0].function.name, "look for calls that multiply")
+
     def emit(self, node: Node) -> None:
         """Append `node` after the open ends, of which there must be some."""
         assert node.number == len(self.nodes)
         assert self.here, "nothing is lowered where nothing can run"
+        self.check_size(node.at)
         self.nodes.append(node)
         self.jump(node)
         self.here = [(node, "next")]

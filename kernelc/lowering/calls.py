@@ -194,6 +194,7 @@ class Calls(Expressions):
 
     def open(self, function: ast.Function) -> Frame:
         """A frame for one more call of `function`."""
+        self.check_size(function.at)
         returns = self.types(function.returns, function.at)
         if isinstance(returns, (Ref, FunctionName)):
             what = f"{function.name} returns a pointer to a local or a function"

@@ -68,6 +68,11 @@ class Directive:
     last_line: int
 
 
+MOST_DIGITS, MOST_NESTED = 100, 200
+"""Characters of a number or a name, and how deep brackets and conditionals may nest: C asks a compiler for 63."""
+_CONDITIONALS = {"if": 1, "ifdef": 1, "ifndef": 1, "endif": -1}
+
+
 def lex(text: str, file: str) -> list[Token | Directive]:
     """Cut `text` into tokens and directives.
 
@@ -76,8 +81,9 @@ def lex(text: str, file: str) -> list[Token | Directive]:
         file: the name used in a refusal.
 
     Raises:
-        Refusal: a comment is never closed.
+        Refusal: a comment is never closed, a number is longer than any, or something nests deeper than anybody can read.
     """
+    nesting = _Nesting(file)
     found: list[Token | Directive] = []
     pending: list[Token] | None = None
     fresh, spaced, hash_line, line = True, False, 0, 1
@@ -99,6 +105,7 @@ def lex(text: str, file: str) -> list[Token | Directive]:
             spaced = True
         else:
             token = Token(kind, _DIGRAPHS.get(body, body), line, column, spaced=spaced)
+            nesting.see(token, within=pending)
             if fresh and token.text == "#" and kind == "punct":
                 pending, hash_line = [], line
             elif pending is not None:
@@ -138,6 +145,38 @@ def single(text: str) -> str | None:
     match = _TOKEN.fullmatch(text)
     kind = match.lastgroup if match is not None else None
     return kind if kind in ("string", "char", "number", "name", "punct") else None
+
+
+class _Nesting:
+    """How deep a file nests so far."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._brackets = 0
+        self._conditionals = 0
+
+    def see(self, token: Token, within: list[Token] | None) -> None:
+        """Look at the next token; `within` are those before it on the line of a directive.
+
+        Raises:
+            Refusal: it is too long, or too deep.
+        """
+        if token.kind in ("number", "name") and len(token.text) > MOST_DIGITS:
+            self._refuse(token, f"this has {len(token.text):,} characters", f"write numbers and names of at most {MOST_DIGITS}")
+        if within == []:
+            self._conditionals += _CONDITIONALS.get(token.text, 0)
+        elif token.text in ("(", "[", "{"):
+            self._brackets += 1
+        elif token.text in (")", "]", "}"):
+            # At the margin a function ends, however many brackets stood in the branches of conditionals before.
+            self._brackets = max(0, self._brackets - 1) if token.column > 1 else 0
+        if max(self._brackets, self._conditionals) > MOST_NESTED:
+            what = "brackets" if self._brackets > MOST_NESTED else "conditionals"
+            self._refuse(token, f"{what} nest more than {MOST_NESTED} deep here", "split it")
+
+    def _refuse(self, token: Token, what: str, advice: str) -> None:
+        text = token.text if len(token.text) <= MOST_DIGITS else f"{token.text[:40]}..."
+        raise Refusal(Location(self._file, token.line, token.column), what, text, advice)
 
 
 def _directive(tokens: list[Token], line: int, last_line: int) -> Directive:

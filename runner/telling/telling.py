@@ -12,7 +12,7 @@ from ...core.errors import TdpcheckError
 from ...core.evaluate import Move
 from ...core.system import Property
 from ...core.trace import Trace
-from ...core.verdict import HoldsUpTo, Proved, Verdict, Violated
+from ...core.verdict import HoldsUpTo, Proved, Reason, ReasonKind, Verdict, Violated
 from ...counterexamples.document import actor_of, to_trace
 from ...counterexamples.schema import Cex, Repair
 from ...counterexamples.why import repairs
@@ -130,7 +130,7 @@ def made_again(cex: Cex, built: Built, prop: Property, plan: Plan, number: int) 
         number: of the version in the plan of which `built` is the code.
     """
     version = plan.versions[number]
-    record = results.unanswered(built.model.scenario, prop.name, cex.change, "", built.model.kernel)
+    record = results.unanswered(built.model.scenario, prop.name, cex.change, Reason(ReasonKind.WALKS, ""), built.model.kernel)
     record = msgspec.structs.replace(record, label="introduced" if cex.changed else None, as_expected=False)
     verdict = Violated(to_trace(cex, built.model), cex.engine, None)
     found = Found(record, built.model, prop, verdict, built.code, version, (0, number, prop.name))
