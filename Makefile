@@ -84,7 +84,7 @@ compiler: ## fetch gcc, with which some tests compare what C means (Debian only)
 
 # One line a campaign; TDPCHECK_SEED makes the random ones others than yesterday's.
 nightly: setup compiler ## run the long campaigns
-	TDPCHECK_C_PROGRAMS=$${TDPCHECK_C_PROGRAMS:-20000} $(BIN)/python -m pytest -n $(JOBS) tests/kernelc/text/test_against_gcc.py
+	TDPCHECK_C_PROGRAMS=$${TDPCHECK_C_PROGRAMS:-20000} $(BIN)/python -m pytest -n $(JOBS) tests/kernelc/text/test_against_gcc.py tests/kernelc/test_against_gcc.py
 	TDPCHECK_MUTANTS=$${TDPCHECK_MUTANTS:-200000} $(BIN)/python -m pytest -n $(JOBS) tests/recheck/test_mutants.py
 	TDPCHECK_FUZZ=$${TDPCHECK_FUZZ:-100000} $(BIN)/python -m tdpcheck.tests.fuzz.fuzzer
 	TDPCHECK_SIGNALS=$${TDPCHECK_SIGNALS:-200} $(BIN)/python -m pytest tests/cli/test_ends.py

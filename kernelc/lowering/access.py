@@ -13,7 +13,8 @@ from ..errors import Unmodelled
 from ..text import ast
 from .build import Builder, spot_of
 from .cfg import Local, Op
-from .convert import NULL, Spot, arithmetic, coerce, element_at, is_literal, join, literal
+from .convert import NULL, Spot, arithmetic, coerce, element_at, join
+from .integers import Integers, is_literal, literal
 from .library import BOOLEAN, Array, Check, CType, Effect, FunctionName, Handle, Intrinsic, Library, Record, Ref, Scalar, Value, leaves
 from .places import DerefPlace, ElementPlace, FieldPlace, FixedPlace, LocalPlace, MissingPlace, Place
 from .resolve import Types
@@ -31,6 +32,7 @@ class Access(Builder):
         broken: Mapping[str, Exception],
     ) -> None:
         super().__init__(role, functions, structs, library, broken)
+        self.integers = Integers.of(library)
         self.types = Types(structs, library, self.constant, broken)
 
     @abstractmethod
@@ -160,7 +162,7 @@ class Access(Builder):
             base = FixedPlace(self.load(base, spot))
         array = base.value.type if isinstance(base, FixedPlace) else base.type if isinstance(base, (LocalPlace, ElementPlace)) else None
         if not isinstance(array, Array):
-            return DerefPlace(arithmetic("+", self.load(base, spot_of(expression.base)), at, spot))
+            return DerefPlace(arithmetic("+", self.load(base, spot_of(expression.base)), at, spot, self.integers, []))
         if number is not None and not 0 <= number < array.length:
             raise self.never("index", spot.refusal(f"index {number} of an array of {array.length}", "stay inside the array"), spot)
         if number is None:

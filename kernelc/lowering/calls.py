@@ -14,8 +14,9 @@ from ..text import ast
 from ..text.show import show_type
 from .build import Abandoned, Frame, reads_state, spot_of
 from .cfg import THREAD, THREADS, Havoc, Local, Nop, Op
-from .convert import NULL, Spot, coerce, is_literal, join
+from .convert import NULL, Spot, coerce, join
 from .expressions import Expressions, is_harmless, leaves_of
+from .integers import is_literal
 from .library import VOID, CType, Effect, FunctionName, Handle, Intrinsic, Ref, Value, Void, leaves
 from .places import FixedPlace, LocalPlace
 

@@ -2,46 +2,23 @@
 
 Nothing here knows the graph: each function answers a value, or refuses with the place and text that it was given.
 
-Arithmetic follows C with one exception: there is no promotion to `int`, since the widths of the model's types are its own (a
-`gfn_t` may have four bits here). Operands of two widths meet in the wider type, of one width in the unsigned one.
+Arithmetic follows C, in the integer types of the model: see `integers`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import z3
 
 from ...core.ground import choose, conjunction, disjunction, fold, negation
 from ...core.sorts import Truth, Word
-from ..errors import Refusal
-from ..text.ast import Location
-from .library import BOOLEAN, Array, CType, FunctionName, Handle, Record, Ref, Scalar, Value, leaves
-
-LITERAL = Handle("integer literal")
-"""The type of `0` before it is known what it is a literal of."""
+from .integers import INT, Integers, is_literal, literal, met, of_literals, overflow, resized, shift_checks
+from .integers import of_literal as of_constant
+from .library import BOOLEAN, Array, Check, Constant, CType, FunctionName, Handle, Record, Ref, Scalar, Value, leaves
+from .spots import Spot as Spot
 
 NULL = "NULL"
-
-
-@dataclass(frozen=True, slots=True)
-class Spot:
-    """Where a message points: the place and the text of an expression."""
-
-    at: Location
-    text: str
-
-    def refusal(self, what: str, suggestion: str) -> Refusal:
-        return Refusal(self.at, what, self.text, suggestion)
-
-
-def literal(number: int) -> Value:
-    return Value(LITERAL, name=str(number))
-
-
-def is_literal(value: Value) -> bool:
-    return value.type == LITERAL
 
 
 def join(base: str, path: str) -> str:
@@ -62,8 +39,8 @@ def coerce(value: Value, want: CType, spot: Spot) -> Value:
     """
     if value.type == want:
         return value
-    if is_literal(value):
-        return of_literal(int(value.name), want, spot)
+    if isinstance(value.type, Constant):
+        return of_literal(int(value.name), want, spot, value.type)
     if want == BOOLEAN:
         return Value(BOOLEAN, {"": truth(value, spot)})
     if isinstance(want, Record) and str(value.type) in want.casts:
@@ -76,11 +53,15 @@ def coerce(value: Value, want: CType, spot: Spot) -> Value:
     raise spot.refusal(f"a {value.type} where a {want} is expected", "convert it by an intrinsic that takes the one and gives the other")
 
 
-def of_literal(number: int, want: CType, spot: Spot) -> Value:
-    """The value of type `want` that an integer literal stands for."""
+def of_literal(number: int, want: CType, spot: Spot, ctype: Constant = INT) -> Value:
+    """The value of type `want` that an integer constant stands for."""
     match want:
+        case Scalar(kind=Truth()):
+            return Value(want, {"": z3.BoolVal(number != 0)})
         case Scalar(kind=Word(width), signed=signed):
             high = 2 ** (width - 1 if signed else width)
+            if not ctype.signed and number >= 2 ** (ctype.bits - 1) and number >= high and not signed:
+                number -= 2**ctype.bits  # `~1ul` has all bits but one, in a narrower model of the type, too
             if not -(2 ** (width - 1)) <= number < high:
                 raise spot.refusal(
                     f"{number} does not fit into a {want}, which has {width} bits here", "use a smaller number or a wider type"
@@ -105,16 +86,6 @@ def of_literal(number: int, want: CType, spot: Spot) -> Value:
     raise spot.refusal(f"{number} is no value of type {want}", "use a named constant of that type")
 
 
-def resized(term: z3.ExprRef, width: int, signed: bool) -> z3.ExprRef:
-    """A word cut or extended to `width` bits."""
-    old = term.size()
-    if old == width:
-        return term
-    if width < old:
-        return z3.simplify(z3.Extract(width - 1, 0, term))
-    return z3.simplify(z3.SignExt(width - old, term) if signed else z3.ZeroExt(width - old, term))
-
-
 def truth(value: Value, spot: Spot) -> z3.BoolRef:
     """What `if (value)` asks."""
     match value.type:
@@ -134,16 +105,35 @@ def truth(value: Value, spot: Spot) -> z3.BoolRef:
             raise spot.refusal(f"a {value.type} as a condition", "compare it with something")
 
 
-def common(left: Value, right: Value, spot: Spot) -> tuple[Value, Value]:
-    """Both values in the type in which C computes with them; two literals stay literals."""
+def common(left: Value, right: Value, spot: Spot, integers: Integers) -> tuple[Value, Value]:
+    """Both values in the type in which C computes with them; two constants stay constants."""
+    left, right = _meeting(left, right, integers)
     if left.type == right.type:
         return left, right
-    if is_literal(left):
-        return coerce(left, right.type, spot), right
-    if is_literal(right):
-        return left, coerce(right, left.type, spot)
-    target = _wider(left.type, right.type)
-    return (coerce(left, target, spot), coerce(right, target, spot)) if target is not None else (left, coerce(right, left.type, spot))
+    if isinstance(left.type, Constant) and isinstance(right.type, Constant):
+        kind = met(left.type, right.type)
+        return literal(kind.cut(int(left.name)), kind), literal(kind.cut(int(right.name)), kind)
+    if isinstance(left.type, Constant):
+        target = _with_constant(left.type, right.type, integers)
+        return coerce(left, target, spot), coerce(right, target, spot)
+    if isinstance(right.type, Constant):
+        target = _with_constant(right.type, left.type, integers)
+        return coerce(left, target, spot), coerce(right, target, spot)
+    wider = _wider(left.type, right.type)
+    return (coerce(left, wider, spot), coerce(right, wider, spot)) if wider is not None else (left, coerce(right, left.type, spot))
+
+
+def _meeting(left: Value, right: Value, integers: Integers) -> tuple[Value, Value]:
+    """Both promoted, unless both are truth values, with which C's `int` would say the same."""
+    if left.type == BOOLEAN and (right.type == BOOLEAN or (is_literal(right) and right.name in ("0", "1"))):
+        return left, right
+    if right.type == BOOLEAN and is_literal(left) and left.name in ("0", "1"):
+        return left, right
+    return integers.promoted(left), integers.promoted(right)
+
+
+def _with_constant(constant: Constant, other: CType, integers: Integers) -> CType:
+    return integers.meet(constant, other) if isinstance(other, Scalar) and isinstance(other.kind, Word) else other
 
 
 def _wider(left: CType, right: CType) -> Scalar | None:
@@ -164,19 +154,40 @@ def _width(ctype: Scalar) -> int:
 # Operators
 
 
-def arithmetic(op: str, left: Value, right: Value, spot: Spot) -> Value:
-    """`left op right` for every binary operator but `&&` and `||`."""
+_COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">="})
+
+
+def _alike(left: Value, right: Value) -> bool:
+    """Whether two words compare as they stand as they do when they are converted: of one type, or with a constant of it."""
+    if left.type == right.type:
+        return isinstance(left.type, Scalar) and isinstance(left.type.kind, Word)
+    constant, other = (left, right) if is_literal(left) else (right, left)
+    if not isinstance(constant.type, Constant) or not isinstance(other.type, Scalar) or not isinstance(other.type.kind, Word):
+        return False
+    width, signed = other.type.kind.width, other.type.signed
+    low, high = (-(2 ** (width - 1)), 2 ** (width - 1)) if signed else (0, 2**width)
+    return low <= int(constant.name) < high and (constant.type.signed or not signed)
+
+
+def arithmetic(op: str, left: Value, right: Value, spot: Spot, integers: Integers, checks: list[Check]) -> Value:
+    """`left op right` for every binary operator but `&&` and `||`; `checks` gets what must hold for C to give it a value."""
     if is_literal(left) and is_literal(right):
-        return _of_literals(op, int(left.name), int(right.name), spot)
+        return of_literals(op, left, right, spot)
     if op == "+" and isinstance(left.type, Record):
         return pointer_plus(left, right, spot)
     if op in ("<<", ">>"):
-        return _shift(op, left, right, spot)
+        return _shift(op, left, right, spot, integers, checks)
     if op not in ("==", "!="):
         for side in (left, right):
             if not is_literal(side) and not isinstance(side.type, Scalar):
                 raise spot.refusal(f"{op} on a {side.type}", "only == and != are known for it")
-    left, right = common(left, right, spot)
+    given = left, right
+    if op not in ("==", "!=", "&", "|", "^") and BOOLEAN in (left.type, right.type):
+        left, right = integers.promoted(left), integers.promoted(right)
+    if op not in _COMPARISONS or not _alike(left, right):
+        left, right = common(left, right, spot, integers)
+    elif left.type != right.type:
+        left, right = (coerce(left, right.type, spot), right) if is_literal(left) else (left, coerce(right, left.type, spot))
     if op in ("==", "!="):
         equal = equality(left, right, spot)
         return Value(BOOLEAN, {"": equal if op == "==" else negation(equal)})
@@ -186,6 +197,8 @@ def arithmetic(op: str, left: Value, right: Value, spot: Spot) -> Value:
     if isinstance(left.type.kind, Truth) and op in ("&", "|", "^"):
         return Value(BOOLEAN, {"": _of_truths(op, left.term, right.term)})
     if isinstance(left.type.kind, Word):
+        check = overflow(op, given, left.term, right.term, left.type, spot)
+        checks += [check] if check is not None else []
         return Value(left.type, {"": _of_words(op, left.term, right.term, spot)})
     raise spot.refusal(f"{op} on a {left.type}", "this type has an order at most, and no arithmetic")
 
@@ -254,23 +267,28 @@ def _of_words(op: str, left: z3.ExprRef, right: z3.ExprRef, spot: Spot) -> z3.Ex
             raise spot.refusal(f"the operator {op}", "rewrite it with + - * & | ^ << >>")
 
 
-def _shift(op: str, left: Value, right: Value, spot: Spot) -> Value:
-    """A shift has the type of its left operand, whatever the right one is; `>>` on a signed type keeps the sign, as gcc does."""
-    if is_literal(left):
-        raise spot.refusal("a shift of a literal, whose width is not known", "give the literal a type by a cast, as in (u64)1 << n")
+def _shift(op: str, left: Value, right: Value, spot: Spot, integers: Integers, checks: list[Check]) -> Value:
+    """A shift has the promoted type of its left operand, whatever the right one is; `>>` keeps the sign, as gcc does."""
+    if isinstance(left.type, Constant):
+        ctype = integers.model_type(left.type)
+        if ctype is None:
+            raise spot.refusal("a shift of a literal, whose width is not known", "give the literal a type by a cast, as in (u64)1 << n")
+        left = coerce(left, ctype, spot)
+    left, given, right = integers.promoted(left), right, integers.promoted(right)
     if not isinstance(left.type, Scalar) or not isinstance(left.type.kind, Word):
         raise spot.refusal(f"{op} on a {left.type}", "shift an integer")
     width = left.type.kind.width
     if is_literal(right):
         if not 0 <= int(right.name) < width:
             raise spot.refusal(f"a shift by {right.name} of a {left.type}, which has {width} bits here", "shift by less than the width")
-        by = z3.BitVecVal(int(right.name), width)
+        amount = by = z3.BitVecVal(int(right.name), width)
     elif isinstance(right.type, Scalar) and isinstance(right.type.kind, Word):
-        by = resized(right.term, width, right.type.signed)
+        amount, by = right.term, resized(right.term, width, right.type.signed)
         if right.type.kind.width > width:
             by = z3.If(z3.ULT(right.term, width), by, z3.BitVecVal(width, width))
     else:
         raise spot.refusal(f"a shift by a {right.type}", "shift by an integer")
+    checks += shift_checks(op, left.term, by, given, amount, left.type, spot)
     if op == "<<":
         return Value(left.type, {"": left.term << by})
     return Value(left.type, {"": left.term >> by if left.type.signed else z3.LShR(left.term, by)})
@@ -288,39 +306,19 @@ def pointer_plus(pointer: Value, amount: Value, spot: Spot) -> Value:
     return pointer.type.add(pointer, amount.term)
 
 
-def negated(op: str, value: Value, spot: Spot) -> Value:
+def negated(op: str, value: Value, spot: Spot, integers: Integers, checks: list[Check]) -> Value:
     """The unary operators `!`, `-`, `+` and `~`."""
+    if is_literal(value):
+        return of_constant(op, value, spot)
     if op == "!":
         return Value(BOOLEAN, {"": negation(truth(value, spot))})
-    if is_literal(value):
-        number = int(value.name)
-        return literal({"-": -number, "+": number, "~": ~number}[op])
+    given, value = value, integers.promoted(value)
     if isinstance(value.type, Scalar) and isinstance(value.type.kind, Word):
+        zero = z3.BitVecVal(0, value.type.kind.width)
+        check = overflow("-", (literal(0), given), zero, value.term, value.type, spot) if op == "-" else None
+        checks += [check] if check is not None else []
         return Value(value.type, {"": {"-": -value.term, "~": ~value.term, "+": value.term}[op]})
     raise spot.refusal(f"{op} on a {value.type}", "use it on an integer")
-
-
-def _of_literals(op: str, left: int, right: int, spot: Spot) -> Value:
-    comparisons: dict[str, Callable[[int, int], bool]] = {
-        "==": int.__eq__, "!=": int.__ne__, "<": int.__lt__, "<=": int.__le__, ">": int.__gt__, ">=": int.__ge__,
-    }  # fmt: skip
-    if op in comparisons:
-        return Value(BOOLEAN, {"": z3.BoolVal(comparisons[op](left, right))})
-    if op in ("/", "%") and right == 0:
-        raise spot.refusal("a division by zero", "mend the expression")
-    if op in ("<<", ">>") and not 0 <= right < 64:
-        raise spot.refusal(f"a shift by {right}", "shift by less than the width")
-    operators: dict[str, Callable[[int, int], int]] = {
-        "+": int.__add__, "-": int.__sub__, "*": int.__mul__, "&": int.__and__, "|": int.__or__, "^": int.__xor__,
-        "<<": int.__lshift__, ">>": int.__rshift__, "/": _quotient, "%": lambda a, b: a - b * _quotient(a, b),
-    }  # fmt: skip
-    return literal(operators[op](left, right))
-
-
-def _quotient(left: int, right: int) -> int:
-    """C rounds towards zero."""
-    magnitude = abs(left) // abs(right)
-    return magnitude if (left < 0) == (right < 0) else -magnitude
 
 
 def either(condition: z3.BoolRef, then: Value, otherwise: Value, spot: Spot) -> Value:

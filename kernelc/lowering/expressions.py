@@ -6,26 +6,57 @@ A value stays symbolic as long as nothing can change what it mentions; before so
 from __future__ import annotations
 
 from abc import abstractmethod
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import z3
 
-from ...core.ground import conjunction, disjunction
+from ...core.ground import conjunction, disjunction, negation
 from ...core.rewrite import Rewriter
-from ...core.sorts import Word
+from ...core.sorts import Truth, Word
 from ..errors import Refusal
 from ..text import ast
 from ..text.show import show
 from .access import Access
 from .build import Abandoned, Ends, reads_state, spot_of
-from .cfg import THREAD, Branch, Mark
-from .convert import Spot, arithmetic, coerce, common, either, is_literal, literal, negated, truth
-from .library import BOOLEAN, VOID, CType, FunctionName, Handle, Intrinsic, Ref, Scalar, Value, Void, leaves
+from .cfg import THREAD, Branch, Mark, Op
+from .convert import Spot, arithmetic, coerce, common, either, negated, of_literal, truth
+from .integers import is_literal, literal, met
+from .library import (
+    BOOLEAN,
+    VOID,
+    Check,
+    Constant,
+    CType,
+    Effect,
+    FunctionName,
+    Handle,
+    Intrinsic,
+    Library,
+    Record,
+    Ref,
+    Scalar,
+    Value,
+    Void,
+    leaves,
+)
 from .places import DerefPlace, FieldPlace, FixedPlace, LocalPlace
 
 
 class Expressions(Access):
     """Evaluates expressions."""
+
+    def __init__(
+        self,
+        role: str,
+        functions: Mapping[str, ast.Function],
+        structs: Mapping[str, ast.Struct],
+        library: Library,
+        broken: Mapping[str, Exception],
+    ) -> None:
+        super().__init__(role, functions, structs, library, broken)
+        self._under: list[z3.BoolRef] = []
 
     @abstractmethod
     def call(self, expression: ast.Call) -> Value:
@@ -37,8 +68,8 @@ class Expressions(Access):
 
     def _evaluate(self, expression: ast.Expr, want: CType | None) -> Value:
         match expression:
-            case ast.IntLiteral(value=number):
-                return literal(number)
+            case ast.IntLiteral(value=number, bits=bits, signed=signed):
+                return literal(number, Constant(bits, signed))
             case ast.Name() | ast.Member() | ast.Index() | ast.Unary(op="*"):
                 return self.load(self.place(expression), spot_of(expression))
             case ast.Unary():
@@ -51,7 +82,7 @@ class Expressions(Access):
                 first = self.value(left)
                 if self.has_effects(right):
                     first = self.saved(first, spot_of(left))
-                return arithmetic(op, first, self.value(right), spot_of(expression))
+                return self.computed(op, first, self.value(right), spot_of(expression))
             case ast.Conditional():
                 return self._conditional(expression, want)
             case ast.Assign():
@@ -76,7 +107,27 @@ class Expressions(Access):
             return self.library.constants[f"-{operand.name}"]
         if op == "&":
             return self._address(expression)
-        return negated(op, self.value(operand), spot_of(expression))
+        checks: list[Check] = []
+        return self._checked(negated(op, self.value(operand), spot_of(expression), self.integers, checks), checks, spot_of(expression))
+
+    def computed(self, op: str, left: Value, right: Value, spot: Spot) -> Value:
+        """`left op right`, and the assertion that C gives it a value."""
+        checks: list[Check] = []
+        return self._checked(arithmetic(op, left, right, spot, self.integers, checks), checks, spot)
+
+    def _checked(self, value: Value, checks: Sequence[Check], spot: Spot) -> Value:
+        """Assert what must hold, wherever C evaluates what is evaluated here."""
+        if checks and self.here:
+            asked = tuple(replace(c, holds=disjunction([*map(negation, self._under), c.holds])) for c in checks)
+            self.emit(Op(*self.stamp(spot), name="arithmetic", mover="local", effects=(Effect(checks=asked),), results=({},)))
+        return value
+
+    @contextmanager
+    def _where(self, condition: z3.BoolRef) -> Iterator[None]:
+        """What is evaluated inside, C evaluates only where `condition` holds; it has no effects."""
+        self._under.append(condition)
+        yield
+        self._under.pop()
 
     def _address(self, expression: ast.Unary) -> Value:
         match self.place(expression.operand):
@@ -96,14 +147,17 @@ class Expressions(Access):
     def _cast(self, expression: ast.Cast) -> Value:
         spot = spot_of(expression)
         wanted = self.types(expression.type, expression.at)
-        value = self.value(expression.operand, None if isinstance(wanted, Void) else wanted)
+        arithmetic_type = isinstance(wanted, Void) or (isinstance(wanted, Scalar) and isinstance(wanted.kind, (Word, Truth)))
+        value = self.value(expression.operand, None if arithmetic_type else wanted)
+        if is_literal(value) and isinstance(wanted, Scalar) and isinstance(wanted.kind, Word) and self.integers.exact:
+            return of_literal(Constant(wanted.kind.width, wanted.signed).cut(int(value.name)), wanted, spot)
         return Value(VOID) if isinstance(wanted, Void) else coerce(value, wanted, spot)
 
     def _step(self, expression: ast.Step) -> Value:
         spot = spot_of(expression)
         place = self.place(expression.operand)
         old = self.saved(self.load(place, spot), spot)
-        new = coerce(arithmetic("+" if expression.op == "++" else "-", old, literal(1), spot), old.type, spot)
+        new = coerce(self.computed("+" if expression.op == "++" else "-", old, literal(1), spot), old.type, spot)
         new = self.saved(new, spot) if not isinstance(place, LocalPlace) else new
         self.store(place, new, spot)
         if not expression.prefix:
@@ -120,7 +174,7 @@ class Expressions(Access):
             value = self.saved(value, spot)
         place = self.place(expression.target)
         if not simple:
-            value = arithmetic(expression.op.removesuffix("="), self.load(place, spot), value, spot)
+            value = self.computed(expression.op.removesuffix("="), self.load(place, spot), value, spot)
         if isinstance(place, LocalPlace):
             self.store(place, value, spot)
             return self.load(place, spot)
@@ -212,7 +266,8 @@ class Expressions(Access):
             if decided:
                 return Value(BOOLEAN, {"": left})
             combine = conjunction if expression.op == "&&" else disjunction
-            return Value(BOOLEAN, {"": combine([left, self.condition(expression.right)])})
+            with self._where(left if expression.op == "&&" else negation(left)):
+                return Value(BOOLEAN, {"": combine([left, self.condition(expression.right)])})
         yes, no = self.branch(expression)
         return self._chosen(
             [(yes, Value(BOOLEAN, {"": z3.BoolVal(True)})), (no, Value(BOOLEAN, {"": z3.BoolVal(False)}))], spot_of(expression)
@@ -223,28 +278,83 @@ class Expressions(Access):
         if not any(map(self.has_effects, arms)):
             condition = self.condition(expression.condition)
             if z3.is_true(condition) or z3.is_false(condition):
-                return self.value(arms[0] if z3.is_true(condition) else arms[1], want)
-            return either(condition, *self._unified(self.value(arms[0], want), self.value(arms[1], want), spot), spot)
+                return self._converted(self.value(arms[0] if z3.is_true(condition) else arms[1]), arms, want, spot)
+            with self._where(condition):
+                then = self.value(arms[0])
+            with self._where(negation(condition)):
+                otherwise = self.value(arms[1])
+            return either(condition, *self._unified(then, otherwise, want, spot), spot)
         ways: list[tuple[Ends, Value]] = []
         for ends, arm in zip(self.branch(expression.condition), arms, strict=True):
             self.here = ends
             if ends:
                 with suppress(Abandoned):
-                    value = self.value(arm, want)
+                    value = self.value(arm)
                     ways.append((self.take(), value))
         if len(ways) == 2:
-            values = self._unified(ways[0][1], ways[1][1], spot)
+            values = self._unified(ways[0][1], ways[1][1], want, spot)
             ways = [(ends, value) for (ends, _), value in zip(ways, values, strict=True)]
+        elif ways:
+            ways = [(ways[0][0], self._converted(ways[0][1], arms, want, spot))]
         return self._chosen(ways, spot)
 
-    def _unified(self, then: Value, otherwise: Value, spot: Spot) -> tuple[Value, Value]:
-        """Both arms of a choice in one type; two literals are of type int, or truth values where int cannot count."""
-        if not (is_literal(then) and is_literal(otherwise)):
-            return common(then, otherwise, spot)
-        plain = self.library.types.get(("int", 0))
-        counts = isinstance(plain, Scalar) and isinstance(plain.kind, Word)
-        ctype = BOOLEAN if not counts and {then.name, otherwise.name} <= {"0", "1"} else plain
-        if not isinstance(ctype, Scalar):
+    def _converted(self, value: Value, arms: Sequence[ast.Expr], want: CType | None, spot: Spot) -> Value:
+        """The value of the only arm that can run, converted as if the other one were evaluated, too, as far as its type is plain."""
+        for arm in arms:
+            beside = self._stand_in(arm)
+            if beside is not None and _is_number(value) and _is_number(beside):
+                value = common(value, beside, spot, self.integers)[0]
+        return value if want is None or is_literal(value) else coerce(value, want, spot)
+
+    def _stand_in(self, expression: ast.Expr) -> Value | None:
+        """Some value of the type that an expression has, None where that is not plain to see."""
+        match expression:
+            case ast.IntLiteral(bits=bits, signed=signed):
+                return literal(0, Constant(bits, signed))
+            case ast.Cast(type=ref, at=at):
+                return _some(self.types(ref, at))
+            case ast.Call(function=name) if name in self.functions:
+                return _some(self.types(self.functions[name].returns, expression.at))
+            case ast.Call(function=name) if name in self.library.intrinsics:
+                return _some(self.library.intrinsics[name].result)
+            case ast.Unary(op="-" | "+" | "~", operand=operand):
+                found = self._stand_in(operand)
+                return None if found is None or not _is_number(found) else self.integers.promoted(found)
+            case ast.Comma(parts=parts):
+                return self._stand_in(parts[-1])
+            case ast.Assign(target=operand) | ast.Step(operand=operand):
+                return self._stand_in(operand)
+            case ast.Name() | ast.Member() | ast.Unary(op="*") | ast.Index():
+                place = self.peek(expression)
+                if isinstance(place, FixedPlace):
+                    return place.value if is_literal(place.value) else _some(place.value.type)
+                return _some(place.type) if isinstance(place, LocalPlace) else None
+            case ast.Binary(op=op, left=left, right=right) if op in ("+", "-", "*", "&", "|", "^", "<<", ">>"):
+                one, two = self._stand_in(left), self._stand_in(right)
+                if one is None or two is None or not (_is_number(one) and _is_number(two)):
+                    return None
+                if op in ("<<", ">>"):
+                    return self.integers.promoted(one)
+                return common(one, two, spot_of(expression), self.integers)[0]
+            case _:
+                return None
+
+    def _unified(self, then: Value, otherwise: Value, want: CType | None, spot: Spot) -> tuple[Value, Value]:
+        """Both arms of a choice in their common type; two constants of the model's `int`, or truth values where there is none."""
+        if not (isinstance(then.type, Constant) and isinstance(otherwise.type, Constant)):
+            if want is not None and not (_is_number(then) and _is_number(otherwise)):
+                return coerce(then, want, spot), coerce(otherwise, want, spot)
+            return common(then, otherwise, spot, self.integers)
+        plain = self.integers.model_type(met(then.type, otherwise.type))
+        then, otherwise = common(then, otherwise, spot, self.integers)
+        if plain is None and want is not None:
+            return coerce(then, want, spot), coerce(otherwise, want, spot)
+        ctype: CType | None = plain or self.library.types.get(("int", 0))
+        if plain is None and {then.name, otherwise.name} <= {"0", "1"}:
+            ctype = BOOLEAN
+        if want is not None and isinstance(want, Record):
+            ctype = want
+        if not isinstance(ctype, (Scalar, Record)):
             raise spot.refusal("a choice between two literals, whose type is not known", "write it as if/else")
         return coerce(then, ctype, spot), coerce(otherwise, ctype, spot)
 
@@ -307,6 +417,18 @@ class Expressions(Access):
                     return False
                 intrinsic = self.library.intrinsics.get(name)
                 return intrinsic is None or name in self.frame.names or not is_pure(intrinsic)
+
+
+def _is_number(value: Value) -> bool:
+    """Whether C computes with it: a constant, a word or a truth value."""
+    return is_literal(value) or (isinstance(value.type, Scalar) and isinstance(value.type.kind, (Word, Truth)))
+
+
+def _some(ctype: CType) -> Value | None:
+    """Some value of a type that C computes with."""
+    if not isinstance(ctype, Scalar) or not isinstance(ctype.kind, (Word, Truth)):
+        return None
+    return Value(ctype, {"": ctype.kind.const("any")})
 
 
 def leaves_of(ctype: CType) -> bool:

@@ -109,7 +109,29 @@ class Ref:
         return f"{self.to} *"
 
 
-CType = Scalar | Record | Array | Handle | Void | FunctionName | Ref
+@dataclass(frozen=True)
+class Constant:
+    """The type of an integer constant, by C's own widths, before it is known with what of the model it meets."""
+
+    bits: int = 32
+    signed: bool = True
+
+    def __str__(self) -> str:
+        return ("" if self.signed else "unsigned ") + ("int" if self.bits == 32 else "long") + " constant"
+
+    def holds(self, number: int) -> bool:
+        """Whether a number is a value of the type."""
+        half = 1 << (self.bits - 1)
+        return -half <= number < half if self.signed else 0 <= number < 2 * half
+
+    def cut(self, number: int) -> int:
+        """The number as it is converted to the type."""
+        half = 1 << (self.bits - 1)
+        low = number % (2 * half)
+        return low - 2 * half if self.signed and low >= half else low
+
+
+CType = Scalar | Record | Array | Handle | Void | FunctionName | Ref | Constant
 VOID = Void()
 BOOLEAN = Scalar("bool", BOOL, {0: z3.BoolVal(False), 1: z3.BoolVal(True)})
 
@@ -125,7 +147,7 @@ def leaves(ctype: CType, prefix: str = "") -> Iterator[tuple[str, Kind]]:
         case Array():
             for i in range(ctype.length):
                 yield from leaves(ctype.element, f"{prefix}[{i}]")
-        case Handle() | Void() | FunctionName() | Ref():
+        case Handle() | Void() | FunctionName() | Ref() | Constant():
             return
 
 

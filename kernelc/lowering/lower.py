@@ -17,12 +17,10 @@ from .analyse import live_locals
 from .build import Frame
 from .calls import assigned_names
 from .cfg import Graph, Havoc, Local, Nop, Op
-from .convert import LITERAL, Spot, coerce, join
+from .convert import Spot, coerce, join
 from .library import Effect, FunctionName, Handle, Library, Ref, Value, leaves
 from .places import FixedPlace, LocalPlace
 from .statements import Statements
-
-__all__ = ["LITERAL", "lower"]
 
 
 def lower(

@@ -34,8 +34,12 @@ class TypeRef:
 
 @dataclass(frozen=True, slots=True)
 class IntLiteral:
+    """An integer constant; `bits` and `signed` are those of the type that C gives it (LP64): 32 for `int`, 64 for `long`."""
+
     value: int
     at: Location
+    bits: int = 32
+    signed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def _bare(node: ast.Expr) -> tuple[str, int]:
     match node:
         case ast.IntLiteral():
             # `0.field` would be read as a number.
-            return str(node.value), _UNARY
+            return _constant(node), _UNARY
         case ast.Name():
             return node.name, _PRIMARY
         case ast.Unary():
@@ -94,6 +94,12 @@ def _bare(node: ast.Expr) -> tuple[str, int]:
         case ast.Watched():
             return _bare(node.condition)
     assert_never(node)
+
+
+def _constant(node: ast.IntLiteral) -> str:
+    """A constant with the suffix that gives it its type again."""
+    long = node.bits == 64 and (not node.signed or node.value < 2**31)
+    return f"{node.value}{'' if node.signed else 'u'}{'l' if long else ''}"
 
 
 def _prefixed(op: str, operand: ast.Expr) -> str:

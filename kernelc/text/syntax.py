@@ -12,7 +12,6 @@ alone do not show:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Literal, cast
 
@@ -21,12 +20,11 @@ from tree_sitter import Node
 from ..errors import Refusal
 from . import ast
 from .preprocess import CAST_PREFIX
+from .tokens import character, integer
 
 DEPTH_LIMIT = 200
 """How many levels of the tree may lie within each other: more would exhaust Python's stack here or in a later pass."""
 
-_LITERAL = re.compile(r"(0[xX][0-9a-fA-F]+|0[bB][01]+|[0-9]+)([uU]?(?:l|L|ll|LL)?[uU]?)")
-_ESCAPES = {"n": 10, "t": 9, "r": 13, "0": 0, "a": 7, "b": 8, "f": 12, "v": 11, "\\": 92, "'": 39, '"': 34}
 
 _REFUSED: dict[str, tuple[str, str]] = {
     "switch_statement": ("`switch` is not in the subset", "write it as a chain of `if` and `else`"),
@@ -476,22 +474,31 @@ class Syntax:
         """Read a constant; the grammar takes the sign of `-1` into the number, C does not."""
         text = text_of(node)
         if text[0] in "-+":
-            inner = ast.IntLiteral(self._integer(node, text[1:].lstrip()), self._locate(node.start_byte + 1))
+            inner = self._integer(node, text[1:].lstrip(), self._locate(node.start_byte + 1))
             return ast.Unary("-" if text[0] == "-" else "+", inner, self.at(node))
-        return ast.IntLiteral(self._integer(node, text), self.at(node))
+        return self._integer(node, text, self.at(node))
 
-    def _integer(self, node: Node, text: str) -> int:
+    def _integer(self, node: Node, text: str, at: ast.Location) -> ast.IntLiteral:
         if node.type == "char_literal":
-            inner = text[text.index("'") + 1 : -1]
-            value = ord(inner) if len(inner) == 1 else _ESCAPES.get(inner[1:]) if inner.startswith("\\") else None
+            value = character(text)
             if value is not None:
-                return value
-        elif match := _LITERAL.fullmatch(text):
-            digits = match.group(1)
-            octal = len(digits) > 1 and digits[0] == "0" and digits.isdigit()
-            if not (octal and set(digits) & {"8", "9"}):
-                return int(digits, 8 if octal else 0)
+                return ast.IntLiteral(value, at)
+        elif (found := integer(text)) is not None:
+            kind = _ladder(*found)
+            if kind is None:
+                raise self.refuse(node, "this constant is too large for its type", "give it the suffix that its value needs, as in 1ul")
+            return ast.IntLiteral(found[0], at, *kind)
         raise self.refuse(node, "this is not an integer constant", "write a decimal, octal or hexadecimal integer")
+
+
+def _ladder(number: int, decimal: bool, unsigned: bool, long: bool) -> tuple[int, bool] | None:
+    """Bits and sign of the first type of C's list that holds a constant, by its base and suffix; None if none does."""
+    for bits in (64,) if long else (32, 64):
+        if not unsigned and number < 2 ** (bits - 1):
+            return bits, True
+        if (unsigned or not decimal) and number < 2**bits:
+            return bits, False
+    return None
 
 
 def text_of(node: Node) -> str:

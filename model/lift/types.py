@@ -13,7 +13,7 @@ from functools import cached_property
 import z3
 
 from ...core.sorts import Word
-from ...kernelc.lowering.convert import literal, resized
+from ...kernelc.lowering.integers import literal, resized
 from ...kernelc.lowering.library import BOOLEAN, CType, Handle, Record, Scalar, Value, record
 from ..intrinsics import sync, types
 from ..machine.sorts import PT, ROOT
@@ -26,7 +26,7 @@ PAGES_LOCK = Handle("tdp_mmu_pages_lock")
 PAGES_LIST = Handle("tdp_mmu_pages")
 SLOTS_T = Handle("struct kvm_memslots *")
 INT = Scalar("int", Word(INT_BITS), signed=True)
-U8 = Scalar("u8", Word(INT_BITS))
+U8 = Scalar("u8", Word(INT_BITS - 1))
 ROLE = Record("union kvm_mmu_page_role", (("level", INT),))
 MMU = Record("struct kvm_mmu *", (("vcpu", types.VCPU_T),))
 HPA = Record("hpa_t", (("root", Scalar("root", ROOT)),))

@@ -113,12 +113,36 @@ def test_a_label_before_a_declaration_labels_nothing_but_the_place() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"),
-    [("10", 10), ("0x1FULL", 31), ("017", 15), ("0b11u", 3), ("0", 0), ("'a'", 97), (r"'\n'", 10), ("1ul", 1)],
+    ("text", "value", "bits", "signed"),
+    [
+        ("10", 10, 32, True),
+        ("0x1FULL", 31, 64, False),
+        ("017", 15, 32, True),
+        ("0b11u", 3, 32, False),
+        ("0", 0, 32, True),
+        ("'a'", 97, 32, True),
+        (r"'\n'", 10, 32, True),
+        (r"'\377'", -1, 32, True),
+        ("1ul", 1, 64, False),
+        ("1Lu", 1, 64, False),
+        ("2147483647", 2**31 - 1, 32, True),
+        ("2147483648", 2**31, 64, True),
+        ("0x80000000", 2**31, 32, False),
+        ("0xffffffff1", 2**36 - 15, 64, True),
+        ("0x8000000000000000", 2**63, 64, False),
+        ("4294967296u", 2**32, 64, False),
+    ],
 )
-def test_integer_constants_are_values(text: str, value: int) -> None:
-    """Suffix and base are the writer's choice."""
-    assert IntLiteral(value, HERE) == bare(parse_expression(text))
+def test_integer_constants_have_a_value_and_a_type(text: str, value: int, bits: int, signed: bool) -> None:
+    """The first type of C's list that holds it: decimal ones are signed unless they say `u`."""
+    assert IntLiteral(value, HERE, bits, signed) == bare(parse_expression(text))
+
+
+@pytest.mark.parametrize("text", ["09", "0x", "1ulu", "9223372036854775808", "18446744073709551616u", "'ab'", "1" * 5000])
+def test_what_is_no_constant_of_any_type_is_refused(text: str) -> None:
+    """No type holds it, or it is no number."""
+    with pytest.raises(Refusal):
+        parse_expression(text)
 
 
 def test_the_sign_is_an_operator() -> None:
@@ -396,7 +420,13 @@ def test_an_expression_is_one_expression(text: str) -> None:
 NAMES = st.sampled_from(["a", "b", "iter"]).map(lambda name: Name(name, HERE))
 CONSTANTS = st.sampled_from(["NULL", "true", "false", "LIMIT"]).map(lambda name: Name(name, HERE))
 TYPES = st.sampled_from([TypeRef("u64"), TypeRef("gfn_t"), TypeRef("unsigned long"), TypeRef("struct page", 1), TypeRef("bool")])
-LEAVES = NAMES | CONSTANTS | st.integers(0, 2**64 - 1).map(lambda value: IntLiteral(value, HERE))
+LITERALS = st.one_of(
+    st.integers(0, 2**31 - 1).map(lambda value: IntLiteral(value, HERE)),
+    st.integers(0, 2**32 - 1).map(lambda value: IntLiteral(value, HERE, 32, False)),
+    st.integers(0, 2**63 - 1).map(lambda value: IntLiteral(value, HERE, 64, True)),
+    st.integers(0, 2**64 - 1).map(lambda value: IntLiteral(value, HERE, 64, False)),
+)
+LEAVES = NAMES | CONSTANTS | LITERALS
 OPERATORS = st.sampled_from("|| && | ^ & == != < > <= >= << >> + - * / %".split())
 ASSIGNMENTS = st.sampled_from("= += -= |= &= ^= <<= >>= *= /= %=".split())
 
