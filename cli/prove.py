@@ -2,102 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Mapping
 from textwrap import fill
-from typing import Literal
 
 import click
-import msgspec
 
-from ..checker.arguments.houdini import Weakened, houdini
+from ..api.prove import CARD, ProofTold, Verdict, prove_scenario
+from ..checker.arguments.houdini import Weakened
 from ..checker.arguments.lemmas import Broken
-from ..checker.arguments.missing import FOUND, Missing, Race, mended, missing
-from ..checker.arguments.needed import smallest
-from ..checker.certificates.instantiated import InitialState, instantiated, instantiated_statement, recorded
-from ..checker.clock import OutOfTime
-from ..core.system import Lemma, Property
-from ..core.verdict import Reason, ReasonKind
-from ..model.parametric import Parametric, parametric, sizes, starts
-from ..properties import PROPERTIES
-from ..properties.argument.book import argument
-from ..recheck.recheck import Rechecked, recheck
+from ..model.parametric import Parametric
 from ..runner import documents, output
-from ..runner.asking.proofs import short_hash, why
-from ..runner.asking.steps import TraceStep, trace_steps
-from ..runner.every_size import EVERY_ROLE, WIDTH, any_number, files_with, scenario_for, step_text
+from ..runner.every_size import EVERY_ROLE, WIDTH, any_number, step_text
 from ..runner.exit_codes import ExitCode
-from ..runner.inputs.sources import code_for
-from ..runner.names import choose
 from . import guard, printing
 from .check_certificate import read_certificate
 from .echo import echo
 from .seconds import Seconds
 
-Verdict = Literal["Proved", "Violated", "Unknown"]
 _CODES: Mapping[Verdict, ExitCode] = {"Proved": ExitCode.HOLDS, "Violated": ExitCode.VIOLATED, "Unknown": ExitCode.UNKNOWN}
-SEARCH = 300.0
-"""So many seconds may be spent at small sizes."""
-SCHEMA = 2
-"""The form of the document. 2: `kind`."""
-CARD = ("no_stale_io_mapping", "atomic_hugepage_split", "reject_noncoherent_dma")
-
-
-class Solver(msgspec.Struct, frozen=True):
-    """What a solver says of the certificate."""
-
-    name: str
-    version: str
-    verdict: str
-    seconds: float
-
-
-class RaceTold(msgspec.Struct, frozen=True):
-    """A run that violates a property, at a small size."""
-
-    property: str
-    size: str
-    steps: tuple[TraceStep, ...]
-
-
-class ProofTold(msgspec.Struct, frozen=True):
-    """What `prove --json` prints.
-
-    Args:
-        reason: why it is not proved, for people; `kind`, the same for code, if it is Unknown.
-        start: the size of the initial state that the certificate names: that of the scenario.
-        searched: how many steps needed a search for instances; the others had recorded ones that suffice.
-        broken: the pairs of step and lemma that did not go through while every lemma was supposed.
-        dropped: the parts of lemmas that were left out therefore; proved is what the rest proves.
-        found: with the name of each lemma that a search found and the proof needs, what it says.
-        refuted: the lemmas that a run at a small size shows to be false.
-        race: a run that violates a property.
-        missed: with `--minimal`, by lemma, a pair of step and lemma that does not go through without it.
-    """
-
-    schema: int
-    properties: tuple[str, ...]
-    scenario: str
-    change: str | None
-    sizes: str
-    verdict: Verdict
-    reason: str
-    kind: ReasonKind | None
-    certificate: str
-    lemmas: int
-    steps: int
-    searched: int
-    instances: int
-    seconds: float
-    start: str = ""
-    solvers: tuple[Solver, ...] = ()
-    broken: tuple[str, ...] = ()
-    dropped: tuple[str, ...] = ()
-    found: dict[str, str] = {}
-    refuted: tuple[str, ...] = ()
-    race: RaceTold | None = None
-    missed: dict[str, str] = {}
 
 
 @click.command()
@@ -137,121 +59,21 @@ def prove(
     Exit code: 0 proved, and both solvers accept the certificate; 1 a race was found; 3 not proved; 2 bad input.
     """
     guard.limit(timeout, "proving")
-    properties = [PROPERTIES[name] for name in choose(names or CARD, tuple(PROPERTIES), "property")]
-    asked = scenario_for(scenario, properties[0])
-    files = files_with(change)
-    before = recorded(read_certificate(known), known) if known else {}
+    before = read_certificate(known) if known else ""
     target = output.checked(out)
     with printing.Progress() as progress:
-        progress.working(f"compiling {asked.name} for every size")
-        model = parametric(asked, code_for(asked, None, files))
-        lemmas = argument(model, *properties)
-        found = houdini(
-            model.system,
-            properties,
-            lemmas,
-            known=before,
-            rounds=1 if repair else None,
-            timeout=timeout,
-            jobs=jobs,
-            progress=progress.working,
-        )
-        search, late = None, ""
-        if repair and found.checked.broken and not found.checked.stopped:
-            search, found = _repaired(model, properties, lemmas, found, timeout, jobs, progress.working)
-            if search is None:
-                late = f"; {min(timeout, SEARCH):.0f} s at small sizes found neither a race nor all lemmas that are missing"
-        missed: Mapping[str, Broken] = {}
-        if minimal and found.checked.holds:
-            found, missed = smallest(model.system, properties, found, progress=progress.working)
-        start = next((InitialState(*first) for first in starts(model)), None)
-        text, answer = instantiated(found.theory, found.checked.uses, start, scenario=asked.name), None
-        if target is not None:
-            output.write(target, text.encode())
-        if found.checked.holds and start is not None:
-            progress.working("checking the certificate")
-            answer = recheck(text, timeout=min(600.0, guard.left()), of=instantiated_statement(model.system, properties))
-    told = _told(properties, asked.name, change, found, search, answer, text, start, late)
-    told = msgspec.structs.replace(told, missed={name: f"{b.step}: {b.lemma}" for name, b in missed.items()})
+        proof = prove_scenario(
+            names or CARD, scenario=scenario, change=change, known=before, known_from=known or "", minimal=minimal,
+            repair=repair, jobs=jobs, timeout=timeout, listener=progress,
+        )  # fmt: skip
+    told, model, found, missed = proof.told, proof.model, proof.found, proof.missed
+    if target is not None:
+        output.write(target, proof.certificate.encode())
     if as_json:
         echo(documents.to_json(told), nl=False)
     else:
         echo(_text(told, model, found, out, missed))
     context.exit(_CODES[told.verdict])
-
-
-def _repaired(
-    model: Parametric,
-    properties: Sequence[Property],
-    lemmas: Sequence[Lemma],
-    broken: Weakened,
-    timeout: float,
-    jobs: int,
-    progress: Callable[[str], None],
-) -> tuple[Missing | Race | None, Weakened]:
-    """What a search at small sizes found, None if its time was up; and, unless that is a race, the argument with it."""
-    small, tried = sizes(model.scenario)
-    search: Missing | Race | None = None
-    with suppress(OutOfTime):
-        search = missing(model.system, properties, lemmas, small, tried, timeout=min(timeout, SEARCH), progress=progress)
-    if isinstance(search, Race):
-        return search, broken
-    lacking, uses = search or Missing((), (), ()), broken.checked.uses
-    found = mended(model.system, properties, lemmas, lacking, uses, timeout=timeout, jobs=jobs, progress=progress)
-    return search, replace(found, broken=broken.broken, searched=max(broken.searched, found.searched))
-
-
-def _told(
-    properties: Iterable[Property],
-    scenario: str,
-    change: str | None,
-    found: Weakened,
-    search: Missing | Race | None,
-    answer: Rechecked | None,
-    text: str,
-    start: InitialState | None,
-    late: str,
-) -> ProofTold:
-    checked = found.checked
-    proved = checked.holds and answer is not None and answer.accepted
-    reason = None if proved else _reason(scenario, found, answer, start, late)
-    solvers = () if answer is None else tuple(Solver(a.solver, a.version, a.verdict, round(a.seconds, 2)) for a in answer.answers)
-    race = RaceTold(search.prop.name, str(search.geometry), trace_steps(search.trace)) if isinstance(search, Race) else None
-    return ProofTold(
-        schema=SCHEMA,
-        properties=tuple(p.name for p in properties),
-        scenario=scenario,
-        change=change,
-        sizes="every size",
-        verdict="Violated" if race is not None else "Proved" if proved else "Unknown",
-        reason=str(reason or "") if race is None else f"a run of {len(race.steps)} steps violates {race.property}",
-        kind=reason.kind if race is None and reason is not None else None,
-        certificate=short_hash(text) if proved else "",
-        start="" if start is None else str(start.geometry),
-        lemmas=len(found.theory.lemmas),
-        steps=len(found.theory.actions) + 1,
-        searched=found.searched,
-        instances=sum(map(len, checked.uses.values())),
-        seconds=round(checked.seconds, 1),
-        solvers=solvers,
-        broken=tuple(f"{b.step}: {b.lemma}" for b in found.broken),
-        dropped=tuple(name for name in found.dropped if not name.startswith(FOUND)),
-        found={x.name: x.sentence for x in found.theory.lemmas if proved and x.name.startswith(FOUND)},
-        refuted=search.refuted if isinstance(search, Missing) else (),
-        race=race,
-    )
-
-
-def _reason(scenario: str, found: Weakened, answer: Rechecked | None, start: InitialState | None, late: str) -> Reason | None:
-    """Why there is no proof."""
-    if found.checked.stopped is not None:
-        return found.checked.stopped
-    if found.checked.broken:
-        return Reason(ReasonKind.ARGUMENT, f"{len(found.broken)} pairs of step and lemma did not go through{late}")
-    if start is None:
-        nothing = f"no initial state of {scenario} at its own size is one of every size, so that nothing may be said of any run"
-        return Reason(ReasonKind.VACUOUS, nothing)
-    return None if answer is None else Reason(ReasonKind.SECOND_SOLVER, f"second solver: {why(answer)}")
 
 
 def _text(told: ProofTold, model: Parametric, found: Weakened, out: str | None, missed: Mapping[str, Broken]) -> str:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tdpcheck.cli.exercise import Graded, grade
 from tdpcheck.core.errors import InputError
 from tdpcheck.kernelc.sources.patch import parse_change
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.runner.asking.limits import Limits
 from tdpcheck.runner.exercises import broken_change, read_exercise, shipped_exercises
+from tdpcheck.runner.exercises.grading import Graded, grade
 from tdpcheck.runner.inputs.changes import patched
 from tdpcheck.runner.inputs.sources import files_of
 from tdpcheck.runner.museum.items import shipped_items

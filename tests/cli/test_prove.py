@@ -38,7 +38,7 @@ def test_a_property_is_proved_for_every_size_and_its_certificate_is_kept(call: C
 def test_without_an_initial_state_nothing_is_proved(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What holds in every run of a system that cannot start is no news."""
     file = str(tmp_path / "proof.smt2")
-    monkeypatch.setattr("tdpcheck.cli.prove.starts", lambda model: iter(()))
+    monkeypatch.setattr("tdpcheck.api.prove.starts", lambda model: iter(()))
     result = call(*QUICK, "--out", file)
 
     assert 3 == result.exit_code
