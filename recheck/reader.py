@@ -294,6 +294,8 @@ class _Reader:
             raise self._refuse(f"{name[:60]} gives a subterm a name, which a grounded certificate may do alone")
         if part == "some" and kind != "instantiated":
             raise self._refuse(f"{name[:60]} gives a quantifier a name, which an instantiated certificate may do alone")
+        if part == "parameter":
+            raise self._refuse(f"{name[:60]} must be declared, not defined")
         if part == "axiom" and kind == "grounded":
             raise self._refuse(f"{name[:60]} is an axiom, and a grounded certificate has none")
         if part in ("", "some"):

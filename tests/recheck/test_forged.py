@@ -208,6 +208,7 @@ FORGERIES: dict[str, dict[str, str]] = {
         "a clause before the property": certificate(steps=KEPT + "\n" + lemma("x"), lemmas=lemma("x").replace("lemma a", "lemma b")),
         "init after an action": certificate(init="(define-fun |init y| () Bool true)", steps=KEPT + "\n(define-fun |init x| () Bool x)"),
         "a guard behind its next value": certificate(steps="(define-fun |next zap x| () Bool x)\n(define-fun |guard zap| () Bool true)"),
+        "a parameter that is defined": certificate(steps="(define-fun |parameter zap t| () Bool true)\n" + KEPT),
         "an action in two places": certificate(
             steps="(define-fun |guard a| () Bool true)\n(define-fun |guard b| () Bool true)\n(define-fun |next a x| () Bool x)"
         ),
