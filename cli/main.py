@@ -75,7 +75,7 @@ class Front(click.Group):
             sys.stdout.flush()
             return result
         except click.UsageError as error:
-            raise click.UsageError(harmless(error.message), error.ctx) from None
+            raise click.UsageError(harmless(error.format_message()), error.ctx) from None
         except (click.exceptions.Exit, SystemExit, guard.ReaderGone, guard.OutputLost):
             raise
         except guard.TimeUp:
