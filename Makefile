@@ -86,6 +86,7 @@ compiler: ## fetch gcc, with which some tests compare what C means (Debian only)
 nightly: setup compiler ## run the long campaigns
 	TDPCHECK_C_PROGRAMS=$${TDPCHECK_C_PROGRAMS:-20000} $(BIN)/python -m pytest -n $(JOBS) tests/kernelc/text/test_against_gcc.py tests/kernelc/test_against_gcc.py
 	TDPCHECK_MUTANTS=$${TDPCHECK_MUTANTS:-200000} $(BIN)/python -m pytest -n $(JOBS) tests/recheck/test_mutants.py
+	TDPCHECK_MERGING_RANDOM=$${TDPCHECK_MERGING_RANDOM:-500} TDPCHECK_MERGING_AIMED=$${TDPCHECK_MERGING_AIMED:-100} $(BIN)/python -m pytest -n $(JOBS) tests/model/test_merging.py
 	TDPCHECK_FUZZ=$${TDPCHECK_FUZZ:-100000} $(BIN)/python -m tdpcheck.tests.fuzz.fuzzer
 	TDPCHECK_SIGNALS=$${TDPCHECK_SIGNALS:-200} $(BIN)/python -m pytest tests/cli/test_ends.py
 

@@ -18,7 +18,7 @@ from ..properties import PROPERTIES
 from ..properties.argument.book import argument
 from ..runner.every_size import files_of_versions, scenario_for
 from ..runner.inputs.sources import code_for, files_of
-from ..runner.inputs.statements import ASSERTIONS
+from ..runner.inputs.statements import ASSERTIONS, merging_of
 from ..runner.names import choose, unknown
 from ..runner.runs.run import Listener, Nobody
 from ..runner.telling.races import Race, races_of, shown
@@ -120,7 +120,9 @@ def explain(
     model = parametric(asked, code_for(asked, None, files))
     known_lemmas = argument(model, prop)
     lemmas = _without(known_lemmas, drop)
-    checked = check_lemmas(model.system, [prop], lemmas, timeout=timeout, jobs=jobs, progress=listener.working)
+    merging = merging_of(model)
+    stated = [prop] if merging is None else [prop, merging]
+    checked = check_lemmas(model.system, stated, lemmas, timeout=timeout, jobs=jobs, progress=listener.working)
     races = []
     for each in races_of(tuple(drop) or tuple(lemma.name for lemma in known_lemmas)) if race else ():
         listener.working(f"{each.lemma}: looking for the race that it prevents")

@@ -17,6 +17,7 @@ from ..checker.arguments.missing import FOUND, Missing, Race, mended, missing
 from ..checker.arguments.needed import smallest
 from ..checker.certificates.instantiated import InitialState, instantiated, instantiated_statement, recorded
 from ..checker.clock import OutOfTime
+from ..core.evaluate import Evaluator
 from ..core.system import Lemma, Property
 from ..core.verdict import Reason, ReasonKind
 from ..model.parametric import Parametric, parametric, sizes, starts
@@ -27,6 +28,7 @@ from ..runner.asking.proofs import short_hash, why
 from ..runner.asking.steps import TraceStep, trace_steps
 from ..runner.every_size import EVERY_ROLE, files_of_versions, scenario_for
 from ..runner.inputs.sources import code_for, files_of
+from ..runner.inputs.statements import MERGING, merging_of, unmet
 from ..runner.names import choose
 from ..runner.runs.run import Listener, Nobody
 from .change import Change, given
@@ -163,24 +165,26 @@ def prove_scenario(
     working(f"compiling {asked.name} for every size")
     model = parametric(asked, code_for(asked, None, files))
     lemmas = argument(model, *asked_of)
+    merging = merging_of(model)
+    stated = asked_of if merging is None else [*asked_of, merging]
     rounds = 1 if repair else None
-    found = houdini(model.system, asked_of, lemmas, known=before, rounds=rounds, timeout=timeout, jobs=jobs, progress=working)
+    found = houdini(model.system, stated, lemmas, known=before, rounds=rounds, timeout=timeout, jobs=jobs, progress=working)
     search, late = None, ""
     if repair and found.checked.broken and not found.checked.stopped:
-        search, found = _repaired(model, asked_of, lemmas, found, timeout, jobs, working)
+        search, found = _repaired(model, stated, lemmas, found, timeout, jobs, working)
         if search is None:
             late = f"; {min(timeout, SEARCH):.0f} s at small sizes found neither a race nor all lemmas that are missing"
     missed: Mapping[str, Broken] = {}
     if minimal and found.checked.holds:
-        found, missed = smallest(model.system, asked_of, found, progress=working)
+        found, missed = smallest(model.system, stated, found, progress=working)
     start = next((InitialState(*first) for first in starts(model)), None)
     text, answer = instantiated(found.theory, found.checked.uses, start, scenario=asked.name), None
     if found.checked.holds and start is not None:
         working("checking the certificate")
         answer = recheck(
-            text, timeout=min(600.0, max(1.0, timeout - (time.monotonic() - started))), of=instantiated_statement(model.system, asked_of)
+            text, timeout=min(600.0, max(1.0, timeout - (time.monotonic() - started))), of=instantiated_statement(model.system, stated)
         )
-    told = _told(asked_of, asked.name, None if patch is None else patch.name, found, search, answer, text, start, late)
+    told = _told(model, asked_of, asked.name, None if patch is None else patch.name, found, search, answer, text, start, late)
     told = msgspec.structs.replace(told, missed={name: f"{b.step}: {b.lemma}" for name, b in missed.items()})
     return Proof(told, text, model, found, missed)
 
@@ -207,6 +211,7 @@ def _repaired(
 
 
 def _told(
+    model: Parametric,
     properties: Iterable[Property],
     scenario: str,
     change: str | None,
@@ -222,6 +227,9 @@ def _told(
     reason = None if proved else _reason(scenario, found, answer, start, late)
     solvers = () if answer is None else tuple(Solver(a.solver, a.version, a.verdict, round(a.seconds, 2)) for a in answer.answers)
     race = RaceTold(search.prop.name, str(search.geometry), trace_steps(search.trace)) if isinstance(search, Race) else None
+    if isinstance(search, Race) and search.prop.name == MERGING:
+        evaluator, last = Evaluator(model.system, search.geometry), search.trace.states[-1]
+        reason, race = Reason(ReasonKind.MERGING, unmet(model, lambda term: evaluator.compile(term)(last))), None
     return ProofTold(
         schema=SCHEMA,
         properties=tuple(p.name for p in properties),

@@ -57,6 +57,8 @@ class ReasonKind(StrEnum):
     """A fault of tdpcheck itself: an engine contradicts plain evaluation, or an error that nobody foresaw."""
     INTERRUPTED = "interrupted"
     """Interrupted by the user."""
+    MERGING = "merging"
+    """Steps were taken for one on a condition that does not hold everywhere."""
     SUSPENDED = "suspended"
     """Nobody asks for now: a run.json that was made elsewhere may say so."""
 
@@ -66,7 +68,7 @@ class ReasonKind(StrEnum):
         match self:
             case ReasonKind.TIME_OUT | ReasonKind.DEPTH | ReasonKind.VACUOUS | ReasonKind.COVERAGE | ReasonKind.DEADLOCK:
                 return self.value
-            case ReasonKind.INTERRUPTED | ReasonKind.SUSPENDED | ReasonKind.REFUSED:
+            case ReasonKind.INTERRUPTED | ReasonKind.SUSPENDED | ReasonKind.REFUSED | ReasonKind.MERGING:
                 return self.value
             case ReasonKind.NOT_MODELLED | ReasonKind.NOT_PARAMETRIC | ReasonKind.SECOND_SOLVER:
                 return self.value.replace("-", " ")

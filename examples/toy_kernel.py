@@ -38,6 +38,7 @@ from tdpcheck.kernelc import (
     Handle,
     Intrinsic,
     Library,
+    Machine,
     Paths,
     Record,
     Ref,
@@ -222,9 +223,9 @@ class Toy:
     ) -> Built:
         """The system of `threads`; with `pokes` the machine writes memory, and not just pages."""
         folded = [self.graph(text, entry, entry) for entry in entries]
-        unprotected = frozenset({"dirty", "mem"} if pokes else {"dirty"})
-        software = compile_threads(folded, threads, unprotected=unprotected, merge=merge, paths=paths)
         shared = (mem, writer, reader, dirty)
+        machine = Machine(shared, actions=(soil, *((poke,) if pokes else ())))
+        software = compile_threads(folded, threads, machine=machine, merge=merge, paths=paths)
         system = TransitionSystem(
             "toy",
             (*software.sorts, Cell, Page, Gfn, Level),

@@ -18,6 +18,7 @@ from .lowering.library import boolean as boolean
 from .lowering.library import record as record
 from .lowering.library import scalar as scalar
 from .lowering.lower import lower as lower
+from .stepping.footprint import Machine as Machine
 from .stepping.paths import Paths as Paths
 from .stepping.steps import Software as Software
 from .stepping.steps import compile_threads as compile_threads

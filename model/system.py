@@ -16,6 +16,7 @@ from ..core.system import Source, TransitionSystem
 from ..kernelc.lowering.cfg import Local
 from ..kernelc.lowering.library import BOOLEAN, Handle, Library, Value
 from ..kernelc.lowering.lower import lower
+from ..kernelc.stepping.footprint import Machine
 from ..kernelc.stepping.joined import JoinedPaths
 from ..kernelc.stepping.paths import Paths
 from ..kernelc.stepping.steps import Software, compile_threads
@@ -217,7 +218,9 @@ def compile_software(
         if code.sized is not None:
             by_value(graphs[-1], _tells_apart)
     refuse_beyond(scenario, graphs)
-    return compile_threads(graphs, roles, unprotected=frozenset(), merge=merge, paths=Paths if code.sized is None else JoinedPaths)
+    machine = Machine(parts.state(), parts.initial(scenario), parts.actions(scenario))
+    paths = Paths if code.sized is None else JoinedPaths
+    return compile_threads(graphs, roles, machine=machine, merge=merge, paths=paths)
 
 
 def _tells_apart(local: Local) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 import z3
 
 from tdpcheck import Lemma, Property, TransitionSystem
-from tdpcheck.kernelc import THREADS, Software, compile_threads, locks_held, lower, parse
+from tdpcheck.kernelc import THREADS, Machine, Software, compile_threads, locks_held, lower, parse
 
 from . import machine
 from .library import LIBRARY
@@ -27,7 +27,7 @@ def build(text: str = TEXT, *, merge: bool = True) -> tuple[TransitionSystem, So
     """The system of any number of threads that run `text`, and what is known of the compilation."""
     unit = parse(text, "unmap.c")
     graph = lower(ROLE, ROLE, unit.functions, unit.structs, LIBRARY, broken=unit.unmodelled | unit.broken)
-    software = compile_threads([graph], (ROLE, ROLE), merge=merge)
+    software = compile_threads([graph], (ROLE, ROLE), machine=Machine(machine.state, machine.init, machine.actions), merge=merge)
     system = TransitionSystem(
         "leaf_thread",
         (*software.sorts, Page, Device),

@@ -55,6 +55,8 @@ def effect_terms(effect: Effect) -> Iterator[z3.ExprRef]:
         yield update.value
     for check in effect.checks:
         yield check.holds
+    for need in effect.needs:
+        yield need.holds
 
 
 def map_effect(effect: Effect, change: Callable[[z3.ExprRef], z3.ExprRef]) -> Effect:
@@ -64,7 +66,16 @@ def map_effect(effect: Effect, change: Callable[[z3.ExprRef], z3.ExprRef]) -> Ef
         guard=change(effect.guard),
         updates=tuple(replace(u, value=change(u.value)) for u in effect.updates),
         checks=tuple(replace(c, holds=change(c.holds)) for c in effect.checks),
+        needs=tuple(replace(n, holds=change(n.holds)) for n in effect.needs),
     )
+
+
+def operation_terms(node: Op) -> Iterator[z3.ExprRef]:
+    """Every term of an operation but its answers."""
+    if node.when is not None:
+        yield node.when
+    for effect in node.effects:
+        yield from effect_terms(effect)
 
 
 def used(node: Node, reads: Reads, needed: frozenset[Local] | None = None) -> frozenset[Local]:
@@ -74,9 +85,9 @@ def used(node: Node, reads: Reads, needed: frozenset[Local] | None = None) -> fr
             return reads(*(value for local, value in values.items() if needed is None or local in needed))
         case Branch(condition=condition):
             return reads(condition)
-        case Op(effects=effects, results=results):
+        case Op(results=results):
             answers = (value for r in results for local, value in r.items() if needed is None or local in needed)
-            return reads(*(t for e in effects for t in effect_terms(e)), *answers)
+            return reads(*operation_terms(node), *answers)
         case _:
             return frozenset()
 
@@ -175,6 +186,7 @@ def _write_back(graph: Graph, known: Mapping[int, Known]) -> None:
                 node.values = {local: rewriter(value) for local, value in node.values.items()}
             case Op():
                 node.effects = tuple(map_effect(effect, rewriter) for effect in node.effects)
+                node.when = None if node.when is None else rewriter(node.when)
                 node.results = tuple({local: rewriter(value) for local, value in r.items()} for r in node.results)
             case _:
                 pass
@@ -281,7 +293,7 @@ def live_locals(graph: Graph) -> dict[int, frozenset[Local]]:
 
 def _live_before(node: Node, before: Mapping[int, frozenset[Local]], reads: Reads) -> frozenset[Local]:
     if isinstance(node, Op):
-        live: set[Local] = set(reads(*(t for e in node.effects for t in effect_terms(e))))
+        live: set[Local] = set(reads(*operation_terms(node)))
         for which, result in enumerate(node.results):
             after = before.get(node.after(which), frozenset())
             live |= (after - result.keys()) | reads(*(value for local, value in result.items() if local in after))

@@ -91,6 +91,7 @@ class Calls(Expressions):
                 argument = self.load(places[-1], spot)
             values.append(argument)
         answer = intrinsic.meaning(THREAD, *values)
+        when = None if intrinsic.when is None else intrinsic.when(THREAD, *values)
         if isinstance(answer, Value):
             _check_type(answer, intrinsic.result, intrinsic, spot)
             if is_harmless(intrinsic):
@@ -112,6 +113,8 @@ class Calls(Expressions):
                 releases=intrinsic.releases,
                 reads=intrinsic.reads,
                 writes=intrinsic.writes or (() if locks else shared),
+                when=when,
+                blocks=intrinsic.blocks,
             )
         )
         if target is not None:
@@ -272,6 +275,7 @@ def _own_choices(effect: Effect, number: int) -> Effect:
         updates=tuple(replace(u, value=put(u.value)) for u in effect.updates),
         checks=tuple(replace(c, holds=put(c.holds)) for c in effect.checks),
         label=label,
+        needs=tuple(replace(n, holds=put(n.holds)) for n in effect.needs),
     )
 
 

@@ -94,7 +94,7 @@ class Branch(Node):
 class Op(Node):
     """A visible operation: one of several effects, and where its answers go.
 
-    `results` has, per effect, the locals that it sets. `name` is the intrinsic's.
+    `results` has, per effect, the locals that it sets. `name` is the intrinsic's. `when` says where it commutes; None says everywhere.
     """
 
     name: str = ""
@@ -106,6 +106,8 @@ class Op(Node):
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     targets: tuple[int, ...] = ()
+    when: z3.BoolRef | None = None
+    blocks: bool = False
 
     def after(self, which: int) -> int:
         """The node that follows the effect of that number: `next`, unless the effect's answer decides the branches behind it."""

@@ -203,6 +203,22 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Need:
+    """What steps that were merged take for granted where an intrinsic runs: that a page which it fills is reached by nobody, say.
+
+    Args:
+        topic: what it is about. The needs of a topic are asked for where some operation that relies on it was merged.
+        what: what went wrong if it does not hold, as a reader is told.
+        relies: whether it is the reason why the intrinsic itself merges with others.
+    """
+
+    topic: str
+    what: str
+    holds: z3.BoolRef
+    relies: bool = False
+
+
+@dataclass(frozen=True)
 class Effect:
     """One thing that an intrinsic can do: when it may, what it changes, what it answers.
 
@@ -210,6 +226,7 @@ class Effect:
         guard: blocks (or, among several effects, chooses); speaks of the state before, of the arguments and of `choices`.
         choices: nondeterministic values used in the rest.
         refs: new values of the `Ref` parameters, in order; None leaves one as it is.
+        needs: what the merging of steps takes for granted of this one: asked together with every property.
         label: what a reader sees instead of the C text; may name choices as `{name}`.
     """
 
@@ -220,6 +237,7 @@ class Effect:
     refs: tuple[Value | None, ...] = ()
     checks: tuple[Check, ...] = ()
     label: str = ""
+    needs: tuple[Need, ...] = ()
 
 
 Mover = Literal["local", "right", "left", "wait", "none"]
@@ -237,7 +255,11 @@ class Intrinsic:
     Args:
         meaning: called with the thread's term and one `Value` per parameter; answers a Value (a pure function), one Effect,
             or several (the run takes any whose guard holds).
-        mover: how it commutes; a read of `reads` under a write-held lock that every writer of it holds becomes local, too.
+        mover: how it commutes, as `tests/model/test_movers.py` proves it of its terms; a read of `reads` under a write-held lock that
+            every writer of what it reads holds becomes local, too.
+        when: called as `meaning`; the state condition under which it commutes so, or under which nothing that the machine writes of
+            what it reads can change. Nobody else may make it false. Where it does not hold, the step stands alone.
+        blocks: it may have to wait although it has several effects.
         acquires, releases: locks, as `name:read` or `name:write`.
         reads, writes: which groups of shared state it touches, for that computation.
         doc: what it stands for, with its source.
@@ -253,6 +275,8 @@ class Intrinsic:
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     doc: str = ""
+    when: Callable[..., z3.BoolRef] | None = None
+    blocks: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import z3
 from ...core.ground import choose, conjunction, disjunction, negation
 from ...core.system import Update
 from ..lowering.cfg import Mark, Op
+from ..lowering.library import Need
 from .paths import Path, Paths, is_possible, satisfiable
 
 _Key = tuple[object, ...]
@@ -38,7 +39,7 @@ class JoinedPaths(Paths):
         ended: dict[_Key, Path] = {}
         while heap:
             _, number = heappop(heap)
-            for path in waiting.pop(number, {}).values():
+            for path in (way for joined in waiting.pop(number, {}).values() for way in self._ways(joined)):
                 if self._rests(path):
                     self._join(ended, (number, *self._key(path)), path)
                     continue
@@ -55,7 +56,7 @@ class JoinedPaths(Paths):
     def _rests(self, path: Path) -> bool:
         """As ever; and a read that is local only because of locks begins a step rather than ends one: what it read is not kept then."""
         node = self.graph.nodes[path.node]
-        if path.passed and isinstance(node, Op) and node.mover == "none" and self.mover(path.node) == "local":
+        if path.passed and isinstance(node, Op) and node.mover == "none" and path.now == "local":
             return True
         return super()._rests(path)
 
@@ -76,9 +77,8 @@ class JoinedPaths(Paths):
 
     def _key(self, path: Path) -> _Key:
         """What must agree for two ways to be joined: the operation that others see, and the values left open."""
-        movers = [self.mover(number) for number, _ in path.ops]
-        seen = tuple(pair for pair, mover in zip(path.ops, movers, strict=True) if mover in ("none", "wait"))
-        met = any(mover != "local" for mover in movers)
+        seen = tuple(pair for pair, mover in zip(path.ops, path.movers, strict=True) if mover in ("none", "wait"))
+        met = any(mover != "local" for mover in path.movers)
         nodes = self.graph.nodes
         # How a watched condition turned out must be told of each step.
         outcomes = frozenset(n for n in path.nodes if isinstance(mark := nodes[n], Mark) and mark.condition)
@@ -100,8 +100,8 @@ class JoinedPaths(Paths):
         """One path for both, which share their first `shared` conditions."""
         one, other = (conjunction(path.conditions[shared:]) for path in (first, second))
         live = self.live(first.node)
-        ops = dict(zip(first.ops, first.labels, strict=True)) | {
-            op: label for op, label in zip(second.ops, second.labels, strict=True) if op not in first.ops
+        ops = dict(zip(first.ops, zip(first.labels, first.movers, strict=True), strict=True)) | {
+            op: said for op, said in zip(second.ops, zip(second.labels, second.movers, strict=True), strict=True) if op not in first.ops
         }
         return replace(
             first,
@@ -116,7 +116,9 @@ class JoinedPaths(Paths):
             checks=tuple(_checks(one, other, first, second)),
             nodes=tuple(dict.fromkeys((*first.nodes, *second.nodes))),
             ops=tuple(ops),
-            labels=tuple(ops.values()),
+            labels=tuple(label for label, _ in ops.values()),
+            movers=tuple(mover for _, mover in ops.values()),
+            needs=tuple(_needs(one, other, first, second)),
             facts={key: pair for key, pair in first.facts.items() if key in second.facts and second.facts[key][1].eq(pair[1])},
         )
 
@@ -157,6 +159,12 @@ def _updates(condition: z3.BoolRef, first: Path, second: Path) -> Iterator[Updat
         yield replace(update, value=choose(condition, update.value, value))
     for update in theirs.values():
         yield replace(update, value=choose(condition, update.var(*update.variables), update.value))
+
+
+def _needs(one: z3.BoolRef, other: z3.BoolRef, first: Path, second: Path) -> Iterator[tuple[int, Need]]:
+    for condition, path in ((one, first), (other, second)):
+        for number, need in path.needs:
+            yield number, replace(need, holds=disjunction([negation(condition), need.holds]))
 
 
 def _checks(one: z3.BoolRef, other: z3.BoolRef, first: Path, second: Path) -> Iterator[tuple[str, z3.BoolRef]]:

@@ -6,7 +6,7 @@ terms of the state before it: conditions, updates of shared state, values of loc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import z3
@@ -16,10 +16,11 @@ from ...core.ground import negation
 from ...core.rewrite import Rewriter, conjuncts, constant_index, subterms
 from ...core.shape import is_false, is_true, once_a_term
 from ...core.sorts import element_index
-from ...core.system import Param, Update, substitute_updates
+from ...core.system import Action, Param, Update, substitute_updates
 from ..lowering.analyse import live_locals, locks_held
 from ..lowering.cfg import THREAD, THREADS, Branch, Graph, Havoc, Local, Nop, Op, Refuse, Set
-from ..lowering.library import Mover
+from ..lowering.library import Mover, Need
+from .footprint import Footprint, Machine, Settled, of_action, of_operation
 
 MOST_PATHS = 4096
 _EFFORT = 200_000
@@ -35,8 +36,11 @@ class Path:
         conditions: what must hold for the thread to go this way.
         checks: assertions met on the way, with their labels.
         passed: the visible operation is behind us.
-        nodes: all nodes on the way; `ops` the operations among them, with the number of the effect that each had.
+        nodes: all nodes on the way; `ops` the operations among them, with the number of the effect that each had; `movers`, how each
+            of these commuted.
+        needs: what was taken for granted on the way, with the number of the node.
         facts: what the conditions decide about terms: pairs of a term and its value, by Z3's identity of the term.
+        now: how the operation commutes at which the path stands.
     """
 
     start: int
@@ -50,7 +54,10 @@ class Path:
     passed: bool = False
     nodes: tuple[int, ...] = ()
     ops: tuple[tuple[int, int], ...] = ()
+    movers: tuple[Mover, ...] = ()
+    needs: tuple[tuple[int, Need], ...] = ()
     facts: dict[int, tuple[z3.ExprRef, z3.ExprRef]] = field(default_factory=dict)
+    now: Mover | None = None
     _decided: Rewriter | None = field(default=None, init=False, repr=False, compare=False)  # so that no copy of a path inherits it
 
     def fork(self) -> Path:
@@ -109,7 +116,7 @@ class Paths:
     """The paths of one graph.
 
     Args:
-        writers: for each group of state, the locks that each other thread's writer of it holds.
+        others: what may come between.
         merge: merge movers; without it every operation is a step of its own.
 
     Raises:
@@ -117,7 +124,7 @@ class Paths:
         ModelError: there are too many paths, or a node leads nowhere.
     """
 
-    def __init__(self, graph: Graph, writers: Mapping[str, Sequence[frozenset[str]]], merge: bool) -> None:
+    def __init__(self, graph: Graph, others: Others, merge: bool) -> None:
         graph.check_closed()
         self.graph = graph
         self.cuts: list[int] = [graph.entry]
@@ -125,8 +132,10 @@ class Paths:
         self.stored: set[Local] = set()
         self._live = live_locals(graph)
         self._held = locks_held(graph)
-        self._writers = writers
+        self._others = others
         self._merge = merge
+        self._classes: dict[int, tuple[Mover, z3.BoolRef | None]] = {}
+        self.relied: set[str] = set()
         todo = [graph.entry]
         while todo:
             start = todo.pop()
@@ -148,15 +157,33 @@ class Paths:
         """The value of a local in the state before a step."""
         return z3.Function(f"{self.graph.role}.{local.path}", THREADS.z3, local.kind.z3)(THREAD)
 
-    def mover(self, number: int) -> Mover:
-        """How an operation commutes here: a read is local where locks keep every writer of what it reads from coming between."""
-        node = self.graph.nodes[number]
-        assert isinstance(node, Op)
-        if node.mover == "none" and node.reads and not node.writes:
-            theirs = [locks for group in node.reads for locks in self._writers.get(group, ())]
-            if all(_exclude(self._held[number], locks) for locks in theirs):
-                return "local"
-        return node.mover
+    def _class(self, number: int) -> tuple[Mover, z3.BoolRef | None]:
+        """How an operation commutes here, and where; None says everywhere."""
+        if number not in self._classes:
+            node = self.graph.nodes[number]
+            assert isinstance(node, Op)
+            self._classes[number] = self._others.mover(node, self._held[number])
+        return self._classes[number]
+
+    def _ways(self, path: Path) -> list[Path]:
+        """The path with `now` known: where a state condition decides how the next operation commutes, one path for each answer."""
+        node = self.graph.nodes[path.node]
+        path.now = None
+        if not isinstance(node, Op):
+            return [path]
+        mover, when = self._class(path.node)
+        condition = z3.BoolVal(True) if when is None else path.before(when)
+        if not self._merge or is_true(condition) or is_false(condition):
+            path.now = "none" if is_false(condition) else mover
+            return [path]
+        path.now = "none"
+        alone = self._rests(path)
+        path.now = mover
+        if alone and self._rests(path):
+            return [path]
+        other = path.fork()
+        other.now = "none"
+        return [way for way, holds in ((path, condition), (other, negation(condition))) if way.assume(holds)]
 
     def _from(self, start: int) -> Iterator[Path]:
         """Every possible path that begins at `start`."""
@@ -165,12 +192,11 @@ class Paths:
         self.stored |= self.live(start)
         todo = [Path(start, start, {local: self.stored_term(local) for local in self.live(start)})]
         while todo:
-            path = todo.pop()
-            if self._rests(path):
-                if is_possible(path):
+            for path in self._ways(todo.pop()):
+                if not self._rests(path):
+                    todo += self._after(path)
+                elif is_possible(path):
                     yield path
-                continue
-            todo += self._after(path)
 
     def _after(self, path: Path) -> list[Path]:
         """The path led past the node where it is, once for each way that it can go on."""
@@ -209,16 +235,27 @@ class Paths:
             return True  # joins are passed once more, so that all ways around a loop end at one place
         if not isinstance(node, Op) or not path.ops:
             return False
-        if not self._merge or (_can_block(node) and path.checks):
-            return True  # what blocks must not hold back an assertion before it that may fail
-        match self.mover(path.node):
-            case "local" | "left":
-                return False
+        if not self._merge:
+            return True
+        if _can_block(node):
+            if path.checks:
+                return True  # what blocks must not hold back an assertion before it that may fail
+            if node.mover == "local" and path.updates:
+                return True  # nor what has been done before it
+            if path.now == "right" and any(self._acquires(number) for number, _ in path.ops):
+                return True  # two locks in one step would hide that two threads can wait for each other
+        match path.now:
             case "wait":
                 # Nobody may be shown as not yet holding what it holds while it waits.
-                return any(self.mover(number) != "local" for number, _ in path.ops)
+                return any(mover != "local" for mover in path.movers)
             case "right" | "none":
                 return path.passed
+            case _:
+                return False
+
+    def _acquires(self, number: int) -> bool:
+        node = self.graph.nodes[number]
+        return isinstance(node, Op) and bool(node.acquires)
 
     def _branch(self, node: Branch, path: Path) -> list[Path]:
         condition = path.before(node.condition)
@@ -234,7 +271,10 @@ class Paths:
         return result
 
     def _op(self, node: Op, path: Path) -> list[Path]:
-        mover, result = self.mover(path.node), []
+        mover, result = path.now, []
+        assert mover is not None
+        if self._merge and mover != "none":
+            self.relied |= {need.topic for effect in node.effects for need in effect.needs if need.relies}
         for which, (effect, answers) in enumerate(zip(node.effects, node.results, strict=True)):
             way = path.fork()
             if not way.assume(way.before(effect.guard)):
@@ -243,6 +283,10 @@ class Paths:
                 holds = way.before(check.holds)
                 if not is_true(holds):
                     way.checks += ((f"{check.label} at {node.at}", holds),)
+            for need in (*effect.needs, *self._released(path.node)):
+                holds = way.before(need.holds)
+                if self._merge and not is_true(holds):
+                    way.needs += ((path.node, replace(need, holds=holds)),)
             updates = {u.var.name: Update(u.var, u.variables, way.before(u.value)) for u in effect.updates}
             needed = self.live(node.after(which))
             new = {local: way.before(value) for local, value in answers.items() if local in needed}
@@ -251,14 +295,27 @@ class Paths:
             way.choices += effect.choices
             way.passed = way.passed or mover in ("none", "left")
             way.ops += ((path.node, which),)
+            way.movers += (mover,)
             way.labels += (effect.label or node.at.text,)
             way.node = node.after(which)
             result.append(way)
         return result
 
+    def _released(self, number: int) -> Iterator[Need]:
+        """What a release of something that is one's own needs: that it was acquired on every way here."""
+        node = self.graph.nodes[number]
+        assert isinstance(node, Op)
+        for lock in node.releases:
+            topic, _, mode = lock.rpartition(":")
+            if mode == "own":
+                yield Need(topic, f"{node.name}() by a thread that has not begun it", z3.BoolVal(lock in self._held[number]))
+
 
 def _can_block(node: Op) -> bool:
-    return node.mover in ("right", "wait") and not any(is_true(effect.guard) for effect in node.effects)
+    """Whether it may have to wait: several effects, or choices, leave some way to go on, unless the intrinsic says otherwise."""
+    if any(is_true(effect.guard) for effect in node.effects):
+        return False
+    return node.blocks or (len(node.effects) == 1 and not node.effects[0].choices)
 
 
 def is_possible(path: Path) -> bool:
@@ -280,28 +337,96 @@ def satisfiable(conditions: Sequence[z3.BoolRef]) -> bool:
     return bool(solver.check() != z3.unsat)
 
 
-def other_writers(
-    graphs: Sequence[Graph], threads: Sequence[str], unprotected: frozenset[str]
-) -> dict[str, dict[str, list[frozenset[str]]]]:
-    """For each role and group of state, the locks that each write by another thread happens under.
+class Others:
+    """What may come between two operations of one role: other threads' operations, and what the machine does.
 
     Args:
-        threads: the role of each thread: with two of a role, the role's own writes are another thread's, too.
-        unprotected: groups that the machine itself writes at any time, under no lock.
+        role: whose operations are asked about.
+        graphs: one per role.
+        threads: the role of each thread: with two of a role, the role's own operations are another thread's, too.
+        machine: what the threads run in.
+        settled: what nothing of all this ever changes.
     """
-    found: list[tuple[str, str, frozenset[str]]] = []
-    for graph in graphs:
-        for number, locks in locks_held(graph).items():
-            node = graph.nodes[number]
-            if isinstance(node, Op):
-                found += [(graph.role, group, locks) for group in node.writes]
-    result: dict[str, dict[str, list[frozenset[str]]]] = {}
-    for graph in graphs:
-        mine = result.setdefault(graph.role, {group: [frozenset()] for group in unprotected})
-        for role, group, locks in found:
-            if role != graph.role or list(threads).count(role) > 1:
-                mine.setdefault(group, []).append(locks)
-    return result
+
+    def __init__(self, role: str, known: Known) -> None:
+        self._known = known
+        self._writers: dict[str, set[frozenset[str]]] = {}
+        self._operations: dict[tuple[Footprint, frozenset[str], frozenset[str]], None] = {}
+        for other, found in known.operations.items():
+            if other == role and known.threads.count(role) < 2:
+                continue
+            for node, locks in found:
+                for group in node.writes:
+                    self._writers.setdefault(group, set()).add(locks)
+                self._operations[known.footprint(node), locks, _topics(node, relies=True)] = None
+
+    def mover(self, node: Op, held: frozenset[str]) -> tuple[Mover, z3.BoolRef | None]:
+        """How an operation commutes where the locks `held` are held, and under which condition; None says under any.
+
+        What changes shared cells, or is declared to merge on one side alone, commutes as it is argued (and tested); what reads alone is
+        judged by what others write: it is local if locks, or its condition, keep all of it from changing.
+        """
+        mine = self._known.footprint(node)
+        when = None if node.when is None else self._known.settled(node.when)
+        if node.mover == "none":
+            theirs = [locks for group in node.reads for locks in self._writers.get(group, ())]
+            if not node.reads or node.writes or mine.writes or not all(_exclude(held, locks) for locks in theirs):
+                return "none", None
+        elif node.mover != "local" or mine.writes:
+            return node.mover, when
+        needs = _topics(node)  # what relies on the same is about something else then: another table page
+        by_threads = any(
+            mine.disturbed_by(theirs) and not _exclude(held, locks) and not topics & needs for theirs, locks, topics in self._operations
+        )
+        if not by_threads and not any(mine.disturbed_by(theirs) and not held & locks for theirs, locks in self._known.machine):
+            return "local", None
+        if when is None or (by_threads and node.mover == "none"):
+            return "none", None
+        return "local", when
+
+
+class Known:
+    """What is known of all operations, whoever asks.
+
+    Args:
+        graphs: one per role.
+        threads: the role of each thread, by thread number.
+        machine: what the threads run in.
+    """
+
+    def __init__(self, graphs: Sequence[Graph], threads: Sequence[str], machine: Machine) -> None:
+        self.threads = list(threads)
+        self._state = {var.name: var for var in machine.state}
+        self._footprints: dict[int, tuple[Op, Footprint]] = {}
+        self.operations: dict[str, list[tuple[Op, frozenset[str]]]] = {}
+        for graph in graphs:
+            found = self.operations.setdefault(graph.role, [])
+            for number, locks in locks_held(graph).items():
+                node = graph.nodes[number]
+                if isinstance(node, Op):
+                    found.append((node, locks))
+        self.settled = Settled(machine, (node for found in self.operations.values() for node, _ in found))
+        takes = {lock: node for found in self.operations.values() for node, _ in found for lock in node.acquires}
+        self.machine = tuple(
+            (of_action(action, self._state), frozenset(lock for lock, node in takes.items() if _keeps_out(node, action)))
+            for action in self.settled.actions
+        )
+
+    def footprint(self, node: Op) -> Footprint:
+        """What an operation touches, of what anybody ever changes."""
+        if id(node) not in self._footprints:
+            self._footprints[id(node)] = node, of_operation(node, self._state)
+        return self._footprints[id(node)][1]
+
+
+def _topics(node: Op, *, relies: bool = False) -> frozenset[str]:
+    """What an operation needs something of; with `relies`, only where its merging rests on it."""
+    return frozenset(need.topic for effect in node.effects for need in effect.needs if need.relies or not relies)
+
+
+def _keeps_out(node: Op, action: Action) -> bool:
+    """Whether the machine's action cannot happen where `node` has just taken its lock."""
+    return not any(satisfiable((substitute_updates(action.guard, effect.updates),)) for effect in node.effects)
 
 
 def _exclude(mine: frozenset[str], theirs: frozenset[str]) -> bool:

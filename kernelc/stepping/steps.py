@@ -8,7 +8,7 @@ One action per path, so that a broken lemma names a source line.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import z3
@@ -20,7 +20,8 @@ from ...core.system import Action, Param, Source, Update, set_at, set_where
 from ..lowering.analyse import fold_constants
 from ..lowering.cfg import ASSERTIONS, FAILED, THREAD, THREADS, Graph, Refuse
 from ..lowering.library import default
-from .paths import Path, Paths, other_writers
+from .footprint import Machine
+from .paths import Known, Others, Path, Paths
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,15 @@ class PathStep:
 
 
 @dataclass(frozen=True)
+class Condition:
+    """Something that the merging of steps takes for granted, as a closed term; what is wrong where it is false, and at which line."""
+
+    holds: z3.BoolRef
+    what: str
+    at: Source
+
+
+@dataclass(frozen=True)
 class Refused:
     """A call that would be an error if it could be reached: it cannot, in this scenario."""
 
@@ -69,6 +79,7 @@ class Software:
     init: tuple[Update, ...]
     rigids: tuple[Rigid, ...]
     actions: tuple[Action, ...]
+    merging: tuple[Condition, ...]
     steps: Mapping[str, PathStep]
     locations: tuple[Location, ...]
     graphs: Mapping[str, Graph]
@@ -90,7 +101,7 @@ def compile_threads(
     graphs: Sequence[Graph],
     threads: Sequence[str],
     *,
-    unprotected: frozenset[str] = frozenset(),
+    machine: Machine,
     merge: bool = True,
     paths: type[Paths] = Paths,
 ) -> Software:
@@ -99,7 +110,7 @@ def compile_threads(
     Args:
         graphs: one per role.
         threads: the role of each thread, by thread number.
-        unprotected: groups of state that the machine itself writes at any time.
+        machine: what the threads run in: its state, how that starts, and what it does at any time.
         merge: merge movers; without it every operation is a step of its own.
         paths: how steps are made: one action per path, or `JoinedPaths`.
 
@@ -110,8 +121,8 @@ def compile_threads(
     by_role = {g.role: g for g in graphs}
     for graph in graphs:
         fold_constants(graph)
-    writers = other_writers(graphs, threads, unprotected)
-    found = {name: paths(graph, writers[name], merge) for name, graph in by_role.items()}
+    known = Known(graphs, threads, machine)
+    found = {name: paths(graph, Others(name, known), merge) for name, graph in by_role.items()}
     locations = _locations(found)
     makers = _Makers(found, locations, tuple(threads))
     actions, steps = [], {}
@@ -120,6 +131,8 @@ def compile_threads(
             action, step = makers.action(name, its, path)
             actions.append(action)
             steps[action.name] = step
+    relied = frozenset().union(*(its.relied for its in found.values()))
+    merging = [c for name, its in found.items() for path in its.paths for c in makers.conditions(name, its, path, relied)]
     refused = [Refused(name, n.what, n.at) for name, its in found.items() for n in its.graph.nodes if isinstance(n, Refuse)]
     init = [Update(makers.pc, makers.pc.variables(), makers.started(*makers.pc.variables()))]
     init += [Update(makers.failed, makers.failed.variables(), z3.BoolVal(False))]
@@ -130,6 +143,7 @@ def compile_threads(
         init=tuple(init),
         rigids=(makers.role, makers.started),
         actions=tuple(actions),
+        merging=tuple(merging),
         steps=steps,
         locations=locations,
         graphs=by_role,
@@ -204,6 +218,21 @@ class _Makers:
         action = Action(name, role, (Param("t", THREADS), *choices), guard, updates, label, tuple(sources))
         return action, PathStep(name, role, path.start, path.node, path.nodes, path.ops)
 
+    def conditions(self, role: str, paths: Paths, path: Path, relied: frozenset[str]) -> Iterator[Condition]:
+        """What `path` needs of the topics that some merged step relies on, said of every state in which it can be taken.
+
+        What its guard says of all threads or all pages is left out: that asks for no less.
+        """
+        for number, need in path.needs:
+            if need.topic not in relied:
+                continue
+            here = self.places.element(self._numbers[role, path.start])
+            plain = [c for c in path.conditions if not any(z3.is_quantifier(part) for part in subterms(c))]
+            said = z3.Implies(z3.And(self.role(THREAD) == self.roles.element(role), self.pc(THREAD) == here, *plain), need.holds)
+            mentioned = {part.get_id() for part in subterms(said)}
+            choices = [choice.const for choice in path.choices if choice.const.get_id() in mentioned]
+            yield Condition(z3.ForAll([THREAD, *choices], said), need.what, paths.graph.nodes[number].at)
+
     def _name(self, base: str) -> str:
         self._names[base] = self._names.get(base, 0) + 1
         return base if self._names[base] == 1 else f"{base}#{self._names[base]}"
@@ -244,7 +273,7 @@ def _visible(paths: Paths, path: Path) -> tuple[int, str]:
     """The node and label that a reader should see: the visible operation's, else the first one's, else where the path starts."""
     if path.ops:
         order = ("none", "wait", "right", "left", "local")
-        rank = min(range(len(path.ops)), key=lambda i: (order.index(paths.mover(path.ops[i][0])), i))
+        rank = min(range(len(path.ops)), key=lambda i: (order.index(path.movers[i]), i))
         return path.ops[rank][0], path.labels[rank]
     nodes = paths.graph.nodes
     number = next((n for n in path.nodes if nodes[n].at.text), path.nodes[0])

@@ -139,6 +139,7 @@ INTRINSICS = (
         reads=("host",),
         writes=("host",),
         doc="get_user_pages(); sleeps; takes the gfn, a gfn stands for its hva",
+        blocks=True,
     ),
     Intrinsic(
         "mmu_invalidate_retry",
@@ -193,6 +194,7 @@ INTRINSICS = (
         "local",
         reads=("own",),
         doc="the range has no part of a host huge page without the rest; once true it stays so, as the host only splits",
+        when=lambda t, start, last: _maps_whole(t, start, last).term,
     ),
     Intrinsic("host_unmap_and_free", (GFN_T, GFN_T), VOID, _release, writes=("host",), doc="the primary MMU's PTEs go, then the pages"),
     Intrinsic("host_split_huge_page", (GFN_T,), VOID, _split_host, writes=("host",), doc="__split_huge_pmd()"),

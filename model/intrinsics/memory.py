@@ -12,9 +12,9 @@ import z3
 
 from ...core.sorts import Sort, StateVar
 from ...core.system import Param, Update, set_at, set_where, substitute_updates
-from ...kernelc.lowering.library import BOOLEAN, VOID, Check, Effect, Intrinsic, Ref, Value, boolean, record
+from ...kernelc.lowering.library import BOOLEAN, VOID, Check, Effect, Intrinsic, Need, Ref, Value, boolean, record
 from ..machine import ghosts, host, iommu, tables
-from ..machine.sorts import BLOCK, FRAME, PT, REGION, ROOT, SLOT, g, i, part, region_of, slot_of
+from ..machine.sorts import BLOCK, FRAME, PT, REGION, ROOT, SLOT, g, i, part, r, region_of, root, slot_of
 from ..machine.tables import (
     FROZEN,
     LEAF,
@@ -35,6 +35,47 @@ from ..machine.tables import (
 from .types import GFN_T, PAGE, PTEP, SPTE, choose, table_page
 
 TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
+PAGES = "table pages"
+"""What allocating, filling, freeing and unlinking a table page merge for: nobody else has to do with it then."""
+
+
+def private(page: z3.ExprRef) -> z3.BoolRef:
+    """Whether a table page belongs to whoever allocated it, and to no table."""
+    return pt_state(page) == tables.PT_PRIVATE
+
+
+def in_use(page: z3.ExprRef) -> z3.BoolRef:
+    """Whether a table page is, or was, part of a table, and is not free yet."""
+    return z3.And(pt_state(page) != tables.PT_FREE, z3.Not(private(page)))
+
+
+def _unreached(page: z3.ExprRef) -> z3.BoolRef:
+    return z3.ForAll([root, r], z3.Not(z3.And(pmd_kind(root, r) == TABLE, pmd_pt(root, r) == page)))
+
+
+def _needs(what: str, holds: z3.BoolRef, *, relies: bool = False) -> tuple[Need, ...]:
+    return (Need(PAGES, what, holds, relies),)
+
+
+def uses(pointer: Value) -> tuple[Need, ...]:
+    """What reading or exchanging the entry that a pointer points to needs."""
+    return _needs(
+        "an entry of a table page is used that is free, or still its allocator's own", z3.Implies(pointer["lower"], in_use(pointer["pt"]))
+    )
+
+
+def stores(pointer: Value, new: Value) -> tuple[Need, ...]:
+    """What storing `new` where `pointer` points needs: the page that it lies in is in use, and one that is linked was nobody's."""
+    old = read(pointer)
+    again = z3.And(old["kind"] == TABLE, old["pt"] == new["pt"])
+    links = z3.And(z3.Not(pointer["lower"]), new["kind"] == TABLE)
+    fresh = z3.Implies(links, z3.Or(private(new["pt"]), again))
+    return (*uses(pointer), *_needs("a table page is linked that is not its allocator's own", fresh))
+
+
+def fills(page: z3.ExprRef) -> tuple[Need, ...]:
+    """What storing into a page before it is linked needs."""
+    return _needs("a table page is filled that is free", pt_state(page) != tables.PT_FREE)
 
 
 def read(pointer: Value) -> Value:
@@ -147,16 +188,16 @@ def _sticky(var: StateVar, condition: z3.BoolRef) -> Update:
     return Update(var, (), z3.Or(var(), condition))
 
 
-def _read(t: z3.ExprRef, pointer: Value) -> Value:
-    return read(pointer)
+def _read(t: z3.ExprRef, pointer: Value) -> Effect:
+    return Effect(value=read(pointer), needs=uses(pointer))
 
 
 def _write(t: z3.ExprRef, pointer: Value, new: Value) -> Effect:
-    return Effect(updates=write(t, pointer, new))
+    return Effect(updates=write(t, pointer, new), needs=stores(pointer, new))
 
 
 def _xchg(t: z3.ExprRef, pointer: Value, new: Value) -> Effect:
-    return Effect(value=read(pointer), updates=write(t, pointer, new))
+    return Effect(value=read(pointer), updates=write(t, pointer, new), needs=stores(pointer, new))
 
 
 def _cmpxchg(t: z3.ExprRef, pointer: Value, old: Value, new: Value) -> tuple[Effect, ...]:
@@ -165,8 +206,8 @@ def _cmpxchg(t: z3.ExprRef, pointer: Value, old: Value, new: Value) -> tuple[Eff
     assert SPTE.equal is not None
     same = SPTE.equal(current, old)
     return (
-        Effect(value=boolean(TRUE), guard=same, updates=write(t, pointer, new), refs=(None,)),
-        Effect(value=boolean(FALSE), guard=z3.Not(same), refs=(current,)),
+        Effect(value=boolean(TRUE), guard=same, updates=write(t, pointer, new), refs=(None,), needs=stores(pointer, new)),
+        Effect(value=boolean(FALSE), guard=z3.Not(same), refs=(current,), needs=uses(pointer)),
     )
 
 
@@ -179,6 +220,7 @@ def allocate(t: z3.ExprRef) -> tuple[Effect, ...]:
         choices=(pt,),
         updates=(set_at(pt_state, (a,), tables.PT_PRIVATE), set_where(pte_kind, xs, xs[0] == a, NONE)),
         label="allocates table page {pt}",
+        needs=_needs("a free table page is allocated to which an entry still points", _unreached(a), relies=True),
     )
     return (got, Effect(value=Value(PAGE, dict(PAGE.literals[0])), label="no memory"))
 
@@ -187,7 +229,8 @@ def _free_private(t: z3.ExprRef, page: Value) -> Effect:
     return Effect(
         updates=(
             set_where(pt_state, pt_state.variables(), z3.And(z3.Not(page["null"]), pt_state.variables()[0] == page["pt"]), tables.PT_FREE),
-        )
+        ),
+        needs=_needs("a table page is freed that is free", z3.Or(page["null"], pt_state(page["pt"]) != tables.PT_FREE)),
     )
 
 
@@ -200,14 +243,22 @@ def _fill_split(t: z3.ExprRef, page: Value, huge: Value) -> Effect:
             set_where(pte_kind, xs, here, LEAF),
             set_where(pte_writable, xs, here, huge["writable"]),
             set_where(pte_frame, xs, here, part(huge["block"], xs[1])),
-        )
+        ),
+        needs=fills(page["pt"]),
     )
+
+
+def mine(t: z3.ExprRef, page: Value, *_: Value) -> z3.BoolRef:
+    """Where freeing or filling a page commutes: it is its allocator's own, or there is none."""
+    return z3.Or(page["null"], private(page["pt"])) if "null" in page.parts else private(page["pt"])
 
 
 def _unlink(t: z3.ExprRef, page: Value) -> Effect:
     xs = pt_state.variables()
     once = Check("list_del of a page that is linked", pt_state(page["pt"]) == tables.PT_LINKED)
-    return Effect(updates=(set_where(pt_state, xs, xs[0] == page["pt"], tables.PT_UNLINKED),), checks=(once,))
+    unlinked = z3.And(once.holds, _unreached(page["pt"]))
+    needs = _needs("a table page is unlinked that is not linked, or to which an entry still points", unlinked, relies=True)
+    return Effect(updates=(set_where(pt_state, xs, xs[0] == page["pt"], tables.PT_UNLINKED),), checks=(once,), needs=needs)
 
 
 def _freeze_children(t: z3.ExprRef, page: Value) -> Effect:
@@ -217,7 +268,10 @@ def _freeze_children(t: z3.ExprRef, page: Value) -> Effect:
     before or after this step just as it would before or after that entry's turn.
     """
     xs = pte_kind.variables()
-    return Effect(updates=(set_where(pte_kind, xs, xs[0] == page["pt"], FROZEN),), label="freezes the entries of the unlinked table")
+    needs = _needs("the entries of a table page are frozen that is free, or its allocator's own", in_use(page["pt"]))
+    return Effect(
+        updates=(set_where(pte_kind, xs, xs[0] == page["pt"], FROZEN),), label="freezes the entries of the unlinked table", needs=needs
+    )
 
 
 def _call_rcu(t: z3.ExprRef, page: Value) -> Effect:
@@ -226,7 +280,8 @@ def _call_rcu(t: z3.ExprRef, page: Value) -> Effect:
         updates=(
             set_where(pt_state, xs, xs[0] == page["pt"], tables.PT_RCU),
             set_where(tables.rcu_waits, ys, ys[0] == page["pt"], tables.rcu_reader(ys[1])),
-        )
+        ),
+        needs=_needs("a table page is handed to call_rcu() that is not unlinked", pt_state(page["pt"]) == tables.PT_UNLINKED),
     )
 
 
@@ -250,12 +305,18 @@ def _pt_sptep(t: z3.ExprRef, spte: Value, gfn: Value) -> Value:
 
 INTRINSICS = (
     Intrinsic("kvm_tdp_mmu_read_spte", (PTEP,), SPTE, _read, reads=("spte",), doc="READ_ONCE() of an entry; tdp_iter.h"),
+    Intrinsic("kvm_tdp_mmu_write_spte", (PTEP, SPTE), VOID, _write, reads=("spte",), writes=("spte", "pool"), doc="xchg() or WRITE_ONCE()"),
     Intrinsic(
-        "kvm_tdp_mmu_write_spte", (PTEP, SPTE), VOID, _write, reads=("spte",), writes=("spte",), doc="xchg() or WRITE_ONCE(); tdp_iter.h"
+        "kvm_tdp_mmu_write_spte_atomic", (PTEP, SPTE), SPTE, _xchg, reads=("spte",), writes=("spte", "pool"), doc="xchg(); tdp_iter.h"
     ),
-    Intrinsic("kvm_tdp_mmu_write_spte_atomic", (PTEP, SPTE), SPTE, _xchg, reads=("spte",), writes=("spte",), doc="xchg(); tdp_iter.h"),
     Intrinsic(
-        "try_cmpxchg64", (PTEP, Ref(SPTE), SPTE), BOOLEAN, _cmpxchg, reads=("spte",), writes=("spte",), doc="compare and exchange an entry"
+        "try_cmpxchg64",
+        (PTEP, Ref(SPTE), SPTE),
+        BOOLEAN,
+        _cmpxchg,
+        reads=("spte",),
+        writes=("spte", "pool"),
+        doc="compare and exchange an entry",
     ),
     Intrinsic(
         "tdp_mmu_alloc_sp",
@@ -267,14 +328,19 @@ INTRINSICS = (
         doc="from the vCPU's cache: any free page; NULL where the geometry has too few",
     ),
     Intrinsic("tdp_mmu_alloc_sp_for_split", (), PAGE, allocate, "right", writes=("pool",), doc="may fail"),
-    Intrinsic("tdp_mmu_free_sp", (PAGE,), VOID, _free_private, "left", writes=("pool",), doc="of a page that was never linked"),
+    Intrinsic("tdp_mmu_free_sp", (PAGE,), VOID, _free_private, "left", writes=("pool",), doc="of a page that was never linked", when=mine),
     Intrinsic(
-        "tdp_mmu_init_split_sp", (PAGE, SPTE), VOID, _fill_split, "right", writes=("pool",), doc="fills a private page from a huge SPTE"
+        "tdp_mmu_init_split_sp",
+        (PAGE, SPTE),
+        VOID,
+        _fill_split,
+        "right",
+        writes=("spte",),
+        doc="fills a private page from a huge SPTE",
+        when=lambda t, page, huge: private(page["pt"]),
     ),
     Intrinsic("tdp_mmu_unlink_sp", (PAGE,), VOID, _unlink, "left", writes=("pool",), doc="takes the page off the lists"),
-    Intrinsic(
-        "tdp_mmu_freeze_children", (PAGE,), VOID, _freeze_children, reads=("spte",), writes=("spte",), doc="the loop of handle_removed_pt()"
-    ),
+    Intrinsic("tdp_mmu_freeze_children", (PAGE,), VOID, _freeze_children, writes=("spte",), doc="the loop of handle_removed_pt()"),
     Intrinsic("call_rcu_free_sp", (PAGE,), VOID, _call_rcu, writes=("pool",), doc="call_rcu(&sp->rcu_head, tdp_mmu_free_sp_rcu_callback)"),
     Intrinsic("make_huge_spte", (SPTE, GFN_T), SPTE, _huge_from_child, "local", reads=("const",), doc="spte.c, 6.13"),
     Intrinsic("tdp_root_sptep", (PAGE, GFN_T), PTEP, _root_sptep, "local", doc="the level-2 entry of a gfn"),

@@ -6,12 +6,16 @@ import z3
 
 from ...core.sorts import StateVar
 from ...core.system import Update, set_at, set_where
-from ...kernelc.lowering.library import BOOLEAN, VOID, Effect, Intrinsic, Meaning, Value, boolean
+from ...kernelc.lowering.library import BOOLEAN, VOID, Effect, Intrinsic, Meaning, Need, Value, boolean
 from ..machine import cpu, devices, ghosts, iommu, tables
 from ..machine.sorts import ROOT, d
 from .types import DEVICE_T, KVM, PAGE, VCPU_T, root_page
 
 TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
+
+
+FAULT = "fault:own"
+"""What a thread has between the beginning and the end of its vCPU's fault. Two threads have it for two vCPUs: it excludes nobody."""
 
 
 def _vcpu_root(t: z3.ExprRef, vcpu: Value) -> Value:
@@ -60,6 +64,7 @@ def _fault_begin(t: z3.ExprRef, vcpu: Value) -> Effect:
     return Effect(
         guard=z3.Not(cpu.handles_fault(vcpu["vcpu"])),
         updates=(set_at(cpu.handles_fault, (vcpu["vcpu"],), TRUE), set_at(cpu.in_guest, (vcpu["vcpu"],), FALSE)),
+        needs=(Need("fault", "", TRUE, relies=True),),
     )
 
 
@@ -69,8 +74,16 @@ def _fault_end(t: z3.ExprRef, vcpu: Value) -> Effect:
 
 
 INTRINSICS = (
-    Intrinsic("vcpu_fault_begin", (VCPU_T,), VOID, _fault_begin, "right", doc="VM exit with an EPT violation"),
-    Intrinsic("vcpu_fault_end", (VCPU_T,), VOID, _fault_end, "left", doc="the fault is handled: the vCPU may enter the guest again"),
+    Intrinsic("vcpu_fault_begin", (VCPU_T,), VOID, _fault_begin, "right", acquires=(FAULT,), doc="VM exit with an EPT violation"),
+    Intrinsic(
+        "vcpu_fault_end",
+        (VCPU_T,),
+        VOID,
+        _fault_end,
+        "left",
+        releases=(FAULT,),
+        doc="the fault is handled: the vCPU may enter the guest again",
+    ),
     Intrinsic(
         "vcpu_mmu_root",
         (VCPU_T,),
@@ -79,6 +92,7 @@ INTRINSICS = (
         "local",
         reads=("own",),
         doc="vcpu->arch.mmu->root: a vCPU that handles a fault keeps its root",
+        when=lambda t, vcpu: cpu.handles_fault(vcpu["vcpu"]),
     ),
     Intrinsic("kvm_exported_root", (KVM,), PAGE, _exported_root, "local", doc="the exported TDP's root"),
     Intrinsic(

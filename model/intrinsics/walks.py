@@ -9,7 +9,7 @@ from ...kernelc.lowering.library import BOOLEAN, VOID, Effect, Intrinsic, Ref, V
 from ..machine.cpu import alive
 from ..machine.cursors import visited, visited_root
 from ..machine.sorts import GFN, ROOT, between, g, region_of, root
-from ..machine.tables import root_exported, root_invalid, walks
+from ..machine.tables import root_exported, root_invalid, root_ref_export, root_ref_mmu, walks
 from .types import GFN_T, KVM, LEVEL_T, LEVELS, PAGE, root_page
 
 TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
@@ -66,6 +66,11 @@ def _next_exported_root(t: z3.ExprRef, kvm: Value, page: Value) -> tuple[Effect,
     return _pick_root(t, root_exported(root))
 
 
+def roots_stay(t: z3.ExprRef, *_: Value) -> z3.BoolRef:
+    """Where a vCPU that leaves a root for another cannot change which roots somebody holds: each is held by something else, too."""
+    return z3.ForAll([root], z3.Or(root_ref_mmu(root), root_ref_export(root)))
+
+
 def _pick_root(t: z3.ExprRef, eligible: z3.BoolRef) -> tuple[Effect, ...]:
     pick = Param("root", ROOT)
     a = pick.const
@@ -95,7 +100,15 @@ INTRINSICS = (
         "tdp_walk_visited", (GFN_T, LEVEL_T), VOID, _visited, "local", writes=("own",), doc="the entry at that level has been visited"
     ),
     Intrinsic("tdp_root_restart", (), VOID, _restart_roots, "local", writes=("own",)),
-    Intrinsic("tdp_mmu_next_root", (KVM, Ref(PAGE), BOOLEAN), BOOLEAN, _next_root, reads=("roots",), doc="tdp_mmu_next_root(), tdp_mmu.c"),
+    Intrinsic(
+        "tdp_mmu_next_root",
+        (KVM, Ref(PAGE), BOOLEAN),
+        BOOLEAN,
+        _next_root,
+        reads=("roots",),
+        doc="tdp_mmu_next_root(), tdp_mmu.c",
+        when=roots_stay,
+    ),
     Intrinsic(
         "tdp_mmu_next_exported_root",
         (KVM, Ref(PAGE)),
@@ -103,5 +116,6 @@ INTRINSICS = (
         _next_exported_root,
         reads=("roots",),
         doc="for_each_exported_tdp_mmu_root(), the RFC",
+        when=roots_stay,
     ),
 )

@@ -28,7 +28,7 @@ from ...kernelc.lowering.library import (
     record,
     scalar,
 )
-from ..intrinsics import LIBRARY, memory, roots, sync, types
+from ..intrinsics import LIBRARY, memory, roots, sync, types, walks
 from ..machine import cpu, host, tables
 from ..machine.sorts import BLOCK, FRAME, PT, ROOT, part, region_of
 from ..machine.tables import FROZEN, LEAF, NONE, TABLE, pte_frame, pte_kind, pte_writable
@@ -298,17 +298,19 @@ class _Meanings:
     def _write(self, t: z3.ExprRef, pointer: Value, new: Value) -> Effect:
         inside = Check("a write behind the last region", self._exists(pointer))
         level = Check("a level-1 entry points to a table", z3.Not(z3.And(pointer["lower"], new["kind"] == TABLE)))
-        return Effect(updates=memory.write(t, self._place(pointer), new), checks=(level,) if z3.is_true(inside.holds) else (inside, level))
+        place = self._place(pointer)
+        checks = (level,) if z3.is_true(inside.holds) else (inside, level)
+        return Effect(updates=memory.write(t, place, new), checks=checks, needs=memory.stores(place, new))
 
     def _load(self) -> Intrinsic:
         def meaning(t: z3.ExprRef, pointer: Value) -> tuple[Effect, ...]:
-            return _by_kind(pointer, Effect(value=self._read(pointer)))
+            return _by_kind(pointer, Effect(value=self._read(pointer), needs=memory.uses(self._place(pointer))))
 
         return Intrinsic("READ_ONCE", (self.types.ptep,), types.SPTE, meaning, reads=("spte",), doc="an entry, read once")
 
     def _save(self) -> Intrinsic:
         params = (self.types.ptep, types.SPTE)
-        return Intrinsic("WRITE_ONCE", params, VOID, self._write, reads=("spte",), writes=("spte",), doc="an entry, written at once")
+        return Intrinsic("WRITE_ONCE", params, VOID, self._write, reads=("spte",), writes=("spte", "pool"), doc="an entry, written at once")
 
     def _fill(self) -> Intrinsic:
         """`sp->spt[i] = x`: nobody can reach the page yet."""
@@ -318,7 +320,9 @@ class _Meanings:
             stores = ((pte_kind, new["kind"]), (pte_writable, new["writable"]), (pte_frame, new["frame"]))
             updates = tuple(set_at(var, (at["pt"], slot), value) for var, value in stores)
             return Effect(
-                updates=updates, checks=(Check("sp->spt[] of a page that is linked", tables.pt_state(at["pt"]) == tables.PT_PRIVATE),)
+                updates=updates,
+                checks=(Check("sp->spt[] of a page that is linked", tables.pt_state(at["pt"]) == tables.PT_PRIVATE),),
+                needs=memory.fills(at["pt"]),
             )
 
         return Intrinsic(
@@ -327,8 +331,9 @@ class _Meanings:
             VOID,
             meaning,
             "right",
-            writes=("pool",),
+            writes=("spte",),
             doc="an entry of a page that is not linked",
+            when=lambda t, at, new: memory.private(at["pt"]),
         )
 
     def _memory(self) -> tuple[Intrinsic, ...]:
@@ -342,17 +347,17 @@ class _Meanings:
             assert spte.equal is not None
             same = spte.equal(current, old)
             done = replace(self._write(t, pointer, new), value=boolean(TRUE), guard=same, refs=(None,))
-            return (done, Effect(value=boolean(FALSE), guard=z3.Not(same), refs=(current,)))
+            return (done, Effect(value=boolean(FALSE), guard=z3.Not(same), refs=(current,), needs=memory.uses(self._place(pointer))))
 
         return (
-            Intrinsic("xchg", (ptep, spte), spte, xchg, reads=("spte",), writes=("spte",), doc="exchanges an entry"),
+            Intrinsic("xchg", (ptep, spte), spte, xchg, reads=("spte",), writes=("spte", "pool"), doc="exchanges an entry"),
             Intrinsic(
                 "try_cmpxchg64",
                 (ptep, Ref(spte), spte),
                 BOOLEAN,
                 cmpxchg,
                 reads=("spte",),
-                writes=("spte",),
+                writes=("spte", "pool"),
                 doc="compares and exchanges an entry",
             ),
         )
@@ -393,6 +398,7 @@ class _Meanings:
                 self._next_root,
                 reads=("roots",),
                 doc="the list of roots does not change here",
+                when=walks.roots_stay,
             ),
             Intrinsic(
                 "tdp_mmu_alloc_sp",
@@ -412,6 +418,7 @@ class _Meanings:
                 "left",
                 writes=("pool",),
                 doc="of a page that was never linked",
+                when=memory.mine,
             ),
             Intrinsic("list_del", (LINK,), VOID, list_del, "left", writes=("pool",), doc="takes a table page off the list of pages in use"),
             Intrinsic(
@@ -457,7 +464,15 @@ class _Meanings:
             ("struct kvm_vcpu *", "arch.mmu"): Intrinsic(
                 "arch.mmu", (types.VCPU_T,), MMU, _mmu_of, "local", doc="the vCPU's paging mode: direct"
             ),
-            (mmu, "root.hpa"): Intrinsic("root.hpa", (MMU,), HPA, root_hpa, reads=("roots",), doc="the root that the vCPU has loaded"),
+            (mmu, "root.hpa"): Intrinsic(
+                "root.hpa",
+                (MMU,),
+                HPA,
+                root_hpa,
+                reads=("roots",),
+                doc="the root that the vCPU has loaded",
+                when=lambda t, mmu: cpu.handles_fault(mmu["vcpu.vcpu"]),
+            ),
             (slot, "base_gfn"): Intrinsic("base_gfn", (SLOT_T,), long, number(0), "local", doc="the memslot holds every gfn"),
             (slot, "npages"): Intrinsic("npages", (SLOT_T,), long, number(words.gfns), "local", doc="the memslot holds every gfn"),
             (slot, "as_id"): Intrinsic("as_id", (SLOT_T,), INT, lambda t, s: self._int(0), "local", doc="there is one address space"),

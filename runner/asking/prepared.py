@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from functools import cached_property
 
 from ...core.errors import EngineError
-from ...core.evaluate import Evaluator
+from ...core.evaluate import Evaluator, State
 from ...core.ground import GroundSystem, ground
 from ...core.system import Property
 from ...core.trace import Trace, replays
 from ...model.system import Model
-from ..inputs.statements import property_of
+from ..inputs.statements import merging_of, property_of, unmet
 from .limits import Engines, Limits
 
 _MOMENT = 0.05
@@ -29,6 +29,7 @@ class Prepared:
         self.spent = 0.0
         self._since: float | None = None
         self.properties = {name: property_of(model, name) for name in properties}
+        self.merging = merging_of(model)
 
     def begin(self) -> None:
         """The time of a question, beyond what was spent for all of them, counts from here."""
@@ -48,6 +49,10 @@ class Prepared:
     @cached_property
     def evaluator(self) -> Evaluator:
         return Evaluator(self.model.system, self.model.geometry)
+
+    def unmet(self, state: State) -> str:
+        """Which condition of merging does not hold in a state in which one does not."""
+        return unmet(self.model, lambda term: self.evaluator.compile(term)(state))
 
     def replayed(self, trace: Trace, prop: Property) -> Trace:
         """The trace, which ends in a violation.

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ...checker.portfolio import checkable, not_accepted, portfolio
+from ...core.ground import conjunction
 from ...core.plain import violation
 from ...core.system import Property
-from ...core.trace import Trace
+from ...core.trace import Trace, replays
 from ...core.verdict import INTERRUPTED, HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict, Violated
 from ..inputs.statements import ASSERTIONS, goals_of, property_names, property_of
 from .limits import BOUNDED, MARGIN, Engines, Limits
@@ -124,7 +125,7 @@ class _Question:
     def _refused(self, proof: Proved) -> str:
         """Why two solvers do not accept a proof; empty, and its certificate is kept, if they do."""
         subject = self._subject
-        made = subject.engines.certify(subject.model, subject.grounded, self._prop, proof)
+        made = subject.engines.certify(subject.model, subject.grounded, self._with_merging, proof)
         self._certificate = made.text
         return made.refused
 
@@ -133,18 +134,32 @@ class _Question:
         subject, limits = self._subject, self._subject.limits
         engines = {BOUNDED: subject.engines.bmc, **subject.engines.beside}
         if len(engines) == 1:
-            verdict = checkable(self._bounded(depth), subject.grounded)
+            verdict = checkable(self._real(self._bounded(depth, self._with_merging)), subject.grounded)
             refused = self._refused(verdict) if isinstance(verdict, Proved) else ""
             return Unknown(not_accepted(refused), verdict.engine, seconds=verdict.seconds) if refused else verdict
-        return portfolio(
-            subject.grounded, self._prop, depth, engines=engines, timeout=subject.left(), progress=self._progress,
+        return self._real(portfolio(
+            subject.grounded, self._with_merging, depth, engines=engines, timeout=subject.left(), progress=self._progress,
             accept=self._refused, memory=limits.memory,
-        )  # fmt: skip
+        ))  # fmt: skip
 
-    def _bounded(self, depth: int) -> Verdict:
+    @cached_property
+    def _with_merging(self) -> Property:
+        """The property, and that steps were rightly merged."""
+        merging = self._subject.merging
+        return self._prop if merging is None else replace(self._prop, holds=conjunction([self._prop.holds, merging.holds]))
+
+    def _real(self, verdict: Verdict) -> Verdict:
+        """The verdict, unless the run that it found breaks nothing but a condition of merging."""
+        if not isinstance(verdict, Violated) or replays(verdict.trace, self._prop, self._subject.evaluator):
+            return verdict
+        if not replays(verdict.trace, self._with_merging, self._subject.evaluator):
+            return verdict  # a fault of an engine, which the replay that follows tells
+        return Unknown(Reason(ReasonKind.MERGING, self._subject.unmet(verdict.trace.states[-1])), verdict.engine, seconds=verdict.seconds)
+
+    def _bounded(self, depth: int, prop: Property | None = None) -> Verdict:
         """What bounded model checking finds within `depth`."""
         subject = self._subject
-        return subject.engines.bmc(subject.grounded, self._prop, depth, timeout=subject.left(), progress=self._progress)
+        return subject.engines.bmc(subject.grounded, prop or self._prop, depth, timeout=subject.left(), progress=self._progress)
 
     def _shortest(self, known: Trace) -> Verdict:
         """The shortest violation that can be had, given one."""
@@ -176,6 +191,8 @@ class _Question:
             case HoldsUpTo(depth=depth) if depth < asked:
                 why = Reason(ReasonKind.DEPTH, f"depth: searched to {depth} of {asked}")
                 return Unknown(why, verdict.engine, depth, seconds=verdict.seconds)
+            case HoldsUpTo() | Proved() if self._survey.unmet:
+                return Unknown(Reason(ReasonKind.MERGING, self._survey.unmet), verdict.engine, seconds=verdict.seconds)
             case HoldsUpTo() | Proved():
                 return self._not_empty(verdict)
 

@@ -17,7 +17,7 @@ from ...core.plain import PlainRun, plain_run
 from ...core.system import Property, truth
 from ...core.trace import Trace
 from ...core.verdict import Reason, ReasonKind, Unknown, Verdict
-from ..inputs.statements import ends_of, goals_of
+from ..inputs.statements import MERGING, ends_of, goals_of
 from .prepared import Prepared
 from .proofs import PlainProof
 
@@ -41,6 +41,7 @@ class Survey:
         fired: actions that fired in some run.
         states: how many states there are, when every one was visited.
         violations: shortened runs into a violation, by property.
+        unmet: the condition, if any, on which steps were merged and which some state does not meet.
         stuck: the stuck states, when every state was visited.
         proof: what became of them as a proof, when one was wanted.
         steps, walks: how much was walked, in so many seconds of `computing`.
@@ -54,6 +55,7 @@ class Survey:
     fired: set[str] = field(default_factory=set)
     states: int | None = None
     violations: dict[str, PlainRun] = field(default_factory=dict)
+    unmet: str = ""
     stuck: tuple[PlainStuck, ...] | None = None
     proof: PlainProof | None = None
     steps: int = 0
@@ -97,7 +99,8 @@ def _watched(subject: Prepared) -> dict[str, Any]:
     """What to look for in each state: goals, premises, violations."""
     watched = {f"goal {n}": g for n, g in goals_of(subject.model).items()}
     watched |= {f"premise {n}": p.premise for n, p in subject.properties.items()}
-    return watched | {f"bad {n}": negation(p.holds) for n, p in subject.properties.items()}
+    watched |= {f"bad {n}": negation(p.holds) for n, p in subject.properties.items()}
+    return watched if subject.merging is None else watched | {MERGING: negation(subject.merging.holds)}
 
 
 def _explored(subject: Prepared) -> tuple[Survey | None, str]:
@@ -122,11 +125,17 @@ def _explored(subject: Prepared) -> tuple[Survey | None, str]:
         states=seen.stats.states if seen.stats.complete else None,
         stuck=None if seen.stuck is None else tuple(PlainStuck(plain_run(s.trace), s.states) for s in seen.stuck),
         interrupted=interrupted,
+        unmet=_unmet(subject, seen.traces.get(MERGING)),
     )
     if limits.certify and seen.stats.complete:
         holding = [prop for name, prop in subject.properties.items() if name not in found.violations]
+        holding += [] if subject.merging is None or found.unmet else [subject.merging]
         found.proof = subject.engines.certify_states(model, subject.grounded, holding, seen.states, timeout=subject.left(_CERTIFY))
     return found, ""
+
+
+def _unmet(subject: Prepared, trace: Trace | None) -> str:
+    return "" if trace is None else subject.unmet(trace.states[-1])
 
 
 def _walked(subject: Prepared) -> Survey:
@@ -144,6 +153,7 @@ def _walked(subject: Prepared) -> Survey:
         steps=seen.coverage.steps,
         walks=seen.coverage.walks,
         interrupted=is_interrupt(seen.verdict),
+        unmet=_unmet(subject, seen.coverage.goals.get(MERGING)),
     )
     for name, prop in subject.properties.items():
         trace = seen.coverage.goals.get(f"bad {name}")

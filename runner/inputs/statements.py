@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ...checker.states.stuck import Ends
-from ...core.errors import InputError
+from ...core.errors import EngineError, InputError
+from ...core.ground import conjunction
 from ...core.system import Property
+from ...model.parametric import Parametric
 from ...model.system import Model
 from ...properties import REGISTRY
 from ...properties.goals import GOALS
@@ -14,6 +17,8 @@ from ...properties.kernel_assertions import REGISTERED
 from ..names import choose
 
 ASSERTIONS = REGISTERED.prop.name
+MERGING = "merging"
+"""The name of the property that every other one is asked together with, where steps were merged on a condition."""
 
 
 def property_names() -> tuple[str, ...]:
@@ -27,9 +32,32 @@ def property_of(model: Model, name: str) -> Property:
     Raises:
         InputError: there is none.
     """
+    merging = merging_of(model)
+    if name == MERGING and merging is not None:
+        return merging
     choose([name], property_names(), "property", f"scenario {model.scenario.name}")
     known = REGISTRY[name]
     return known.prop if known.of_program is None else known.of_program(model.system)
+
+
+def merging_of(model: Model | Parametric) -> Property | None:
+    """That the conditions hold on which steps were merged, as a property; None if none was."""
+    if not model.software.merging:
+        return None
+    return Property(
+        MERGING,
+        "Where steps were merged because of what a table page or a vCPU is then, it is that.",
+        conjunction([condition.holds for condition in model.software.merging]),
+        source="docs/merging.md",
+    )
+
+
+def unmet(model: Model | Parametric, holds: Callable[[Any], bool]) -> str:
+    """What is wrong where a condition does not hold on which steps were merged: the first one, with its line; `holds` evaluates."""
+    for condition in model.software.merging:
+        if not holds(condition.holds):
+            return f"{MERGING}: {condition.what} ({condition.at}: {condition.at.text}), so that steps around it are not one"
+    raise EngineError("a run was said to break a condition of merging, and breaks none")
 
 
 def goals_of(model: Model) -> dict[str, Any]:
