@@ -54,7 +54,7 @@ def _looks(node: ast.AST) -> bool:
             return bool(plain) and any(_is_prose(x) or _is_text(x) for x in (left, *plain))
         case ast.Call(func=ast.Attribute(attr=method, value=of), args=arguments):
             return method in METHODS and (_is_prose(of) or any(_is_text(x) for x in arguments))
-        case ast.Subscript(value=of, slice=ast.Slice() | ast.Constant()):
+        case ast.Subscript(value=of, slice=ast.Slice()):
             return _is_prose(of)
         case ast.MatchClass(kwd_attrs=names, kwd_patterns=patterns):
             return any(n in PROSE and isinstance(p, ast.MatchValue | ast.MatchOr) for n, p in zip(names, patterns, strict=True))
