@@ -18,7 +18,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn
 
-from ..core.errors import TdpcheckError
+from ..core.errors import TIME_IS_UP, TdpcheckError
 
 STARTED = time.monotonic()
 ALONE = ("explore",)
@@ -78,7 +78,7 @@ def unlimited() -> None:
 def time_is_up() -> str:
     """What there is to say when the time is up."""
     seconds = f"{_deadline[0] - STARTED:g} s" if _deadline else "its time"
-    return f"the time is up: {_doing[0]} takes more than {seconds}; {_MORE_TIME}"
+    return f"{TIME_IS_UP}: {_doing[0]} takes more than {seconds}; {_MORE_TIME}"
 
 
 def deaf() -> None:
@@ -180,7 +180,7 @@ class _Watch:
                 self._kill()
                 if self._told:
                     return self._complain("interrupted; what was found could not be told in time", INTERRUPTED)
-                return self._complain(f"the time is up: {self._what} takes more than {self._limit:g} s; {_MORE_TIME}", UNKNOWN)
+                return self._complain(f"{TIME_IS_UP}: {self._what} takes more than {self._limit:g} s; {_MORE_TIME}", UNKNOWN)
             if now >= STARTED + self._limit and self._kill_at == float("inf"):
                 self._kill_at = now + max(LEAST_GRACE, GRACE * self._limit)
                 self._send(_TIME_UP)

@@ -51,6 +51,8 @@ def _looks(node: ast.AST) -> bool:
     match node:
         case ast.Compare(left=left, ops=ops, comparators=others):
             plain = [x for x, op in zip(others, ops, strict=True) if not isinstance(op, ast.Is | ast.IsNot)]
+            if any(isinstance(x, ast.Attribute) and x.attr == "kind" for x in (left, *plain)):
+                return False  # a typed one: mypy knows its words
             return bool(plain) and any(_is_prose(x) or _is_text(x) for x in (left, *plain))
         case ast.Call(func=ast.Attribute(attr=method, value=of), args=arguments):
             return method in METHODS and (_is_prose(of) or any(_is_text(x) for x in arguments))

@@ -13,7 +13,7 @@ from ...core.errors import TdpcheckError
 from ...core.evaluate import State
 from ...core.ground import GroundSystem
 from ...core.system import Property
-from ...core.verdict import Proved
+from ...core.verdict import Proved, ReasonKind
 from ...model.system import Model
 from ...recheck.recheck import Rechecked, recheck
 
@@ -42,6 +42,8 @@ class PlainProof:
     certificate: str = ""
     refused: str = ""
     given_up: str = ""
+    kind: ReasonKind | None = None
+    """Of `given_up`, for code."""
 
 
 def certified(model: Model, system: GroundSystem, prop: Property, proof: Proved) -> Certified:
@@ -65,7 +67,9 @@ def certified_states(
     names, started = tuple(prop.name for prop in properties), time.monotonic()
     learned = explored_invariant(system, states, properties, timeout=timeout)
     if not learned.complete or not properties:
-        return PlainProof(names, given_up=str(learned.reason or "nothing holds"))
+        return PlainProof(
+            names, given_up=str(learned.reason or "nothing holds"), kind=None if learned.reason is None else learned.reason.kind
+        )
     text = grounded(system, properties, learned.clauses, digest=model.digest, scenario=model.scenario.name)
     left = float("inf") if timeout is None else max(1.0, timeout - (time.monotonic() - started))
     checked = recheck(text, of=statement_of(system, properties), timeout=min(_SOLVER, left), per_query=min(_QUERY, left))
@@ -73,7 +77,12 @@ def certified_states(
     if checked.accepted:
         return PlainProof(names, clauses, learned.queries, text)
     reason = f"second solver: {why(checked)}"
-    return PlainProof(names, refused=reason) if checked.refused else PlainProof(names, given_up=reason)
+    return PlainProof(names, refused=reason) if checked.refused else PlainProof(names, given_up=reason, kind=_kind(checked))
+
+
+def _kind(checked: Rechecked) -> ReasonKind:
+    """Whether more time could have helped a certificate that is not accepted."""
+    return ReasonKind.TIME_OUT if any(a.kind == "time-out" for a in checked.answers) else ReasonKind.SECOND_SOLVER
 
 
 def why(checked: Rechecked) -> str:

@@ -15,7 +15,7 @@ from ...checker.clock import Clock
 from ...checker.processes import Answered, Child, Died, Failed, Failure, News, Said, Say, listen
 from ...core.errors import EngineError, TdpcheckError
 from ...core.plain import PlainRun, PlainViolated
-from ...core.verdict import TIME_IS_UP, HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict
+from ...core.verdict import HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict
 from ...model.account import Ran, ran
 from ..asking import results
 from ..asking.asked import Asked, PlainAnswer, carry, ended, fault, same_model
@@ -337,7 +337,7 @@ class Worker:
         """What the cache may keep: answers that would be the same again, whatever the clock and the machine say."""
         survey = version.subject.survey
         sure = not isinstance(plain.verdict, Unknown) or survey.states is not None
-        late = survey.proof is not None and TIME_IS_UP.text in survey.proof.given_up
+        late = survey.proof is not None and survey.proof.kind is ReasonKind.TIME_OUT
         if plain.cached or plain.interrupted or survey.interrupted or not sure or late:
             return None
         shown = results.in_context(record, None)
