@@ -7,13 +7,16 @@ from os import PathLike, fspath
 
 from ..core.errors import InputError
 from ..core.trace import Misfit
+from ..counterexamples.compared import differences
 from ..counterexamples.document import replay as replayed
 from ..counterexamples.schema import Cex, read
 from ..model.scenario import Scenario
 from ..runner.inputs.changes import Version, touched
 from ..runner.inputs.sources import built, files_of, kernel_given
 from ..runner.inputs.statements import property_of
+from ..runner.runs.plan import Plan
 from ..runner.runs.run import Listener, Nobody, selected_scenarios
+from ..runner.telling.telling import made_again
 from .change import Change, given
 
 
@@ -23,18 +26,22 @@ class Replay:
 
     Args:
         cex: the document.
+        scenario: the name of the scenario in which it was executed.
         misfit: the first step that today's model does not take, or why the property holds at its end; None if it replays.
+        differs: what the document says of its run that is not found again.
         model: a hash of today's model; `cex.model` is that of the model on which the run was found.
     """
 
     cex: Cex
+    scenario: str
     misfit: Misfit | None
+    differs: tuple[str, ...]
     model: str
 
     @property
     def holds_up(self) -> bool:
-        """Whether it is still a run, and still ends as the document says."""
-        return self.misfit is None
+        """Whether it is still a run, still ends as the document says, and all that is said of it is found again."""
+        return self.misfit is None and not self.differs
 
 
 def replay(
@@ -67,15 +74,16 @@ def replay(
     cex = trace if isinstance(trace, Cex) else read(trace, violated=False)
     patch = given(change)
     if cex.change is not None and patch is None:
-        raise InputError(f"it was found with the change {cex.change!r}; give that change")
+        where = "" if isinstance(trace, Cex) else f"{fspath(trace)}: "
+        raise InputError(f"{where}it was found with the change {cex.change!r}; give that change with --change FILE")
     chosen = scenario if isinstance(scenario, Scenario) else selected_scenarios((fspath(scenario or cex.scenario.name),), ())[0]
-    tree = (
-        None
-        if kernel is None and rev is None
-        else kernel_given(fspath(kernel) if kernel is not None else None, rev, (listener or Nobody()).said)
-    )
+    tree = kernel_given(None if kernel is None else fspath(kernel), rev, (listener or Nobody()).said)
     files = files_of(tree)
     known = (Version(files),) if patch is None else patch.versions(files)
     number = next((n for n, v in enumerate(known) if cex.change is not None and v.name == cex.change), len(known) - 1)
-    model = built(known[number].scenario(chosen), tree, known[number].files, touched(known, number)).model
-    return Replay(cex, replayed(cex, model, property_of(model, cex.prop.name)), model.digest)
+    made = built(known[number].scenario(chosen), tree, known[number].files, touched(known, number))
+    prop = property_of(made.model, cex.prop.name)
+    found = replayed(cex, made.model, prop)
+    plan = Plan((chosen,), (prop.name,), known, kernel=tree)
+    differs = differences(cex, made_again(cex, made, prop, plan, number)) if found is None and cex.violation else []
+    return Replay(cex, chosen.name, found, tuple(differs), made.model.digest)

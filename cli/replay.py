@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 import msgspec
 
-from ..core.errors import InputError
-from ..counterexamples.compared import differences
-from ..counterexamples.document import replay as replayed
-from ..counterexamples.schema import read
+from ..api.replay import replay as replayed
 from ..runner import documents
 from ..runner.exit_codes import ExitCode
-from ..runner.inputs.changes import Version, touched, versions
-from ..runner.inputs.sources import built, files_of, kernel_given
-from ..runner.inputs.statements import property_of
-from ..runner.runs.plan import Plan
-from ..runner.runs.run import selected_scenarios
-from ..runner.telling.telling import made_again
-from . import guard
+from . import guard, printing
 from .echo import echo
 
 TIME = 900.0
@@ -63,39 +54,27 @@ def replay(
     is said of it that is not found.
     """
     guard.limit(TIME, f"replaying {trace}")
-    cex = read(trace, violated=False)
-    if cex.change is not None and change is None:
-        raise InputError(f"{trace}: it was found with the change {cex.change!r}; give that change with --change FILE")
-    (chosen,) = selected_scenarios([scenario or cex.scenario.name], ())
-    tree = kernel_given(kernel, rev, lambda said: echo(said, err=True))
-    known = versions(change, files_of(tree))
-    number = _place(known, cex.change)
-    version = known[number]
-    made = built(version.scenario(chosen), tree, version.files, touched(known, number))
-    model = made.model
-    prop = property_of(model, cex.prop.name)
-    found = replayed(cex, model, prop)
-    same = cex.model == model.digest
-    plan = Plan((chosen,), (prop.name,), known, kernel=tree)
-    differs = differences(cex, made_again(cex, made, prop, plan, number)) if found is None and cex.violation else []
+    with printing.Progress() as progress:
+        done = replayed(trace, change=change, scenario=scenario, kernel=kernel, rev=rev, listener=progress)
+    cex, found, same = done.cex, done.misfit, done.cex.model == done.model
     if as_json:
         told = Replayed(
-            documents.SCHEMA, trace, prop.name, chosen.name, cex.change, found is None, same, model.digest,
-            None if found is None else found.step, None if found is None else found.reason, tuple(differs),
+            documents.SCHEMA, trace, cex.prop.name, done.scenario, cex.change, found is None, same, done.model,
+            None if found is None else found.step, None if found is None else found.reason, done.differs,
         )  # fmt: skip
         echo(documents.to_json(told), nl=False)
     else:
-        where = f"model {model.digest}" + ("" if same else f" (found on model {cex.model})")
+        where = f"model {done.model}" + ("" if same else f" (found on model {cex.model})")
         if found is None:
-            end = f"end in a violation of {prop.name}" if cex.violation else "fit today's model; nothing is violated at their end"
-            echo(f"replayed: {cex.depth} steps of {chosen.name} {end}; no solver was asked. {where}")
-            echo("".join(f"{line}\n" for line in _said(differs)), nl=False)
+            end = f"end in a violation of {cex.prop.name}" if cex.violation else "fit today's model; nothing is violated at their end"
+            echo(f"replayed: {cex.depth} steps of {done.scenario} {end}; no solver was asked. {where}")
+            echo("".join(f"{line}\n" for line in _said(done.differs)), nl=False)
         else:
             echo(f"does not replay: step {found.step}: {found.reason}. {where}")
-    context.exit(ExitCode.HOLDS if found is None and not differs else ExitCode.UNKNOWN)
+    context.exit(ExitCode.HOLDS if done.holds_up else ExitCode.UNKNOWN)
 
 
-def _said(differs: list[str]) -> Iterator[str]:
+def _said(differs: Sequence[str]) -> Iterator[str]:
     """What a document says that is not found, some of it."""
     if not differs:
         return
@@ -104,8 +83,3 @@ def _said(differs: list[str]) -> Iterator[str]:
     yield from (f"  {line}" for line in differs[:MOST])
     if len(differs) > MOST:
         yield f"  and {len(differs) - MOST} more"
-
-
-def _place(known: tuple[Version, ...], name: str | None) -> int:
-    """Which version has that name; without such a name the last one."""
-    return next((n for n, v in enumerate(known) if name is not None and v.name == name), len(known) - 1)
