@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
 
 from .errors import InputError
 
@@ -64,14 +63,6 @@ def read_given(path: str, most: int, advice: str) -> bytes:
         raise InputError(f"{path}: there is no such file; {advice}") from None
     except (OSError, ValueError) as error:  # a name with a zero byte in it is a ValueError
         raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); {advice}") from None
-
-
-def is_regular(path: Path) -> bool:
-    """Whether a name leads to a regular file."""
-    try:
-        return stat.S_ISREG(os.stat(path).st_mode)
-    except (OSError, ValueError):
-        return False
 
 
 def amount(size: int) -> str:

@@ -127,7 +127,7 @@ def read(model: z3.ModelRef, terms: Sequence[z3.ExprRef]) -> list[int]:
 def check_total(grounded: GroundSystem) -> tuple[str, ...]:
     """What is partial about `grounded`: states without a successor, and steps to values that do not exist. Empty is good.
 
-    Asks a solver. A partial relation makes a checker call states unreachable that are not.
+    Asks a solver; the tests ask it of every toy. A partial relation makes a checker call states unreachable that are not.
     """
     return tuple(_partial(grounded))
 

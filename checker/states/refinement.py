@@ -8,6 +8,8 @@ said of liveness, nor of other sizes.
 The abstract runs are followed all at once: beside each concrete state stands the set of abstract states at which a run that looks alike
 may be. So no refinement mapping has to be found, nor prophecy variables where the two choose at different times (Abadi and Lamport: The
 existence of refinement mappings, 1991); the price is that sets are visited, not states.
+
+No command asks it: the tests do, of lifted code and our own (docs/decisions/0004).
 """
 
 from __future__ import annotations

@@ -74,11 +74,6 @@ class Schedule:
         """The numbers of the run's steps as they come here; one that is left out stands where its thread passes it by."""
         return tuple(d.event.number for d in self.steps if d.event is not None)
 
-    @property
-    def inversions(self) -> frozenset[tuple[int, int]]:
-        """Pairs (a, b) of steps, a before b in the run, that come the other way round here."""
-        return frozenset((b, a) for a, b in itertools.combinations(self.order, 2) if a > b)
-
 
 @dataclass(frozen=True)
 class Search:

@@ -607,11 +607,6 @@ def _outside(change: FileChange, names: frozenset[str]) -> Outside:
     return Outside(change.path, why, tuple(said) or (ChangedLine(change.path, "added", 0, "", 0),))
 
 
-def _several(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:4])
-    return shown + (f" and {len(names) - 4} more" if len(names) > 4 else "") if names else "(no files were given)"
-
-
 def _applied(patch: Patch, change: FileChange, key: str, text: str) -> tuple[str, list[ChangedLine], list[str]]:
     old = _split(text)
     new: list[str] = []

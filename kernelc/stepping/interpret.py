@@ -1,6 +1,7 @@
 """A concrete interpreter of the control-flow graph: one thread, plain values, node by node.
 
 It shares nothing with the making of atomic steps but the graph and the evaluation of terms, and so says whether those are right.
+The tests compare the steps with it; nothing else runs it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A function without one of its statements, for each of them: what does the statement protect?"""
+"""A function without one of its statements, for each of them: what does the statement protect? The tests ask it."""
 
 from __future__ import annotations
 
