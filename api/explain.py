@@ -18,7 +18,7 @@ from ..properties import PROPERTIES
 from ..properties.argument.book import argument
 from ..runner.every_size import files_of_versions, scenario_for
 from ..runner.inputs.sources import code_for, files_of
-from ..runner.inputs.statements import ASSERTIONS, merging_of
+from ..runner.inputs.terms import ASSERTIONS, merging_of
 from ..runner.names import choose, unknown
 from ..runner.runs.run import Listener, Nobody
 from ..runner.telling.races import Race, races_of, shown

@@ -25,10 +25,10 @@ from ..properties import PROPERTIES
 from ..properties.argument.book import argument
 from ..recheck.recheck import Rechecked, recheck
 from ..runner.asking.proofs import short_hash, why
-from ..runner.asking.steps import TraceStep, trace_steps
+from ..runner.asking.traces import TraceStep, trace_steps
 from ..runner.every_size import EVERY_ROLE, files_of_versions, scenario_for
 from ..runner.inputs.sources import code_for, files_of
-from ..runner.inputs.statements import MERGING, merging_of, unmet
+from ..runner.inputs.terms import MERGING, merging_of, unmet
 from ..runner.names import choose
 from ..runner.runs.run import Listener, Nobody
 from .change import Change, given

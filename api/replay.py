@@ -13,10 +13,10 @@ from ..counterexamples.schema import Cex, read
 from ..model.scenario import Scenario
 from ..runner.inputs.changes import Version, touched
 from ..runner.inputs.sources import built, files_of, kernel_given
-from ..runner.inputs.statements import property_of
+from ..runner.inputs.terms import property_of
 from ..runner.runs.plan import Plan
 from ..runner.runs.run import Listener, Nobody, selected_scenarios
-from ..runner.telling.telling import made_again
+from ..runner.telling.counterexamples import made_again
 from .change import Change, given
 
 

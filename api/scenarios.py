@@ -7,7 +7,7 @@ from os import PathLike, fspath
 from ..core.system import Property
 from ..model.scenario import Scenario, shipped_scenarios
 from ..properties import PROPERTIES
-from ..runner.inputs.statements import property_names
+from ..runner.inputs.terms import property_names
 from ..runner.names import choose
 from ..runner.runs.run import selected_scenarios
 

@@ -21,7 +21,7 @@ from ..runner.runs.cache import default_cache
 from ..runner.runs.plan import Place, Plan
 from ..runner.runs.run import Found, Listener, Nobody, Outcome, each_violation, run, selected_scenarios
 from ..runner.telling.answers import verdict_text
-from ..runner.telling.telling import Telling
+from ..runner.telling.counterexamples import Telling
 from .change import Change, given
 
 STATES, TIMEOUT = 120_000, 300.0

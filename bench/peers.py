@@ -82,7 +82,7 @@ def horn(grounded: GroundSystem, prop: Property) -> str:
     import z3
 
     from tdpcheck.checker.bounded.unroller import Unroller
-    from tdpcheck.checker.export.machine import Machine
+    from tdpcheck.checker.export.cells import Machine
 
     machine = Machine(grounded, prop)
     cells = [value for _, value in machine.variables]

@@ -13,7 +13,7 @@ from ..counterexamples.schema import COUNTEREXAMPLE
 from ..model.scenario import Scenario
 from ..runner.inputs.changes import Version, touched, versions
 from ..runner.inputs.sources import built, files_of, kernel_given
-from ..runner.inputs.statements import ASSERTIONS
+from ..runner.inputs.terms import ASSERTIONS
 from ..runner.runs.run import selected_scenarios
 from .echo import echo
 from .explorer.session import Session

@@ -21,7 +21,7 @@ from ..runner.asking import results
 from ..runner.runs.plan import Place
 from ..runner.runs.run import Outcome, each_violation, violated
 from ..runner.telling import rendering
-from ..runner.telling.telling import Telling
+from ..runner.telling.counterexamples import Telling
 from . import guard, printing
 from .echo import echo
 from .seconds import Seconds

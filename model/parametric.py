@@ -18,7 +18,7 @@ from ..kernelc.lowering.cfg import THREAD, THREADS
 from .machine import host, sorts, tables
 from .machine.ghosts import promised
 from .machine.sorts import ROOT, VCPU, g, p, part, r, region_of, root, s, slot_of
-from .places import Places, Software
+from .program_points import Places, Software
 from .scenario import Scenario
 from .system import Code, assemble, compile_software, own_size
 

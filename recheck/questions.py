@@ -12,6 +12,7 @@ from functools import partial
 from typing import Literal
 
 from ..core.errors import InputError
+from .initial_state import no_start
 from .instances import Instantiated, either
 from .obligations import (
     INITIALLY,
@@ -28,7 +29,6 @@ from .obligations import (
 from .reader import parse
 from .sexpr import name_of, write
 from .solvers import Answer, Kind, Session, open_session
-from .witness import no_start
 
 EXISTS = "an initial state exists"
 TOGETHER = 8

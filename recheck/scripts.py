@@ -17,12 +17,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..core.errors import InputError
+from .initial_state import no_start
 from .obligations import INITIALLY, SAFETY, Certificate
 from .questions import EXISTS, ask_everything
 from .sexpr import name_of, read, spelled, symbol, write
 from .solvers import Answer, Session
 from .sorting import BOOL
-from .witness import no_start
 
 MANIFEST = "manifest.json"
 MOST_ELEMENTS = 10_000

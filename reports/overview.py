@@ -16,7 +16,7 @@ from ..counterexamples.story import story
 from ..model.account import Fate
 from ..properties import REGISTRY
 from ..runner.asking.results import Change, Document, Result, RoleSteps
-from ..runner.asking.steps import StuckStates
+from ..runner.asking.traces import StuckStates
 from ..runner.telling.answers import expectation_text, kind_text, verdict_text
 from .stored import Key, Left, Stored, key_of
 

@@ -18,7 +18,7 @@ from ..recheck.reader import EVERY_SIZE
 from .every_size import files_with, scenario_for
 from .inputs.changes import touched, versions
 from .inputs.sources import built, code_for, files_of, kernel_given
-from .inputs.statements import property_names, property_of
+from .inputs.terms import property_names, property_of
 from .names import choose
 from .runs.run import selected_scenarios
 

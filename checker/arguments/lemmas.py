@@ -20,7 +20,7 @@ from ...recheck.obligations import INITIALLY
 from ..certificates.instantiated import InstantiatedWriter
 from ..clock import Clock
 from ..every_size.ematching import Instance, Matcher, Step
-from ..every_size.goals import Changes, Goal
+from ..every_size.proof_obligations import Changes, Goal
 from ..every_size.theory import Theory
 from ..processes import Answered, Child, Died, Failed, Said, listen, reason_of
 

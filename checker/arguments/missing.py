@@ -24,7 +24,7 @@ from ..circuits.inductive import essential, existing, grounded_lemmas, keep_indu
 from ..circuits.pdr import blocked
 from ..circuits.reduce import relevant
 from ..clock import Clock
-from ..every_size.goals import Part, parts_of
+from ..every_size.proof_obligations import Part, parts_of
 from .generalise import Generaliser, Saying, patterns
 from .houdini import Weakened, houdini
 from .needed import smallest

@@ -16,7 +16,7 @@ import z3
 from ...core.shape import shape, subterms
 from ...core.sorts import Rigid, Sort, StateVar, element_index
 from ...core.system import Action
-from .goals import Goal, Part
+from .proof_obligations import Goal, Part
 from .theory import HAS, IS, Clause, Existential, Resolved, Theory, resolve
 
 EFFORT = 3_000_000

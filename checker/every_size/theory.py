@@ -20,8 +20,8 @@ from ...core.rewrite import conjuncts
 from ...core.shape import shape, subterms
 from ...core.sorts import BOOL, Rigid, Sort, StateVar, element_index
 from ...core.system import Action, Lemma, Property, TransitionSystem, Update, substitute_updates
-from .goals import Part, part_of, parts_of
 from .induction import axioms, initial_condition, symbols
+from .proof_obligations import Part, part_of, parts_of
 
 HAS, IS = "+", "-"
 """The two clauses of a named quantifier: it has a witness, and whatever satisfies its body is one."""

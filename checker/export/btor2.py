@@ -15,7 +15,7 @@ from ...core.ground import Cell, GroundSystem
 from ...core.shape import shape
 from ...core.system import Property
 from ..operators import OPERATORS
-from .machine import Machine, in_order
+from .cells import Machine, in_order
 
 _CHAINED = {operator: written.btor2 for operator, written in OPERATORS.items() if written.chained}
 _PLAIN = {operator: written.btor2 for operator, written in OPERATORS.items() if written.btor2 and not written.chained}

@@ -23,7 +23,7 @@ from ...core.ground import Cell, GroundAction, GroundSystem
 from ...core.shape import shape
 from ...core.sorts import Sort
 from ...core.system import Property
-from .machine import Machine, in_order, one_line, told
+from .cells import Machine, in_order, one_line, told
 
 WIDEST = 29
 """SPIN computes with the signed 32-bit integers of C; sums and shifts by one must fit."""

@@ -15,7 +15,7 @@ from ...core.ground import GroundSystem, conjunction
 from ...core.shape import shape
 from ...core.system import Property
 from ..operators import smtlib
-from .machine import Machine, in_order, uses
+from .cells import Machine, in_order, uses
 
 Namer = Callable[[str], str]
 """From the name of a cell, of the input or of a definition to its symbol."""

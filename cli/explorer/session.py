@@ -25,7 +25,7 @@ from ...counterexamples.why.violations import false_instances
 from ...model.scene import Scene
 from ...model.system import Model
 from ...runner import output
-from ...runner.inputs.statements import goals_of, property_of
+from ...runner.inputs.terms import goals_of, property_of
 
 ENGINE = "explored by hand"
 STARTS = 64

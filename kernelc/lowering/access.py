@@ -16,7 +16,7 @@ from .cfg import Local, Op
 from .convert import NULL, Spot, arithmetic, coerce, element_at, join
 from .integers import Integers, is_literal, literal
 from .library import BOOLEAN, Array, Check, CType, Effect, FunctionName, Handle, Intrinsic, Library, Record, Ref, Scalar, Value, leaves
-from .places import DerefPlace, ElementPlace, FieldPlace, FixedPlace, LocalPlace, MissingPlace, Place
+from .lvalues import DerefPlace, ElementPlace, FieldPlace, FixedPlace, LocalPlace, MissingPlace, Place
 from .resolve import Types
 
 

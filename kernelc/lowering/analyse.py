@@ -12,8 +12,8 @@ import z3
 from ...core.ground import negation
 from ...core.rewrite import Rewriter, conjuncts, constant_index, subterms
 from ...core.shape import is_false, is_true
-from ..lowering.cfg import Branch, Graph, Havoc, Local, Mark, Node, Nop, Op, Set
-from ..lowering.library import Effect
+from .cfg import Branch, Graph, Havoc, Local, Mark, Node, Nop, Op, Set
+from .library import Effect
 
 Known = Mapping[Local, z3.ExprRef]
 _MOST_COPIES = 8

@@ -18,7 +18,7 @@ from ..text.show import show
 from .cfg import Local, Node, Nop, Refuse, Set
 from .convert import Spot
 from .library import CType, Library, Value
-from .places import LocalPlace, Place
+from .lvalues import LocalPlace, Place
 
 
 class Abandoned(Exception):

@@ -18,7 +18,7 @@ from .convert import NULL, Spot, coerce, join
 from .expressions import Expressions, is_harmless, leaves_of
 from .integers import is_literal
 from .library import VOID, CType, Effect, FunctionName, Handle, Intrinsic, Ref, Value, Void, leaves
-from .places import FixedPlace, LocalPlace
+from .lvalues import FixedPlace, LocalPlace
 
 _FORMATTED = ("WARN", "KVM_BUG", "KVM_MMU_WARN", "pr_")
 """Calls that may have arguments for a message, which mean nothing here."""

@@ -41,7 +41,7 @@ from .library import (
     Void,
     leaves,
 )
-from .places import DerefPlace, FieldPlace, FixedPlace, LocalPlace
+from .lvalues import DerefPlace, FieldPlace, FixedPlace, LocalPlace
 
 
 class Expressions(Access):

@@ -19,7 +19,7 @@ from .calls import assigned_names
 from .cfg import Graph, Havoc, Local, Nop, Op
 from .convert import Spot, coerce, join
 from .library import Effect, FunctionName, Handle, Library, Ref, Value, leaves
-from .places import FixedPlace, LocalPlace
+from .lvalues import FixedPlace, LocalPlace
 from .statements import Statements
 
 

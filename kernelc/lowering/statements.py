@@ -12,7 +12,7 @@ from .calls import Calls, children
 from .cfg import Havoc, Mark, Nop
 from .convert import Spot, coerce, join, of_literal
 from .library import Array, CType, FunctionName, Handle, Record, Ref, Value, leaves
-from .places import FixedPlace, LocalPlace, MissingPlace
+from .lvalues import FixedPlace, LocalPlace, MissingPlace
 
 
 class Statements(Calls):

@@ -18,7 +18,7 @@ from ...kernelc.text import ast
 from ...kernelc.text.parse import parse
 from ..scenario import Scenario, shipped_scenarios
 from ..system import KERNEL, Code, Sized
-from .library import TRACE, library_for
+from .meanings import TRACE, library_for
 from .versions import KernelVersion, has, version_of
 from .words import words_of
 

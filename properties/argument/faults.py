@@ -10,7 +10,7 @@ from ...core.system import Lemma
 from ...model.intrinsics.types import LEVELS
 from ...model.machine import cpu, ghosts, host, tables
 from ...model.machine.sorts import region_of, slot_of
-from ...model.places import Location
+from ...model.program_points import Location
 from .setting import Setting
 from .words import LEAF, TABLE, TRUE, UNLINKED, g, lemma, p, r, root, t, u
 

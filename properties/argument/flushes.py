@@ -9,7 +9,7 @@ import z3
 from ...core.system import Lemma
 from ...model.machine import ghosts, iommu
 from ...model.machine.sorts import between, gfn_le, region_of
-from ...model.places import Edge, Location, Op, Outcome
+from ...model.program_points import Edge, Location, Op, Outcome
 from .setting import Setting
 from .words import FALSE, Here, g, lemma, r, t
 

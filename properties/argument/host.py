@@ -9,7 +9,7 @@ import z3
 from ...core.system import Lemma
 from ...model.machine import host
 from ...model.machine.sorts import between, part, region_of, slot_of
-from ...model.places import Edge, Location
+from ...model.program_points import Edge, Location
 from .setting import Setting
 from .words import g, h, lemma, t
 

@@ -9,7 +9,7 @@ import z3
 from ...core.system import Lemma
 from ...model.intrinsics.types import LEVELS
 from ...model.machine import ghosts, tables
-from ...model.places import Location
+from ...model.program_points import Location
 from .setting import Setting
 from .words import FROZEN, TABLE, TRUE, lemma, t
 

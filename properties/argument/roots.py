@@ -10,7 +10,7 @@ from ...core.system import Lemma
 from ...model.machine import cpu, devices, iommu, tables
 from ...model.machine.sorts import d
 from ...model.parametric import vcpu_of
-from ...model.places import Edge, Location
+from ...model.program_points import Edge, Location
 from .setting import Setting
 from .words import EXPORTED, TRUE, i, lemma, root, t, u
 

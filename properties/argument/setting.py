@@ -16,7 +16,7 @@ from ...core.sorts import StateVar
 from ...model.machine import cpu, ghosts, tables
 from ...model.machine.sorts import DEVICE, GFN, between, gfn_first, gfn_last, region_of, slot_of
 from ...model.parametric import Parametric, vcpu_of
-from ...model.places import Edge, Location, Places
+from ...model.program_points import Edge, Location, Places
 from .words import EXPORTED, FREE, PRIVATE, RCU, Here, t
 
 Says = Callable[[Location], z3.BoolRef | None]

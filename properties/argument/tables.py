@@ -8,7 +8,7 @@ import z3
 
 from ...core.system import Lemma
 from ...model.machine import tables
-from ...model.places import Location
+from ...model.program_points import Location
 from .setting import Setting
 from .words import FALSE, FROZEN, LINKED, RCU, TABLE, UNLINKED, lemma, p, r, root, s, t, u
 

@@ -9,7 +9,7 @@ import z3
 from ...core.system import Lemma
 from ...model.machine import tables
 from ...model.machine.sorts import GFN, IOMMU, PT, REGION, ROOT, SLOT
-from ...model.places import THREADS, Location
+from ...model.program_points import THREADS, Location
 
 t, u = THREADS.const("t"), THREADS.const("u")
 g, h = GFN.const("g"), GFN.const("h")

@@ -10,7 +10,7 @@ from ...core.system import Lemma
 from ...model.machine import cpu, host, tables
 from ...model.machine.cursors import visited, visited_root
 from ...model.machine.sorts import BLOCK, region_of
-from ...model.places import Edge, Location
+from ...model.program_points import Edge, Location
 from .setting import Setting
 from .words import TABLE, TRUE, g, lemma, root, t, u
 

@@ -12,7 +12,7 @@ from ...core.ground import GroundSystem, ground
 from ...core.system import Property
 from ...core.trace import Trace, replays
 from ...model.system import Model
-from ..inputs.statements import merging_of, property_of, unmet
+from ..inputs.terms import merging_of, property_of, unmet
 from .limits import Engines, Limits
 
 _MOMENT = 0.05

@@ -13,7 +13,7 @@ from ...core.plain import violation
 from ...core.system import Property
 from ...core.trace import Trace, replays
 from ...core.verdict import INTERRUPTED, HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict, Violated
-from ..inputs.statements import ASSERTIONS, goals_of, property_names, property_of
+from ..inputs.terms import ASSERTIONS, goals_of, property_names, property_of
 from .limits import BOUNDED, MARGIN, Engines, Limits
 from .prepared import Prepared
 from .survey import Survey, is_interrupt, surveyed

@@ -20,7 +20,7 @@ from ..exit_codes import ExitCode, worst
 from .coverage import Coverage
 from .proofs import short_hash
 from .question import Answer, Subject
-from .steps import Deadlock, TraceStep, deadlock, trace_steps
+from .traces import Deadlock, TraceStep, deadlock, trace_steps
 
 Word = Literal["proved", "violated", "holds_up_to", "unknown", "vacuous"]
 Label = Literal["introduced", "pre-existing", "fixed"]

@@ -17,7 +17,7 @@ from ...core.plain import PlainRun, plain_run
 from ...core.system import Property, truth
 from ...core.trace import Trace
 from ...core.verdict import Reason, ReasonKind, Unknown, Verdict
-from ..inputs.statements import MERGING, ends_of, goals_of
+from ..inputs.terms import MERGING, ends_of, goals_of
 from .prepared import Prepared
 from .proofs import PlainProof
 

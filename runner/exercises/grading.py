@@ -13,10 +13,10 @@ from ...model.scenario import Scenario, shipped_scenarios
 from ..asking.asked import joins
 from ..asking.coverage import Coverage, covered
 from ..asking.question import Answer, Limits, Subject
-from ..asking.steps import deadlock
+from ..asking.traces import deadlock
 from ..inputs.changes import patched
 from ..inputs.sources import Files, built, files_of
-from ..inputs.statements import ASSERTIONS
+from ..inputs.terms import ASSERTIONS
 from ..telling.rendering import document_of
 from . import Exercise, broken_change, shipped_exercises
 

@@ -11,7 +11,7 @@ from ...model.system import digest_of
 from ...properties import PROPERTIES
 from ..inputs.changes import touched
 from ..inputs.sources import code_for
-from ..inputs.statements import property_names
+from ..inputs.terms import property_names
 from ..names import choose
 from .cache import question
 from .plan import Plan

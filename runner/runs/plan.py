@@ -8,7 +8,7 @@ from ...kernelc.sources.tree import KernelTree
 from ...model.scenario import Scenario
 from ..asking.limits import Engines, Limits
 from ..inputs.changes import NotUnderstood, Version
-from ..inputs.statements import ASSERTIONS
+from ..inputs.terms import ASSERTIONS
 from .cache import Cache
 
 Place = tuple[int, int, str]

@@ -25,7 +25,7 @@ from ..asking import results
 from ..asking.results import Change, Document, Result
 from ..inputs.changes import Version, read_change, touched
 from ..inputs.sources import Built, built
-from ..inputs.statements import ASSERTIONS, property_names, property_of
+from ..inputs.terms import ASSERTIONS, property_names, property_of
 from ..names import choose
 from .accounting import Accountant, Witnesses, not_modelled, why_not_judged, why_not_modelled
 from .cache import Known

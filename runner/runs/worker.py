@@ -22,11 +22,11 @@ from ..asking.asked import Asked, PlainAnswer, carry, ended, fault, same_model
 from ..asking.coverage import Coverage, with_coverage
 from ..asking.question import Subject
 from ..asking.results import Result
-from ..asking.steps import deadlock
 from ..asking.survey import Survey, surveyed
+from ..asking.traces import deadlock
 from ..inputs.changes import touched
 from ..inputs.sources import built, code_for
-from ..inputs.statements import goals_of
+from ..inputs.terms import goals_of
 from .cache import Known
 from .plan import Plan
 from .slots import Slots

@@ -16,7 +16,7 @@ from ...kernelc.sources.patch import parse_change
 from ...model.scenario import shipped_scenarios
 from ..inputs.changes import patched
 from ..inputs.sources import built, files_of
-from ..inputs.statements import property_of
+from ..inputs.terms import property_of
 from ..museum.items import Item, shipped_items
 
 RACES = {

@@ -47,7 +47,7 @@ from tdpcheck.reports.stored import read_run
 from tdpcheck.runner.documents import to_json
 from tdpcheck.runner.inputs.changes import overlaid, patched
 from tdpcheck.runner.inputs.sources import Built, built, files_of
-from tdpcheck.runner.inputs.statements import property_of
+from tdpcheck.runner.inputs.terms import property_of
 from tdpcheck.runner.museum.items import shipped_items
 from tdpcheck.runner.telling.rendering import FORMS, render
 from tdpcheck.tests.reports.runs import plain_run, series_run

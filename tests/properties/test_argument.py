@@ -15,7 +15,7 @@ from tdpcheck.core.sorts import Rigid, StateVar, element_index
 from tdpcheck.core.system import Lemma
 from tdpcheck.model import parametric as every_size
 from tdpcheck.model.parametric import Parametric, parametric
-from tdpcheck.model.places import Software
+from tdpcheck.model.program_points import Software
 from tdpcheck.model.scenario import Scenario, Sizes, Start, Thread, shipped_scenarios
 from tdpcheck.model.system import Code, KernelSource, assemble, compile_software, own_size, parse_source, shipped_source
 from tdpcheck.properties import PROPERTIES

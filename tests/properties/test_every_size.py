@@ -15,7 +15,7 @@ from tdpcheck.checker.every_size.theory import Theory
 from tdpcheck.core.ground import ground
 from tdpcheck.core.system import Lemma
 from tdpcheck.model.parametric import Parametric, parametric, starts
-from tdpcheck.model.places import Places
+from tdpcheck.model.program_points import Places
 from tdpcheck.model.scenario import Expected, Scenario, Sizes, Start, Thread, shipped_scenarios
 from tdpcheck.model.system import KernelSource, build, parse_source, shipped_source
 from tdpcheck.properties import PROPERTIES

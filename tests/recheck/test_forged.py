@@ -9,13 +9,13 @@ import pytest
 
 from tdpcheck import recheck as recheck_room
 from tdpcheck.core.errors import InputError
+from tdpcheck.recheck.initial_state import no_start
 from tdpcheck.recheck.instances import Instantiated
 from tdpcheck.recheck.questions import check_certificate
 from tdpcheck.recheck.reader import parse
 from tdpcheck.recheck.recheck import recheck
 from tdpcheck.recheck.scripts import scripts
 from tdpcheck.recheck.sexpr import read, spelled, write
-from tdpcheck.recheck.witness import no_start
 
 FORGED = Path(__file__).parent / "forged"
 
@@ -410,7 +410,7 @@ def test_a_chain_of_names_comes_to_an_end() -> None:
 
 def test_an_initial_state_that_nobody_can_go_through_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """A million elements are no state that is named to be evaluated."""
-    monkeypatch.setattr("tdpcheck.recheck.witness.MOST_STEPS", 10_000)
+    monkeypatch.setattr("tdpcheck.recheck.initial_state.MOST_STEPS", 10_000)
     text = certificate(
         "instantiated",
         state="(declare-sort S 0)\n(declare-fun x () Bool)",

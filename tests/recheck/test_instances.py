@@ -24,6 +24,7 @@ from tdpcheck.core.sorts import Geometry, Sort, StateVar
 from tdpcheck.core.system import Action, Lemma, Param, Property, TransitionSystem, Update, bool_var, set_at, truth
 from tdpcheck.examples import table_cache
 from tdpcheck.examples.leaf_thread import system as leaf
+from tdpcheck.recheck.initial_state import no_start
 from tdpcheck.recheck.instances import Instantiated, Uses
 from tdpcheck.recheck.obligations import INITIALLY, Certificate, after_renaming
 from tdpcheck.recheck.questions import check_certificate, open_steps
@@ -31,7 +32,6 @@ from tdpcheck.recheck.reader import parse
 from tdpcheck.recheck.recheck import recheck
 from tdpcheck.recheck.sexpr import Sexpr, name_of, rename, symbol, write
 from tdpcheck.recheck.solvers import open_session
-from tdpcheck.recheck.witness import no_start
 from tdpcheck.tests.toys import TOYS
 
 EXAMPLES = {

@@ -21,7 +21,7 @@ from tdpcheck.core.system import Lemma, Property
 from tdpcheck.recheck.questions import check_certificate
 from tdpcheck.runner.inputs.changes import touched, versions
 from tdpcheck.runner.inputs.sources import built, files_of
-from tdpcheck.runner.inputs.statements import property_of
+from tdpcheck.runner.inputs.terms import property_of
 from tdpcheck.runner.museum.items import FOLDER, read_item
 from tdpcheck.runner.runs.run import selected_scenarios
 from tdpcheck.tests.recheck.good import bases

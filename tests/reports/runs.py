@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from tdpcheck.runner.asking.results import Change, ChangedLine, Document, Result, RoleSteps, document
-from tdpcheck.runner.asking.steps import TraceStep
+from tdpcheck.runner.asking.traces import TraceStep
 from tdpcheck.runner.documents import to_json
 
 COMMON = "memory is sequentially consistent"

@@ -19,8 +19,8 @@ from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.runner.inputs.changes import Version, patched
 from tdpcheck.runner.inputs.sources import files_of
 from tdpcheck.runner.runs.run import Found, Outcome, Plan, each_violation, run
+from tdpcheck.runner.telling.counterexamples import Telling, asked_again
 from tdpcheck.runner.telling.rendering import LEFT
-from tdpcheck.runner.telling.telling import Telling, asked_again
 
 MUSEUM = Path(__file__).parents[2] / "museum"
 
@@ -131,7 +131,7 @@ def test_one_search_serves_the_first_run_and_the_others(two: tuple[Plan, Found],
         begun.append("search")
         return violations(*arguments, **more)
 
-    monkeypatch.setattr("tdpcheck.runner.telling.telling.violations", counted)
+    monkeypatch.setattr("tdpcheck.runner.telling.counterexamples.violations", counted)
     telling = Telling()
     telling.document(found)
     telling.others(found)

@@ -6,8 +6,8 @@ import pytest
 import z3
 
 from tdpcheck.checker.arguments.lemmas import Broken, check_lemmas
-from tdpcheck.checker.every_size.goals import Changes, Part, parts_of
 from tdpcheck.checker.every_size.induction import prove
+from tdpcheck.checker.every_size.proof_obligations import Changes, Part, parts_of
 from tdpcheck.core.system import Lemma, Property, substitute_updates, truth
 from tdpcheck.core.verdict import TIME_IS_UP, Proved
 from tdpcheck.examples import table_cache

@@ -21,7 +21,7 @@ from ..asking.limits import MARGIN, Limits
 from ..asking.question import Subject
 from ..inputs.changes import Version
 from ..inputs.sources import Built, Files, Layer, built
-from ..inputs.statements import ASSERTIONS
+from ..inputs.terms import ASSERTIONS
 from ..runs.plan import Plan
 from ..runs.run import Found
 from .quoting import quoted
