@@ -25,8 +25,8 @@ from .checker.states.explore import explore as explore
 from .checker.states.explore import reachable as reachable
 from .core.errors import InputError as InputError
 from .core.errors import TdpcheckError as TdpcheckError
-from .core.evaluate import Evaluator as Evaluator
-from .core.evaluate import State as State
+from .core.evaluation.evaluate import Evaluator as Evaluator
+from .core.evaluation.evaluate import State as State
 from .core.ground import ground as ground
 from .core.sorts import BOOL as BOOL
 from .core.sorts import Geometry as Geometry

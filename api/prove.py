@@ -17,7 +17,7 @@ from ..checker.arguments.missing import FOUND, Missing, Race, mended, missing
 from ..checker.arguments.needed import smallest
 from ..checker.certificates.instantiated import InitialState, instantiated, instantiated_statement, recorded
 from ..checker.clock import OutOfTime
-from ..core.evaluate import Evaluator
+from ..core.evaluation.evaluate import Evaluator
 from ..core.system import Lemma, Property
 from ..core.verdict import Reason, ReasonKind
 from ..model.parametric import Parametric, parametric, sizes, starts

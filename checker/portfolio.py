@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 import z3
 
 from ..core.errors import EngineError
-from ..core.evaluate import Evaluator
+from ..core.evaluation.evaluate import Evaluator
 from ..core.plain import PlainVerdict, plain_verdict, verdict_of
 from ..core.system import Property
 from ..core.verdict import INTERRUPTED, TIME_IS_UP, HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict, Violated

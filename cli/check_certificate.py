@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from ..core.errors import InputError
-from ..core.files import read_given
+from ..core.stored.files import read_given
 from ..recheck.obligations import Certificate
 from ..recheck.questions import Checked
 from ..recheck.reader import EVERY_SIZE, parse

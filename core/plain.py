@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from .errors import EngineError, InputError
-from .evaluate import Evaluator, State
+from .evaluation.evaluate import Evaluator, State
 from .system import Property
 from .trace import Trace, replays, run
 from .verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated

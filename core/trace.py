@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from .errors import InputError
-from .evaluate import Evaluator, Layout, State
-from .guards import refusal
+from .evaluation.evaluate import Evaluator, Layout, State
+from .evaluation.guards import refusal
 from .notebook import block, count, filled, shown, table
 from .sorts import Geometry
 from .system import Action, Property, TransitionSystem

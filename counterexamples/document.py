@@ -9,7 +9,7 @@ from itertools import pairwise
 from msgspec import structs
 
 from ..core.errors import EngineError
-from ..core.evaluate import Evaluator, Layout, State
+from ..core.evaluation.evaluate import Evaluator, Layout, State
 from ..core.sorts import Kind, Sort, Truth
 from ..core.system import Action, Property, truth
 from ..core.trace import Misfit, Step, Trace, misfit, replays, run

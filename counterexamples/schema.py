@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from ..core.errors import InputError
-from ..core.jsonfile import Kind
+from ..core.stored.jsonfile import Kind
 
 SCHEMA = 2
 """Raised whenever an older reader would misunderstand the document."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import z3
 
-from ..core.evaluate import Evaluator, State
+from ..core.evaluation.evaluate import Evaluator, State
 from ..core.sorts import BOOL, Geometry, Rigid
 from ..core.system import TransitionSystem, Update
 from ..kernelc.lowering.cfg import THREAD, THREADS

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import InputError
-from ..core.jsonfile import Kind
+from ..core.stored.jsonfile import Kind
 from ..counterexamples.schema import Cex, load
 from ..runner.asking.results import MUSEUM, SCHEMA, Document, MuseumDocument, MuseumItem, Result
 

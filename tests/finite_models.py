@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import z3
 
-from tdpcheck.core.evaluate import Evaluator, State
+from tdpcheck.core.evaluation.evaluate import Evaluator, State
 from tdpcheck.core.ground import Cell, GroundSystem, value_term
 from tdpcheck.core.sorts import Geometry, Sort
 from tdpcheck.core.system import TransitionSystem

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import z3
 
-from tdpcheck.core.evaluate import Evaluator, State
+from tdpcheck.core.evaluation.evaluate import Evaluator, State
 from tdpcheck.core.ground import value_term
 from tdpcheck.core.sorts import BOOL, Geometry, Kind, Rigid, Sort, StateVar, Truth, Word
 from tdpcheck.core.system import Action, Param, Property, TransitionSystem, Update, set_at, set_where

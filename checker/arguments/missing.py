@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import z3
 
-from ...core.evaluate import Evaluator
+from ...core.evaluation.evaluate import Evaluator
 from ...core.ground import GroundSystem, cone, ground
 from ...core.sorts import Geometry
 from ...core.system import Lemma, Property, TransitionSystem

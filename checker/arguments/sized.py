@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ...core.errors import EngineError
-from ...core.evaluate import Evaluator, State
+from ...core.evaluation.evaluate import Evaluator, State
 from ...core.ground import ground
 from ...core.sorts import Geometry
 from ...core.system import Action, Lemma, Property, TransitionSystem

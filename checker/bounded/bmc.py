@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import z3
 
 from ...core.errors import EngineError, InputError
-from ...core.evaluate import Evaluator
+from ...core.evaluation.evaluate import Evaluator
 from ...core.ground import bad, cone
 from ...core.system import Property
 from ...core.trace import Trace, replays, run

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pysat.solvers import Solver
 
 from ...core.errors import EngineError
-from ...core.evaluate import Layout, State
+from ...core.evaluation.evaluate import Layout, State
 from ...core.ground import GroundSystem, bad, conjunction, disjunction, negation
 from ...core.sorts import Sort
 from ...core.system import Lemma, Property

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import z3
 
 from ...core.errors import InputError
-from ...core.evaluate import Layout, State
+from ...core.evaluation.evaluate import Layout, State
 from ...core.sorts import Geometry, Kind, Truth
 from ...core.system import Lemma, Property, TransitionSystem
 from ...recheck.instances import Use, Uses

@@ -17,7 +17,7 @@ from functools import cached_property
 import z3
 
 from ...core.errors import EngineError
-from ...core.evaluate import Evaluator, State
+from ...core.evaluation.evaluate import Evaluator, State
 from ...core.ground import Cell, GroundAction, GroundSystem, bad, cone, disjunction
 from ...core.sorts import Truth
 from ...core.system import Property

@@ -15,7 +15,7 @@ from typing import Literal
 import z3
 
 from ...core.errors import EngineError
-from ...core.evaluate import Evaluator
+from ...core.evaluation.evaluate import Evaluator
 from ...core.ground import GroundSystem, bad, cone, conjuncts
 from ...core.system import Lemma, Property
 from ...core.verdict import Proved

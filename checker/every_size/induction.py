@@ -15,7 +15,7 @@ from typing import Literal
 
 import z3
 
-from ...core.evaluate import Evaluator
+from ...core.evaluation.evaluate import Evaluator
 from ...core.shape import shape, subterms
 from ...core.sorts import Geometry, Word
 from ...core.system import Action, Lemma, Property, TransitionSystem, substitute_updates

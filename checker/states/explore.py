@@ -13,7 +13,7 @@ import numpy as np
 import z3
 
 from ...core.errors import EngineError, InputError
-from ...core.evaluate import Evaluator, State
+from ...core.evaluation.evaluate import Evaluator, State
 from ...core.sorts import Geometry
 from ...core.system import Property, TransitionSystem
 from ...core.trace import Trace, run

@@ -13,8 +13,8 @@ import numpy as np
 import z3
 from numpy.typing import NDArray
 
-from ...core.evaluate import Move, State
-from ...core.vectors import Array, Batch, Part, Unfit, Vector, Vectors
+from ...core.evaluation.evaluate import Move, State
+from ...core.evaluation.vectors import Array, Batch, Part, Unfit, Vector, Vectors
 from .moves import Moves
 
 Packed = State | bytes

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 
-from ...core.evaluate import Evaluator, Move, State
+from ...core.evaluation.evaluate import Evaluator, Move, State
 from ...core.sorts import Geometry
 from ...core.system import Property, TransitionSystem
 from ...core.trace import Trace, run

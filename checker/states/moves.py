@@ -11,9 +11,9 @@ from functools import cached_property
 
 import z3
 
-from ...core.evaluate import Evaluator, Move, State
-from ...core.layout import Layout
-from ...core.reading import Constant, Look, Name, Node, Operation
+from ...core.evaluation.evaluate import Evaluator, Move, State
+from ...core.evaluation.layout import Layout
+from ...core.evaluation.reading import Constant, Look, Name, Node, Operation
 from ...core.system import Action
 
 

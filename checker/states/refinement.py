@@ -21,7 +21,7 @@ from operator import itemgetter
 from typing import Any
 
 from ...core.errors import ModelError
-from ...core.evaluate import Evaluator, Move, State
+from ...core.evaluation.evaluate import Evaluator, Move, State
 from ...core.sorts import Geometry
 from ...core.system import TransitionSystem
 from ...core.trace import Trace, run

@@ -15,7 +15,7 @@ import numpy as np
 import z3
 from numpy.typing import NDArray
 
-from ...core.evaluate import State
+from ...core.evaluation.evaluate import State
 from ...core.sorts import StateVar
 from ...core.system import Action
 from ...core.trace import Trace

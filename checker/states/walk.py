@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import z3
 
-from ...core.evaluate import Evaluator, Move, State
+from ...core.evaluation.evaluate import Evaluator, Move, State
 from ...core.sorts import Geometry
 from ...core.system import Action, Property, TransitionSystem
 from ...core.trace import Trace, replays, run

@@ -14,7 +14,7 @@ from itertools import islice
 from ...checker.states.explore import Surveyed, way
 from ...checker.states.moves import Moves
 from ...core.errors import InputError
-from ...core.evaluate import Evaluator, Move, State
+from ...core.evaluation.evaluate import Evaluator, Move, State
 from ...core.system import Property
 from ...core.trace import misfit
 from ...counterexamples import schema

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ...core.evaluate import Evaluator, State
+from ...core.evaluation.evaluate import Evaluator, State
 from ...model.machine.ghosts import DEBTS, TABLE_DEBTS
 from ...model.machine.iommu import INV_COMPLETE, domain_root, inv_gfn, inv_leaf_only, inv_submitted
 from ...model.machine.sorts import GFN, IOMMU

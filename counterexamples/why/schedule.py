@@ -18,7 +18,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ...core.evaluate import Evaluator, State
+from ...core.evaluation.evaluate import Evaluator, State
 from ...core.system import Action, Property
 from ...core.trace import Trace
 from ...model.system import Model

@@ -14,7 +14,7 @@ import pygit2
 from pygit2.enums import ObjectType, RepositoryOpenFlag
 
 from ...core.errors import InputError
-from ...core.files import MOST, amount
+from ...core.stored.files import MOST, amount
 
 _EXTENSIONS = ["noop", "objectformat", "worktreeconfig", "preciousobjects", "partialclone", "relativeworktrees"]
 """What a repository may say of itself; none of these changes how an object that is there is read."""

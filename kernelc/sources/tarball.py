@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ...core.errors import InputError
-from ...core.files import MEGABYTE, MOST, amount
-from ...core.private import Untrusted, private_folder, sealed, unsealed, user_folder, user_key
+from ...core.stored.files import MEGABYTE, MOST, amount
+from ...core.stored.private import Untrusted, private_folder, sealed, unsealed, user_folder, user_key
 
 MEMBERS = (
     "Makefile",

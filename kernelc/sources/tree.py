@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from ...core.errors import InputError
-from ...core.files import MOST, read_regular
+from ...core.stored.files import MOST, read_regular
 from .tarball import Tarball
 
 Progress = Callable[[str], None]

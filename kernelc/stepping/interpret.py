@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import z3
 
 from ...core.errors import ModelError
-from ...core.evaluate import Evaluator, State
+from ...core.evaluation.evaluate import Evaluator, State
 from ...core.sorts import Kind
 from ...core.system import Action, Param, truth
 from ..lowering.cfg import THREADS, Branch, Graph, Havoc, Nop, Op, Refuse, Set

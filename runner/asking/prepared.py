@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cached_property
 
 from ...core.errors import EngineError
-from ...core.evaluate import Evaluator, State
+from ...core.evaluation.evaluate import Evaluator, State
 from ...core.ground import GroundSystem, ground
 from ...core.system import Property
 from ...core.trace import Trace, replays

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ...checker.certificates.certificate import grounded, statement_of
 from ...checker.certificates.explored import explored_invariant
 from ...core.errors import TdpcheckError
-from ...core.evaluate import State
+from ...core.evaluation.evaluate import State
 from ...core.ground import GroundSystem
 from ...core.system import Property
 from ...core.verdict import Proved, ReasonKind

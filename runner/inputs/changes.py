@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from ...core.errors import InputError
-from ...core.files import MOST, read_given
+from ...core.stored.files import MOST, read_given
 from ...kernelc.errors import Refusal
 from ...kernelc.sources.lines import alignments
 from ...kernelc.sources.patch import Applied, ChangedLine, Outside, Patch, Unread, apply, parse_series

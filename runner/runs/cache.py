@@ -3,8 +3,8 @@
 That is the question (the digest of the model, the property to the letter, engines and limits), the versions of everything that
 computed it, and the Python of this package: an answer is found again only by the code that gave it. Entries are written beside
 their place and moved there, so that two runs at once never mix. Each is sealed with a key that this user alone can read
-(`core/private.py`): one that is damaged, edited, brought along from elsewhere, or another question's is no entry at all, and a folder that
-others can write to is not used. A violation is replayed before it is told again.
+(`core/stored/private.py`): one that is damaged, edited, brought along from elsewhere, or another question's is no entry at all, and a
+folder that others can write to is not used. A violation is replayed before it is told again.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from typing import Any
 import msgspec
 
 from ...core.errors import InputError
-from ...core.files import MEGABYTE, read_regular
-from ...core.jsonfile import Kind
 from ...core.plain import PlainVerdict, PlainViolated
-from ...core.private import Untrusted, private_folder, sealed, unsealed, user_folder, user_key
+from ...core.stored.files import MEGABYTE, read_regular
+from ...core.stored.jsonfile import Kind
+from ...core.stored.private import Untrusted, private_folder, sealed, unsealed, user_folder, user_key
 from ...core.verdict import HoldsUpTo, Proved, Unknown
 from ..asking.limits import Engines, Limits
 from ..asking.results import Result

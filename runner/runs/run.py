@@ -15,7 +15,7 @@ from msgspec.structs import replace as replace_fields
 from ...checker.clock import Clock
 from ...checker.processes import Answered, Child, Died, Failed, Failure, News, Said, Say, held, listen, reason_of
 from ...core.errors import EngineError, InputError
-from ...core.evaluate import Evaluator
+from ...core.evaluation.evaluate import Evaluator
 from ...core.plain import PlainRun, violation
 from ...core.system import Property
 from ...core.verdict import Reason, ReasonKind, Violated

@@ -9,7 +9,7 @@ import msgspec
 
 from ...checker.states.minimal import violations
 from ...core.errors import TdpcheckError
-from ...core.evaluate import Move
+from ...core.evaluation.evaluate import Move
 from ...core.system import Property
 from ...core.trace import Trace
 from ...core.verdict import HoldsUpTo, Proved, Reason, ReasonKind, Verdict, Violated

@@ -14,7 +14,7 @@ from tdpcheck.checker.engines import ENGINES, Registered, racing
 from tdpcheck.checker.portfolio import portfolio
 from tdpcheck.checker.states.explore import explore
 from tdpcheck.cli.listing import KINDS
-from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.evaluation.evaluate import Evaluator
 from tdpcheck.core.system import Property
 from tdpcheck.core.trace import replays
 from tdpcheck.core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated

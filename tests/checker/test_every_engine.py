@@ -12,7 +12,7 @@ from tdpcheck.checker.circuits.pdr import pdr
 from tdpcheck.checker.every_size.induction import EVERY_SIZE, prove
 from tdpcheck.checker.states.explore import explore, reachable
 from tdpcheck.checker.states.walk import walk
-from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.evaluation.evaluate import Evaluator
 from tdpcheck.core.ground import ground
 from tdpcheck.core.trace import replays
 from tdpcheck.core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated

@@ -10,7 +10,7 @@ import z3
 from tdpcheck.checker.bounded.bmc import bmc
 from tdpcheck.checker.states.explore import explore
 from tdpcheck.core.errors import ModelError
-from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.evaluation.evaluate import Evaluator
 from tdpcheck.core.ground import bad, cone, ground, value_term
 from tdpcheck.core.sorts import BOOL, Geometry, Sort, StateVar, Word
 from tdpcheck.core.system import Action, Param, Property, TransitionSystem, Update, set_at, truth

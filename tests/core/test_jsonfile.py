@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tdpcheck.core.errors import InputError
-from tdpcheck.core.jsonfile import Kind
+from tdpcheck.core.stored.jsonfile import Kind
 from tdpcheck.counterexamples.schema import COUNTEREXAMPLE
 from tdpcheck.reports.stored import BUGS, RUN_DOCUMENT
 from tdpcheck.runner.runs.cache import ENTRY

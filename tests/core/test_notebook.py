@@ -9,7 +9,7 @@ import pytest
 
 from tdpcheck.checker.every_size.induction import prove
 from tdpcheck.checker.states.explore import explore
-from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.evaluation.evaluate import Evaluator
 from tdpcheck.core.notebook import filled, table
 from tdpcheck.core.sorts import Geometry, Sort, Word
 from tdpcheck.core.system import Action, Param, Source, TransitionSystem, bool_var, set_at, truth

@@ -9,7 +9,7 @@ import pytest
 import z3
 
 from tdpcheck.core.errors import ModelError
-from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.evaluation.evaluate import Evaluator
 from tdpcheck.core.sorts import BOOL, Geometry, Rigid, Sort, StateVar, Word
 from tdpcheck.core.system import (
     Action,

@@ -8,7 +8,7 @@ import pytest
 
 from tdpcheck.checker.states.explore import explore
 from tdpcheck.core.errors import InputError
-from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.evaluation.evaluate import Evaluator
 from tdpcheck.core.system import Action, truth
 from tdpcheck.core.trace import Step, Trace, misfit, replays, run
 from tdpcheck.core.verdict import Violated

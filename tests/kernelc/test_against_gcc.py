@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.evaluation.evaluate import Evaluator
 from tdpcheck.core.sorts import Word
 from tdpcheck.examples.toy_kernel import Toy
 from tdpcheck.kernelc.errors import Refusal

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.evaluation.evaluate import Evaluator
 from tdpcheck.examples.toy_kernel import Level, toy
 from tdpcheck.kernelc.lowering.analyse import fold_constants
 from tdpcheck.kernelc.lowering.cfg import Graph, Op

@@ -10,7 +10,7 @@ import pytest
 from tdpcheck.checker.states.explore import reachable
 from tdpcheck.checker.states.layers import ByColumns, OneByOne
 from tdpcheck.checker.states.moves import Moves
-from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.evaluation.evaluate import Evaluator
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import build, parse_source, shipped_source
 

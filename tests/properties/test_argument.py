@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import z3
 
-from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.evaluation.evaluate import Evaluator
 from tdpcheck.core.shape import subterms
 from tdpcheck.core.sorts import Rigid, StateVar, element_index
 from tdpcheck.core.system import Lemma

@@ -6,7 +6,7 @@ import pytest
 
 from tdpcheck.checker.arguments.missing import Missing, Race, mended, missing
 from tdpcheck.checker.certificates.instantiated import InitialState, instantiated
-from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.evaluation.evaluate import Evaluator
 from tdpcheck.core.trace import replays
 from tdpcheck.model.parametric import Parametric, parametric, sizes, starts
 from tdpcheck.model.scenario import shipped_scenarios

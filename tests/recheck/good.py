@@ -10,7 +10,7 @@ from tdpcheck.checker.arguments.lemmas import check_lemmas
 from tdpcheck.checker.certificates.certificate import grounded, parametric
 from tdpcheck.checker.certificates.instantiated import InitialState, instantiated
 from tdpcheck.checker.every_size.theory import Theory
-from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.evaluation.evaluate import Evaluator
 from tdpcheck.core.ground import ground
 from tdpcheck.core.sorts import Geometry, Sort, StateVar, Word
 from tdpcheck.core.system import Action, Lemma, Param, Property, TransitionSystem, Update, bool_var, set_at, truth

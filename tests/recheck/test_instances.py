@@ -19,7 +19,7 @@ from tdpcheck.checker.every_size.ematching import Matcher
 from tdpcheck.checker.every_size.induction import symbols
 from tdpcheck.checker.every_size.theory import Theory
 from tdpcheck.core.errors import InputError
-from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.evaluation.evaluate import Evaluator
 from tdpcheck.core.sorts import Geometry, Sort, StateVar
 from tdpcheck.core.system import Action, Lemma, Param, Property, TransitionSystem, Update, bool_var, set_at, truth
 from tdpcheck.examples import table_cache

@@ -12,7 +12,7 @@ from tdpcheck.checker.circuits.circuit import circuit
 from tdpcheck.checker.circuits.pdr import blocked
 from tdpcheck.checker.clock import Clock, OutOfTime
 from tdpcheck.checker.states.explore import explore
-from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.evaluation.evaluate import Evaluator
 from tdpcheck.core.ground import ground
 from tdpcheck.core.sorts import Geometry
 from tdpcheck.core.system import Lemma, Property

@@ -7,7 +7,7 @@ import pytest
 from tdpcheck.checker.arguments.sized import SizedArgument
 from tdpcheck.checker.clock import Clock, OutOfTime
 from tdpcheck.core.errors import EngineError
-from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.evaluation.evaluate import Evaluator
 from tdpcheck.core.sorts import Geometry
 from tdpcheck.core.system import TransitionSystem
 from tdpcheck.examples import table_cache

@@ -12,7 +12,7 @@ import z3
 
 from tdpcheck.checker.bounded.bmc import bmc, reach
 from tdpcheck.core.errors import EngineError
-from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.evaluation.evaluate import Evaluator
 from tdpcheck.core.ground import ground
 from tdpcheck.core.sorts import BOOL, Geometry, StateVar, Word
 from tdpcheck.core.system import Action, Property, TransitionSystem, Update, truth

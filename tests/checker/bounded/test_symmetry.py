@@ -10,7 +10,7 @@ import z3
 from tdpcheck.checker.bounded.symmetry import interchangeable, use_in_order
 from tdpcheck.checker.bounded.unroller import Unroller, read
 from tdpcheck.checker.states.explore import reachable
-from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.evaluation.evaluate import Evaluator
 from tdpcheck.core.ground import ground
 from tdpcheck.core.sorts import BOOL, Geometry, Rigid, Sort, StateVar
 from tdpcheck.core.system import Action, Param, TransitionSystem, Update, set_at, truth

@@ -9,7 +9,7 @@ import pytest
 import z3
 
 from tdpcheck.checker.bounded.unroller import Unroller, check_total, read
-from tdpcheck.core.evaluate import Evaluator, State
+from tdpcheck.core.evaluation.evaluate import Evaluator, State
 from tdpcheck.core.ground import GroundSystem, ground
 from tdpcheck.core.sorts import Geometry
 from tdpcheck.examples import table_cache, traffic_light

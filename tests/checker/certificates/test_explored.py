@@ -14,7 +14,7 @@ from tdpcheck.checker.certificates.certificate import grounded, statement_of
 from tdpcheck.checker.certificates.explored import explored_invariant
 from tdpcheck.checker.states.explore import reachable, survey
 from tdpcheck.core.errors import EngineError
-from tdpcheck.core.evaluate import Evaluator, State
+from tdpcheck.core.evaluation.evaluate import Evaluator, State
 from tdpcheck.core.ground import ground, value_term
 from tdpcheck.core.sorts import Geometry
 from tdpcheck.core.system import Property, TransitionSystem, truth

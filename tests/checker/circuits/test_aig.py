@@ -14,7 +14,7 @@ from tdpcheck.checker.circuits.circuit import Circuit, circuit
 from tdpcheck.checker.circuits.sat import Clauses, Sat, gates
 from tdpcheck.checker.clock import Clock
 from tdpcheck.core.errors import ModelError
-from tdpcheck.core.evaluate import Evaluator, State
+from tdpcheck.core.evaluation.evaluate import Evaluator, State
 from tdpcheck.core.ground import GroundSystem, ground
 from tdpcheck.core.sorts import Geometry
 from tdpcheck.core.system import Property, TransitionSystem

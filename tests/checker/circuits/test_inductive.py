@@ -12,7 +12,7 @@ from tdpcheck.checker.circuits.pdr import pdr
 from tdpcheck.checker.clock import Clock, OutOfTime
 from tdpcheck.checker.states.explore import reachable
 from tdpcheck.core.errors import EngineError
-from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.evaluation.evaluate import Evaluator
 from tdpcheck.core.ground import GroundSystem, ground
 from tdpcheck.core.sorts import BOOL, Geometry, Sort, StateVar
 from tdpcheck.core.system import Action, Lemma, Property, TransitionSystem, Update, truth

@@ -10,7 +10,7 @@ from tdpcheck.checker.circuits.pdr import pdr
 from tdpcheck.checker.circuits.reduce import merged, prepare
 from tdpcheck.checker.clock import Clock
 from tdpcheck.checker.states.explore import reachable
-from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.evaluation.evaluate import Evaluator
 from tdpcheck.core.ground import ground
 from tdpcheck.core.sorts import BOOL, Geometry, StateVar, Word
 from tdpcheck.core.system import Action, Lemma, Param, Property, TransitionSystem, Update, truth

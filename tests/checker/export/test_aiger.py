@@ -10,7 +10,7 @@ import pytest
 
 from tdpcheck.checker.circuits.circuit import Circuit, circuit
 from tdpcheck.checker.export.aiger import ascii_aiger, binary_aiger
-from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.evaluation.evaluate import Evaluator
 from tdpcheck.core.ground import ground
 from tdpcheck.core.system import Property
 from tdpcheck.core.verdict import Proved, Violated

@@ -18,7 +18,7 @@ from tdpcheck.checker.bounded.bmc import bmc
 from tdpcheck.checker.export import btor2, promela, smtlib
 from tdpcheck.checker.states.explore import reachable
 from tdpcheck.core.errors import InputError
-from tdpcheck.core.evaluate import Evaluator, State
+from tdpcheck.core.evaluation.evaluate import Evaluator, State
 from tdpcheck.core.ground import GroundSystem, ground
 from tdpcheck.core.sorts import Geometry, Sort, StateVar, Word
 from tdpcheck.core.system import Action, Param, Property, TransitionSystem, Update, set_at, truth

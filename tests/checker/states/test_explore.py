@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tdpcheck.checker.states.explore import explore, reachable
 from tdpcheck.checker.states.layers import ByColumns, Packed
-from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.evaluation.evaluate import Evaluator
 from tdpcheck.core.sorts import Geometry
 from tdpcheck.core.verdict import HoldsUpTo, Proved, Unknown
 from tdpcheck.examples import counter, mutex, table_cache

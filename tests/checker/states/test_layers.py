@@ -14,11 +14,11 @@ from tdpcheck.checker.states.layers import ByColumns, Layers, OneByOne
 from tdpcheck.checker.states.moves import Moves
 from tdpcheck.checker.states.stuck import Ends
 from tdpcheck.core.errors import EngineError, ModelError
-from tdpcheck.core.evaluate import Evaluator, State
+from tdpcheck.core.evaluation.evaluate import Evaluator, State
+from tdpcheck.core.evaluation.vectors import Unfit
 from tdpcheck.core.sorts import BOOL, Geometry, StateVar, Word
 from tdpcheck.core.system import Action, Property, TransitionSystem, Update, truth
 from tdpcheck.core.trace import replays
-from tdpcheck.core.vectors import Unfit
 from tdpcheck.core.verdict import Proved, Violated
 from tdpcheck.examples import table_cache
 from tdpcheck.tests.checker.states.test_stuck import asked, two_locks

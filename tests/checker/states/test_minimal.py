@@ -9,7 +9,7 @@ import pytest
 
 from tdpcheck.checker.states.explore import explore
 from tdpcheck.checker.states.minimal import plainest, violations
-from tdpcheck.core.evaluate import Evaluator, Move, State
+from tdpcheck.core.evaluation.evaluate import Evaluator, Move, State
 from tdpcheck.core.trace import Trace, replays
 from tdpcheck.core.verdict import Violated
 from tdpcheck.counterexamples.document import actor_of

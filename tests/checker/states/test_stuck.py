@@ -6,7 +6,7 @@ import z3
 
 from tdpcheck.checker.states.explore import survey
 from tdpcheck.checker.states.stuck import Ends, stuck_states
-from tdpcheck.core.evaluate import State
+from tdpcheck.core.evaluation.evaluate import State
 from tdpcheck.core.sorts import BOOL, Geometry, Sort, StateVar
 from tdpcheck.core.system import Action, Param, TransitionSystem, Update, set_at
 

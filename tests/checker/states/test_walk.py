@@ -9,7 +9,7 @@ from tdpcheck.checker.bounded.bmc import bmc
 from tdpcheck.checker.states.explore import reachable
 from tdpcheck.checker.states.moves import Moves
 from tdpcheck.checker.states.walk import shorten, walk
-from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.evaluation.evaluate import Evaluator
 from tdpcheck.core.sorts import BOOL, Geometry, Sort, StateVar
 from tdpcheck.core.system import Action, Property, TransitionSystem, Update, truth
 from tdpcheck.core.trace import replays, run

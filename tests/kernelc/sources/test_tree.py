@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tdpcheck.core.errors import InputError
-from tdpcheck.core.private import user_folder
+from tdpcheck.core.stored.private import user_folder
 from tdpcheck.kernelc.sources.tree import KernelTree, find_debian_source, open_tree
 
 MAKEFILE = "# SPDX\nVERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 7\nEXTRAVERSION =\nall:\n\t@echo $(VERSION)\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import z3
 
-from tdpcheck.core.evaluate import State
+from tdpcheck.core.evaluation.evaluate import State
 from tdpcheck.examples.toy_kernel import Built, toy
 from tdpcheck.kernelc.lowering.analyse import live_locals
 from tdpcheck.kernelc.lowering.cfg import Graph, Nop, Op

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import z3
 
+from ..ground import conjuncts
+from ..sorts import Kind, Sort, Truth, Word
+from ..substitution import Substitution
+from ..system import Action
 from .evaluate import Evaluator, State
-from .ground import conjuncts
-from .sorts import Kind, Sort, Truth, Word
-from .substitution import Substitution
-from .system import Action
 
 ELEMENT = re.compile(r"\b(\w+)!(\d+)\b")
 WIDTH = 120

@@ -11,11 +11,11 @@ import pytest
 import z3
 
 from tdpcheck.core.errors import ModelError
-from tdpcheck.core.evaluate import Evaluator, State
+from tdpcheck.core.evaluation.evaluate import Evaluator, State
+from tdpcheck.core.evaluation.vectors import Batch, Unfit, Vector, Vectors
 from tdpcheck.core.sorts import BOOL, Geometry, Rigid, StateVar, Word
 from tdpcheck.core.system import Action, TransitionSystem, set_at, set_where, truth
-from tdpcheck.core.vectors import Batch, Unfit, Vector, Vectors
-from tdpcheck.tests.core.test_evaluate import OPERATORS, B, C, X, Y, b, c
+from tdpcheck.tests.core.evaluation.test_evaluate import OPERATORS, B, C, X, Y, b, c
 from tdpcheck.tests.random_systems import GEOMETRY, Page, Terms, random_state, random_system
 
 NOWHERE = Geometry({})

@@ -8,7 +8,7 @@ import pytest
 import z3
 
 from tdpcheck.core.errors import ModelError
-from tdpcheck.core.evaluate import Evaluator
+from tdpcheck.core.evaluation.evaluate import Evaluator
 from tdpcheck.core.ground import ground
 from tdpcheck.core.sorts import BOOL, Geometry, StateVar, Word
 from tdpcheck.core.system import Action, TransitionSystem, Update, truth

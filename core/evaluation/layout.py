@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from functools import cached_property
 
-from .ground import Cell, cells_of
-from .sorts import Geometry, StateVar
-from .system import TransitionSystem
+from ..ground import Cell, cells_of
+from ..sorts import Geometry, StateVar
+from ..system import TransitionSystem
 
 State = tuple[int, ...]
 """One value per cell, in the order of `Layout.cells`; truth values are 0 and 1."""

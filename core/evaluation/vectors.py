@@ -20,12 +20,12 @@ import numpy as np
 import z3
 from numpy.typing import NDArray
 
-from .errors import ModelError
+from ..errors import ModelError
+from ..sorts import Kind, Rigid, Truth
+from ..system import Action, Param, Update
 from .evaluate import Evaluator, remembered
 from .layout import strides
 from .reading import Bound, Constant, Fixed, Look, Name, Node, Operation, Place, Quantified
-from .sorts import Kind, Rigid, Truth
-from .system import Action, Param, Update
 
 Array: TypeAlias = NDArray[Any]
 Words: TypeAlias = NDArray[np.uint64]

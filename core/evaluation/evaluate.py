@@ -17,12 +17,12 @@ from typing import Any
 
 import z3
 
-from .errors import ModelError
-from .ground import Cell
+from ..errors import ModelError
+from ..ground import Cell
+from ..sorts import Geometry, Rigid, Sort, Truth, Word
+from ..system import Action, Param, TransitionSystem, Update
 from .layout import Layout, State
 from .reading import Bound, Constant, Fixed, Look, Name, Node, Operation, Place, Quantified, Reader, is_unchanged
-from .sorts import Geometry, Rigid, Sort, Truth, Word
-from .system import Action, Param, TransitionSystem, Update
 
 
 @dataclass(frozen=True, slots=True)

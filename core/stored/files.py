@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from .errors import InputError
+from ..errors import InputError
 
 MEGABYTE = 1024 * 1024
 MOST = {

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 import z3
 
-from .errors import ModelError
+from ..errors import ModelError
+from ..shape import shape
+from ..sorts import Rigid, StateVar, Truth, element_index
+from ..system import Update
 from .layout import Layout
-from .shape import shape
-from .sorts import Rigid, StateVar, Truth, element_index
-from .system import Update
 
 
 @dataclass(frozen=True, slots=True, eq=False)

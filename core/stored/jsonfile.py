@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from .errors import InputError
+from ..errors import InputError
 from .files import MEGABYTE, read_given
 
 T = TypeVar("T", bound=msgspec.Struct)

@@ -1,0 +1,1 @@
+"""What is kept in files: read with limits, sealed where nobody else may write, and JSON in one way."""
