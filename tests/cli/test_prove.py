@@ -98,6 +98,7 @@ def two_stores_swapped(folder: Path) -> str:
     return str(patch)
 
 
+@pytest.mark.slow
 def test_a_lemma_that_a_change_needs_is_found_and_proved_for_every_size(call: Call, tmp_path: Path) -> None:
     """The change makes a lemma false, and a property is lost without it; another lemma, which nobody wrote, takes its place."""
     asked = ("prove", "root_liveness", "--scenario", "noncoherent-export", "--jobs", "1", "--change", two_stores_swapped(tmp_path))

@@ -242,6 +242,7 @@ def mutants(count: int, seed: int, *, aimed: bool) -> Iterator[tuple[str, Scenar
         yield f"{name}: {how} in {function}, number {made}", scenarios[name], other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aimed", [False, True], ids=["random", "aimed"])
 def test_mutants_answer_alike_with_and_without_merging(aimed: bool) -> None:
     """Verdicts and reachable goals agree; where a condition of merging is not met, what merging misses is not claimed to hold."""
