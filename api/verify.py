@@ -57,7 +57,7 @@ def verify(
         timeout: seconds a question; None for no limit.
         certify: make a certificate of each complete exploration, and have two solvers check it.
         jobs: processes that compute at once; without it, one for each core.
-        memory: megabytes that each of them may use.
+        memory: megabytes that each of them may take beyond what it begins with.
         cache: whether answers of earlier runs may serve, and are kept.
         listener: is told of progress.
 

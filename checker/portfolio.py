@@ -56,7 +56,7 @@ def portfolio(
         progress: told the greatest depth up to which some engine found nothing.
         accept: asked of each proof before it counts.
         patience: how many times as long as the search to `depth` took a proof is waited for after it.
-        memory: megabytes of address space for each engine.
+        memory: megabytes of address space for each engine, beyond what it begins with.
 
     Returns:
         The first conclusive answer, which names its engine; HoldsUpTo at least `depth`; or Unknown with the greatest depth that was

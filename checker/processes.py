@@ -41,6 +41,9 @@ _AGAIN = 0.01
 _SOLVER_SHARE = 0.8
 """How much of a limit a solver may use: it says that it has no more while Python still can."""
 MEGABYTE = 1024 * 1024
+_NEAR = 64 * MEGABYTE
+"""A process that came so near to its limit may have found no room: about what the allocator asks for at once."""
+_SILENT = "without exception set"
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class Child:
 
     Args:
         function: is handed a way to say something on the way. What it says and returns must be picklable.
-        memory: megabytes of address space that it may use.
+        memory: megabytes of address space that it may take beyond what it begins with, which it has from its parent.
         limit: seconds after which it is killed by whoever listens; see `end_within`.
     """
 
@@ -216,7 +219,7 @@ def _live(function: Callable[[Say], object], sender: Connection, memory: int | N
     code = 1
     try:
         _settle(memory, parent)
-        answer = _outcome(function, lambda value: _send(sender, Said(value)))
+        answer = _outcome(function, lambda value: _send(sender, Said(value)), memory)
         signal.pthread_sigmask(signal.SIG_BLOCK, (*_ENDINGS, signal.SIGALRM))
         sender.send(answer)
         code = 0
@@ -235,21 +238,24 @@ def _send(sender: Connection, news: News) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDINGS)
 
 
-def _outcome(function: Callable[[Say], object], say: Say) -> Answered[Any] | Failed:
-    soft_limit = resource.getrlimit(resource.RLIMIT_AS)
+def _outcome(function: Callable[[Say], object], say: Say, memory: int | None) -> Answered[Any] | Failed:
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     try:
         return Answered(function(say))
     except KeyboardInterrupt:
         return Failed(Failure.INTERRUPTED, "KeyboardInterrupt", "")
     except MemoryError:
-        resource.setrlimit(resource.RLIMIT_AS, (soft_limit[1], soft_limit[1]))  # room to say so
-        return Failed(Failure.MEMORY, "MemoryError", _no_memory(soft_limit[0]))
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))  # room to say so
+        return Failed(Failure.MEMORY, "MemoryError", _no_memory(memory, soft))
     except z3.Z3Exception as error:
-        resource.setrlimit(resource.RLIMIT_AS, (soft_limit[1], soft_limit[1]))
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
         if _says_memory(error):
-            return Failed(Failure.MEMORY, "MemoryError", f"the solver is {_no_memory(soft_limit[0])}")
+            return Failed(Failure.MEMORY, "MemoryError", f"the solver is {_no_memory(memory, soft)}")
         return _failed(error)
     except Exception as error:
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+        if isinstance(error, SystemError) and _is_memory(error, soft):
+            return Failed(Failure.MEMORY, "MemoryError", _no_memory(memory, soft))
         if os.environ.get("TDPCHECK_DEBUG"):
             import traceback
 
@@ -275,8 +281,26 @@ def _says_memory(error: z3.Z3Exception) -> bool:
     return "memory" in str(error)
 
 
-def _no_memory(limit: int) -> str:
-    return OUT_OF_MEMORY if limit in (resource.RLIM_INFINITY, -1) else f"{OUT_OF_MEMORY} ({limit // MEGABYTE} MB were allowed)"
+def _is_memory(error: SystemError, limit: int) -> bool:
+    """Whether the interpreter itself found no memory: where it has no room for a frame it forgets to raise MemoryError, and says this.
+
+    Args:
+        limit: bytes of address space. If the process never came near it, the error means something else.
+    """
+    return _SILENT in str(error) and limit != resource.RLIM_INFINITY and _address_space("VmPeak") > limit - _NEAR
+
+
+def _no_memory(memory: int | None, limit: int) -> str:
+    """What there is to say; the limit is one of whoever started us if we set none."""
+    if limit == resource.RLIM_INFINITY:
+        return OUT_OF_MEMORY
+    return f"{OUT_OF_MEMORY} ({limit // MEGABYTE if memory is None else memory} MB were allowed)"
+
+
+def _address_space(field: str) -> int:
+    """Bytes that this process has of it (`VmSize`), or had at most (`VmPeak`); Linux counts in kB."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        return next((int(line.split()[1]) * 1024 for line in file if line.startswith(f"{field}:")), 0)
 
 
 def _settle(memory: int | None, parent: int) -> None:
@@ -293,11 +317,13 @@ def _settle(memory: int | None, parent: int) -> None:
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("500")  # if the machine runs out of memory, a question is lost rather than the run
     if memory is not None:
-        limit = memory * MEGABYTE
+        # What it begins with is its parent's, which may be a notebook of gigabytes: it is no part of what is computed here.
+        limit = _address_space("VmSize") + memory * MEGABYTE
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
         if hard == resource.RLIM_INFINITY or limit < hard:
             resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-        z3.set_param("memory_max_size", max(1, int(memory * _SOLVER_SHARE)))
+        held_by_solver = z3.Z3_get_estimated_alloc_size() // MEGABYTE
+        z3.set_param("memory_max_size", max(1, held_by_solver + int(memory * _SOLVER_SHARE)))
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:

@@ -124,7 +124,7 @@ def read_certificate(path: str) -> str:
         InputError: it cannot be read, or is no text.
     """
     advice = "give a certificate (*.smt2) that `tdpcheck verify --out DIR` left"
-    data = read_given(path, MOST_CHARACTERS, advice)
+    data = read_given(path, MOST_CHARACTERS, advice, "certificate")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:

@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from ..core.errors import TIME_IS_UP, TdpcheckError
+from .harmless import last_words
 
 STARTED = time.monotonic()
 ALONE = ("explore",)
@@ -239,8 +240,7 @@ class _Watch:
         return self._complain(f"the process that computed was ended by {name}, {hint}", UNKNOWN)
 
     def _complain(self, message: str, code: int) -> int:
-        with contextlib.suppress(OSError):
-            os.write(2, f"tdpcheck: {message}\n".encode("utf-8", "replace"))
+        last_words(message)
         return code
 
 
@@ -282,8 +282,8 @@ def complain(message: str, code: int) -> int:
     """Say one line on standard error; the code again."""
     signal.pthread_sigmask(signal.SIG_BLOCK, (*SIGNALS, _TIME_UP, signal.SIGALRM))
     with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(f"tdpcheck: {message}\n")
         sys.stderr.flush()
+    last_words(message)
     return code
 
 

@@ -14,7 +14,8 @@ import click
 from ..core.errors import EngineError, TdpcheckError
 from ..runner.exit_codes import PRECEDENCE, ExitCode
 from . import guard
-from .echo import echo, harmless
+from .echo import echo
+from .harmless import harmless
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ..core.verdict import ReasonKind
 from ..runner.asking.coverage import declaration
 from ..runner.asking.results import Change, Document, MuseumItem, Result
 from ..runner.telling.answers import expectation_text, steps_text, summary, verdict_text
-from .echo import harmless
+from .harmless import harmless
 
 _STYLES = {"proved": "green", "holds_up_to": "green", "violated": "bold red", "unknown": "yellow", "vacuous": "yellow"}
 _LISTED = 12

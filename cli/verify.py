@@ -52,7 +52,12 @@ Key = tuple[str, str, str | None]
 @click.option("--all", "all_", is_flag=True, help="Tell every violation that is no variant of another, not the first alone.")
 @click.option("--repair", is_flag=True, help="Look for an edit that repairs each unexpected violation, and verify it.")
 @click.option("--jobs", type=click.IntRange(1, 1024), metavar="N", help="Processes that compute at once; default: one for each core.")
-@click.option("--memory", type=click.IntRange(200), metavar="MB", help="What each of them may use; a question that needs more is Unknown.")
+@click.option(
+    "--memory",
+    type=click.IntRange(200),
+    metavar="MB",
+    help="What each of them may take beyond what it begins with; a question that needs more is Unknown.",
+)
 @click.option("--no-cache", is_flag=True, help="Ask everything anew, and keep nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--out", metavar="DIR", help="Leave run.json and each counterexample there.")

@@ -21,7 +21,7 @@ from textual.worker import Worker, get_current_worker
 from ...core.errors import InputError, TdpcheckError
 from ...counterexamples.schema import COUNTEREXAMPLE
 from ...runner import output
-from ..echo import harmless
+from ..harmless import harmless
 from .session import PATIENCE, WALK, Cancelled, Session
 from .view import ShownStep, View, view
 

@@ -22,11 +22,12 @@ _KINDS = (
 )
 
 
-def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
+def read_regular(path: str | os.PathLike[str], most: int, kind: str = "such file") -> bytes:
     """The content of a regular file, or of what a link leads to.
 
     Args:
         most: bytes.
+        kind: what has never so many, as "certificate".
 
     Raises:
         FileNotFoundError: there is none.
@@ -43,22 +44,23 @@ def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
             raise OSError(22, f"it is {_kind(status.st_mode)}, no regular file")
         content = file.read(most + 1)
     if len(content) > most:
-        raise InputError(f"{path}: it has more than {amount(most)}, which no such file has; give another one")
+        raise InputError(f"{path}: it has more than {amount(most)}, which no {kind} has; give another one")
     return content
 
 
-def read_given(path: str, most: int, advice: str) -> bytes:
+def read_given(path: str, most: int, advice: str, kind: str = "such file") -> bytes:
     """The content of a file that a user names.
 
     Args:
         most: bytes.
         advice: what to give instead, as "give a patch".
+        kind: what has never so many bytes, as "certificate".
 
     Raises:
         InputError: it cannot be read, is no regular file, or is larger than `most`.
     """
     try:
-        return read_regular(path, most)
+        return read_regular(path, most, kind)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file; {advice}") from None
     except (OSError, ValueError) as error:  # a name with a zero byte in it is a ValueError

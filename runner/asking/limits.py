@@ -30,7 +30,8 @@ class Limits:
         walks: how many random walks a model gets, and how long each may be.
         goal_depth: how deep to look for a goal that no walk met.
         certify: make a proof of every complete exploration, and have it checked by two solvers.
-        memory: megabytes of address space for each process that computes; without it, what the machine gives.
+        memory: megabytes of address space that each process that computes may take beyond what it begins with; without it, what the
+            machine gives.
     """
 
     depth: int | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
 import subprocess
@@ -73,6 +74,38 @@ def test_memory_is_limited() -> None:
     (failed,) = told(Child(function, memory=1_000))
 
     assert failed == Failed(Failure.MEMORY, "MemoryError", "out of memory (1000 MB were allowed)")
+
+
+def test_what_the_parent_holds_is_no_part_of_the_limit() -> None:
+    """A notebook may have gigabytes; a question that it asks has as much room as any other."""
+    with mmap.mmap(-1, 2_000_000_000):
+        fits, exceeds = (told(Child(lambda _, n=n: len(bytearray(n)), memory=300))[-1] for n in (100_000_000, 400_000_000))
+
+    assert fits == Answered(100_000_000)
+    assert exceeds == Failed(Failure.MEMORY, "MemoryError", "out of memory (300 MB were allowed)")
+
+
+def test_an_interpreter_without_room_for_a_frame_is_out_of_memory() -> None:
+    """It says SystemError then; where there was room, that is a fault."""
+
+    def full(say: Say) -> object:
+        taken = []
+        size = 2**28
+        while size >= 2**12:
+            try:
+                taken.append(mmap.mmap(-1, size))
+            except (OSError, MemoryError):
+                size //= 2
+        raise SystemError("error return without exception set")
+
+    def roomy(say: Say) -> object:
+        raise SystemError("error return without exception set")
+
+    (none,) = told(Child(full, memory=300))
+    (room,) = told(Child(roomy, memory=300))
+
+    assert none == Failed(Failure.MEMORY, "MemoryError", "out of memory (300 MB were allowed)")
+    assert room == Failed(Failure.UNFORESEEN, "SystemError", "error return without exception set")
 
 
 @pytest.mark.slow

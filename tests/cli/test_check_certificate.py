@@ -109,7 +109,7 @@ def test_a_missing_a_huge_and_no_file(call: Call, file: Path, tmp_path: Path) ->
     for path, complaint in (
         (tmp_path / "none.smt2", "there is no such file"),
         (tmp_path, "cannot be read"),
-        (file, "which no certificate has"),
+        (file, "it has more than 15 MB, which no certificate has"),
     ):
         result = call("check-certificate", str(path))
         assert 2 == result.exit_code

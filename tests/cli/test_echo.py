@@ -14,14 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tdpcheck.cli import echo as seam
-from tdpcheck.cli.echo import echo, harmless
+from tdpcheck.cli.echo import echo
 from tdpcheck.cli.explorer import terminal
+from tdpcheck.cli.harmless import harmless, last_words
 from tdpcheck.cli.main import tdpcheck
 from tdpcheck.cli.printing import console
 from tdpcheck.tests.calling import QUICK, Call, diff
 from tdpcheck.tests.counterexamples.planted import GOLDEN, SHOWN
 
 CLI = Path(seam.__file__).parent
+SEAM = ("echo.py", "harmless.py")
 EVIL = "\x00\x1b]0;pwn\x07\x1b[2J\u202e\x9b31m\u2066\u200f\x7f\r\ud800"
 EXPORT = "\troot->exported = true;\n"
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -58,17 +60,34 @@ def test_the_explorer_shows_none() -> None:
 
 
 def test_nothing_is_printed_but_through_the_seam() -> None:
-    """A command that called click or print itself would be the hole."""
+    """A command that called click or print itself would be the hole, and so would one that wrote to a descriptor."""
     found = []
     for path in sorted(CLI.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, ast.Call) or path.name == "echo.py":
+            if not isinstance(node, ast.Call) or path.name in SEAM:
                 continue
             name = ast.unparse(node.func)
-            if name in ("print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write", "Console", "rich.print"):
+            if name in ("print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write", "Console", "rich.print") or _is_raw(
+                node
+            ):
                 found.append(f"{path.name}:{node.lineno}: {name}")
 
     assert [] == found
+
+
+def _is_raw(call: ast.Call) -> bool:
+    """Whether it writes to standard output or standard error by number; anything but a name might be one of them."""
+    return ast.unparse(call.func) == "os.write" and not isinstance(call.args[0], ast.Name)
+
+
+def test_last_words_are_harmless_and_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    last_words(f"reading a{EVIL}b takes too long")
+
+    out, said = capfd.readouterr()
+    assert not out
+    assert not CONTROL.search(said)
+    assert said.startswith("tdpcheck: reading a\\u0000\\u001b]0;pwn\\u0007")
+    assert said.count("\n") == 1
 
 
 @pytest.fixture(scope="module")
