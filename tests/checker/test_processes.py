@@ -78,8 +78,12 @@ def test_memory_is_limited() -> None:
 
 def test_what_the_parent_holds_is_no_part_of_the_limit() -> None:
     """A notebook may have gigabytes; a question that it asks has as much room as any other."""
+
+    def takes(size: int) -> News:
+        return told(Child(lambda _: len(bytearray(size)), memory=300))[-1]
+
     with mmap.mmap(-1, 2_000_000_000):
-        fits, exceeds = (told(Child(lambda _, n=n: len(bytearray(n)), memory=300))[-1] for n in (100_000_000, 400_000_000))
+        fits, exceeds = takes(100_000_000), takes(400_000_000)
 
     assert fits == Answered(100_000_000)
     assert exceeds == Failed(Failure.MEMORY, "MemoryError", "out of memory (300 MB were allowed)")
