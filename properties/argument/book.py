@@ -41,6 +41,7 @@ class Book(Setting):
         yield from tables.chapter(self)
         yield from pages.chapter(self)
         yield from roots.exports(self)
+        yield from roots.given_up(self)
         yield from roots.sharing(self)
         yield from roots.loaded(self)
         yield from faults.leaves(self)

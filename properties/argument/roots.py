@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import z3
 
@@ -54,6 +54,30 @@ def exports(here: Setting) -> Iterator[Lemma]:
         z3.Implies(here.at(t, shared), exported),
         "After kvm_tdp_set_exported(), the root is exported.",
         "kvm_create_tdp_fd() sets root->exported just before, under the same mmu_lock, and nobody clears it.",
+    )
+
+
+def given_up(here: Setting) -> Iterator[Lemma]:
+    """What is known of the root that is about to be given up: where vCPUs may leave roots, finding one and giving it up are two steps."""
+
+    def says(operation: str, known: Callable[[z3.ExprRef], z3.BoolRef]) -> z3.BoolRef:
+        places = here.places.where(lambda x: here.places.next_operation(x) == operation)
+        found = [(x, value) for x in places if (value := here.value(x, "root.root")) is not None]
+        return z3.And([z3.Implies(here.at(t, (x,)), known(value)) for x, value in found])
+
+    yield lemma(
+        "invalidated_is_private",
+        [t],
+        says("role.invalid=", lambda value: z3.Not(tables.root_exported(value))),
+        "A root that is about to be made invalid is not exported.",
+        "kvm_tdp_mmu_invalidate_all_roots() passes over exported roots, and mmu_lock is held for writing from there on.",
+    )
+    yield lemma(
+        "put_is_invalid",
+        [t],
+        says("kvm_put_tdp_root", tables.root_invalid),
+        "A root whose reference is about to be put is invalid.",
+        "kvm_tdp_mmu_zap_invalidated_roots() looks at root->role.invalid first, and no root becomes valid again.",
     )
 
 
