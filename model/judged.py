@@ -365,10 +365,11 @@ def _lost(changed: Sequence[ChangedLine], before: Side, after: Side) -> Iterator
 
 def _touched(changed: Sequence[ChangedLine], before: Side) -> frozenset[str]:
     """The names of functions without the change in which it changes something: they have marks on both sides."""
-    places: dict[str, set[int]] = {}
+    places: dict[str, set[float]] = {}
     aligned = alignments(changed)
     for line in changed:
-        place = line.line if line.kind == "removed" else aligned[line.file].place_before(line.line)
+        # An added line stands before that one, between two lines of the file without the change.
+        place = line.line if line.kind == "removed" else aligned[line.file].place_before(line.line) - 0.5
         places.setdefault(line.file, set()).add(place)
     found = set()
     for ran in before.ran:

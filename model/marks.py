@@ -69,8 +69,11 @@ def watched(function: ast.Function) -> Iterator[Watch]:
     yield from visit(function.body, None)
 
 
-def mark(functions: Mapping[str, ast.Function], touched: Mapping[str, Iterable[int]]) -> dict[str, ast.Function]:
-    """The functions, with marks in those that have touched lines (by file); conditions on these lines are watched."""
+def mark(functions: Mapping[str, ast.Function], touched: Mapping[str, Iterable[float]]) -> dict[str, ast.Function]:
+    """The functions, with marks in those that have touched lines (by file); conditions on these lines are watched.
+
+    A half is the place between two lines: 59.5, before line 60, is in no function that begins there.
+    """
     lines = {file: frozenset(numbers) for file, numbers in touched.items()}
     found = {}
     for name, function in functions.items():
@@ -91,11 +94,11 @@ class _Marker:
     """Marks one function.
 
     Args:
-        lines: its touched lines.
+        lines: its touched lines, and places between lines.
         functions: the names of all functions: arguments of other calls (an assertion's, say) are no conditions of the code.
     """
 
-    def __init__(self, lines: frozenset[int], functions: frozenset[str]) -> None:
+    def __init__(self, lines: frozenset[float], functions: frozenset[str]) -> None:
         self._lines = lines
         self._functions = functions
 
@@ -103,7 +106,8 @@ class _Marker:
         return ast.Block(tuple(s for inner in block.statements for s in self._with_mark(inner)), block.at)
 
     def _with_mark(self, statement: ast.Stmt) -> Iterator[ast.Stmt]:
-        yield ast.Mark(statement.at)
+        if not isinstance(statement, ast.Label):
+            yield ast.Mark(statement.at)
         yield self._statement(statement)
 
     def _body(self, statement: ast.Stmt) -> ast.Block:
@@ -127,7 +131,8 @@ class _Marker:
                     body=self._body(body),
                 )
             case ast.Label(statement=inner):
-                return replace(statement, statement=self._body(inner))
+                body = self._body(inner)  # a jump leads behind the label: what it passes is marked there
+                return replace(statement, statement=replace(body, statements=(ast.Mark(statement.at), *body.statements)))
             case ast.Evaluate(expression=expression):
                 return replace(statement, expression=self._value(expression))
             case ast.Declare(value=value) | ast.Return(value=value) if value is not None:

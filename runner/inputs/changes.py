@@ -82,16 +82,19 @@ class Series:
         return self.versions
 
 
-def touched(known: Sequence[Version], number: int) -> dict[str, list[int]]:
-    """The lines of a version that its own patch added or that the next one removes, and those beside which one takes or puts lines."""
-    found: dict[str, set[int]] = {}
+def touched(known: Sequence[Version], number: int) -> dict[str, list[float]]:
+    """The lines of a version that its own patch added or that the next one removes, and the places where one took or puts lines.
+
+    Such a place is between two lines, half a line before the second: what stands before a function touches it on neither side of a change.
+    """
+    found: dict[str, set[float]] = {}
     for line in known[number].changed:
-        found.setdefault(line.file, set()).add(line.near)
+        found.setdefault(line.file, set()).add(line.line if line.kind == "added" else line.near - 0.5)
     if number + 1 < len(known):
         following = known[number + 1].changed
         sides = alignments(following)
         for line in following:
-            place = line.line if line.kind == "removed" else sides[line.file].place_before(line.line)
+            place = line.line if line.kind == "removed" else sides[line.file].place_before(line.line) - 0.5
             found.setdefault(line.file, set()).add(place)
     names = {name for after in (number, number + 1) if 0 < after < len(known) for name in macros(known[after - 1], known[after])}
     for file, numbers in uses(known[number].files, names).items():

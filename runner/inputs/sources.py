@@ -123,7 +123,7 @@ class Built:
     code: Code
 
 
-def built(scenario: Scenario, kernel: KernelTree | None, files: Files, touched: Mapping[str, Iterable[int]] | None = None) -> Built:
+def built(scenario: Scenario, kernel: KernelTree | None, files: Files, touched: Mapping[str, Iterable[float]] | None = None) -> Built:
     """Build a scenario's model; in `touched` lines (by file) each statement can be told apart, see `account.mark`."""
     code = code_for(scenario, kernel, files)
     if touched:

@@ -82,13 +82,6 @@ def test_a_patch_that_does_not_apply(call: Call, tmp_path: Path) -> None:
     assert "hunk for tdp_fd.c does not apply" in complaint(call, "verify", "--scenario", QUICK, "--change", str(path))
 
 
-def test_a_patch_of_a_file_that_is_not_there(call: Call, tmp_path: Path) -> None:
-    path = tmp_path / "c.patch"
-    path.write_text("--- a/nested.c\n+++ b/nested.c\n@@ -1,2 +1,1 @@\n x\n-y\n")
-
-    assert "the patch changes nested.c, which is not among the files" in complaint(call, "verify", "--change", str(path))
-
-
 def test_c_that_does_not_parse(call: Call, patch: Patch) -> None:
     path = patch("tdp_fd.c", "\troot->exported = true;\n", "\troot->exported = = true;\n")
 

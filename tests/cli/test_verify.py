@@ -264,6 +264,19 @@ def test_a_change_of_comments_alone_changes_nothing(call: Call, patch: Patch) ->
     assert document(result)["changes"][0]["lines"] == []
 
 
+def test_a_patch_of_a_file_that_is_not_there_is_outside(call: Call, tmp_path: Path) -> None:
+    """Nothing good is said of it: what holds is Unknown, and why is said."""
+    path = tmp_path / "c.patch"
+    path.write_text("--- a/nested.c\n+++ b/nested.c\n@@ -1,2 +1,1 @@\n x\n-y\n")
+
+    result = call("verify", "--scenario", QUICK, "--property", "reject_noncoherent_dma", "--change", str(path), "--json")
+
+    found = only(result)
+    assert (found["verdict"], found["kind"], result.exit_code) == ("unknown", "change-not-modelled", 3)
+    (change,) = document(result)["changes"]
+    assert (change["modelled"], [(line["file"], line["fate"]) for line in change["lines"]]) == (False, [("nested.c", "outside")])
+
+
 def test_a_series_is_checked_patch_by_patch(call: Call, tmp_path: Path) -> None:
     """The first breaks it, the second mends it: what the second leaves is fixed."""
     check = "\tif (kvm_arch_has_noncoherent_dma(kvm)) {\n"

@@ -8,10 +8,11 @@ from functools import cache
 
 import pytest
 
+from tdpcheck.kernelc.lowering.cfg import Mark
 from tdpcheck.kernelc.sources.patch import parse_change
 from tdpcheck.model.account import Accounted, Fate, Side, account, ran, same_behaviour, unmodelled
 from tdpcheck.model.scenario import shipped_scenarios
-from tdpcheck.runner.inputs.changes import patched
+from tdpcheck.runner.inputs.changes import Version, patched, touched
 from tdpcheck.runner.inputs.sources import Files, built, files_of
 from tdpcheck.tests.calling import QUICK, diff
 
@@ -50,6 +51,8 @@ def fates(file: str, old: str, new: str, **how: bool) -> list[Fate]:
         # A call that is inlined, and a jump, leave no operation of their own.
         ("\t\tkvm_domain_attach_device(kvm, dev);\n", "", ["reached"]),
         (EXPORT, "\tgoto out;\nout:\n" + EXPORT, ["reached", "reached"]),
+        # Only the jump leads to the label.
+        (EXPORT, "\tgoto out;\n\tnote_refused();\nout:\n" + EXPORT, ["reached", "unreachable", "reached"]),
         # A jump that is never taken, though its label is passed.
         (EXPORT, "\tif (root->role.invalid)\n\t\tgoto out;\nout:\n" + EXPORT, ["reached", "unreachable", "reached"]),
         # A statement over two lines.
@@ -127,3 +130,30 @@ def test_marks_change_nothing_but_numbers_of_nodes() -> None:
 
     assert list(plain.steps) == list(marked.steps)
     assert [loc.name.rpartition(".")[0] for loc in plain.locations] == [loc.name.rpartition(".")[0] for loc in marked.locations]
+
+
+HEAD = "void kvm_share_tdp(struct kvm *kvm, struct device *dev)\n"
+TITLE = "/* Userspace shares the table with a device: export, import, attach. The importer is known before the device walks. */\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "marked"),
+    [
+        (TITLE, "/* Userspace shares the table. */\n", False),
+        (TITLE, "", False),
+        (HEAD, "/* One line more. */\n" + HEAD, False),
+        (HEAD + "{\n", HEAD + "{\n\t/* One line more. */\n", True),
+        ("\tif (kvm_create_tdp_fd(kvm) == 0) {\n", "\tif (!kvm_create_tdp_fd(kvm)) {\n", True),
+        (HEAD, "extern " + HEAD, True),
+    ],
+)
+def test_a_function_has_marks_on_both_sides_of_a_change_or_on_none(old: str, new: str, marked: bool) -> None:
+    """What is seen on one side only would look as if the change had taken it away."""
+    start = Version(files_of(None))
+    known = (start, *patched(parse_change(diff("tdp_fd.c", old, new), "c.patch"), start.files))
+
+    def has_marks(number: int) -> bool:
+        made = built(SCENARIO, None, known[number].files, touched(known, number))
+        return any(isinstance(node, Mark) for graph in made.model.software.graphs.values() for node in graph.nodes)
+
+    assert [has_marks(0), has_marks(1)] == [marked, marked]
