@@ -12,6 +12,7 @@ from tdpcheck.kernelc.lowering.cfg import Mark
 from tdpcheck.kernelc.sources.patch import parse_change
 from tdpcheck.model.account import Accounted, Fate, Side, account, ran, same_behaviour, unmodelled
 from tdpcheck.model.scenario import shipped_scenarios
+from tdpcheck.runner.asking.coverage import covered
 from tdpcheck.runner.inputs.changes import Version, patched, touched
 from tdpcheck.runner.inputs.sources import Files, built, files_of
 from tdpcheck.tests.calling import QUICK, diff
@@ -157,3 +158,13 @@ def test_a_function_has_marks_on_both_sides_of_a_change_or_on_none(old: str, new
         return any(isinstance(node, Mark) for graph in made.model.software.graphs.values() for node in graph.nodes)
 
     assert [has_marks(0), has_marks(1)] == [marked, marked]
+
+
+def test_marks_leave_the_statements_of_coverage_as_they_are() -> None:
+    """Patches of a series mark different functions; what a mark alone shows would be missing after the next one."""
+    files = files_of(None)
+    models = [built(SCENARIO, None, files, marks).model for marks in (None, {name: range(1, 500) for name in files})]
+
+    plain, marked = (covered(model, model.software.steps, exact=True).roles for model in models)
+
+    assert plain == marked
