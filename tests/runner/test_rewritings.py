@@ -11,7 +11,9 @@ from tdpcheck.runner.asking.results import APPROVED
 from tdpcheck.runner.inputs.sources import files_of
 from tdpcheck.tests.calling import QUICK, diff
 
-from .rewritings import EXIT, EXPORT, FAULT, Rewriting, mbox
+from .rewritings import EXIT, EXPORT, FAULT, TAKEN_FOR_A_LOSS, Rewriting, mbox
+
+KNOWN_HOLE = pytest.mark.xfail(strict=True, reason="two returns that become one look like a call that lost its last path")
 
 
 @pytest.mark.parametrize(
@@ -20,6 +22,7 @@ from .rewritings import EXIT, EXPORT, FAULT, Rewriting, mbox
         pytest.param(QUICK, EXPORT, id=QUICK, marks=pytest.mark.slow),
         pytest.param("notifier-vs-fault", FAULT, id="notifier-vs-fault", marks=pytest.mark.slow),
         pytest.param("mm-exit", EXIT, id="mm-exit", marks=pytest.mark.slow),
+        pytest.param("notifier-vs-fault", TAKEN_FOR_A_LOSS, id="one return for two", marks=[pytest.mark.slow, KNOWN_HOLE]),
     ],
 )
 def test_a_harmless_rewriting_costs_no_answer(scenario: str, rewritings: Sequence[Rewriting]) -> None:
