@@ -301,7 +301,7 @@ class _Reader:
         if part in ("", "some"):
             behind = ("axiom", "lemma") if part else _ORDER[3:8]
             place = max(self._place, _ORDER.index("axiom"))
-            if self._found.properties:
+            if part and self._found.properties:
                 place = _ORDER.index("lemma")
             if _ORDER[place] not in behind:
                 raise self._refuse(f"{name[:60]} stands where nothing gets a name")

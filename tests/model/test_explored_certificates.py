@@ -14,9 +14,10 @@ from tdpcheck.model.system import Model, build, parse_source, shipped_source
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.properties.kernel_assertions import kernel_assertions
 from tdpcheck.recheck.recheck import recheck
+from tdpcheck.runner.inputs.terms import merging_of
 
 SCENARIOS = {name: scenario for name, scenario in shipped_scenarios().items() if not scenario.needs_kernel}
-QUICK = ("noncoherent-export",)
+QUICK = ("noncoherent-export", "share-vs-notifier", "mm-exit")
 LARGE = ("notifier-iofault-split",)
 """All others are asked by tests/cli/test_verify.py, as a user asks them."""
 
@@ -26,6 +27,7 @@ def certificate(made: Model) -> tuple[str, str]:
     system = ground(made.system, made.geometry)
     known = {**PROPERTIES, "kernel_assertions": kernel_assertions(made.system.by_name["assertion_failed"])}
     properties = [known[name] for name, word in made.scenario.expect.items() if word == "holds"]
+    properties += [] if (merging := merging_of(made)) is None else [merging]
     learned = explored_invariant(system, reachable(made.system, made.geometry)[0], properties)
     assert learned.complete
     return grounded(system, properties, learned.clauses, digest=made.digest, scenario=made.scenario.name), statement_of(system, properties)

@@ -190,6 +190,22 @@ def test_one_invariant_serves_several_properties() -> None:
     assert check_certificate(grounded(system, both, explored_invariant(system, states, both).clauses)).accepted
 
 
+def test_what_a_later_property_shares_is_named_behind_an_earlier_one() -> None:
+    """Subterms get names where they are first needed, which may be between two properties."""
+    system = ground(table_cache.system, TABLE)
+    states, _ = reachable(table_cache.system, TABLE)
+    first, second = table_cache.no_stale_cache, table_cache.lemmas[0].holds
+    twice = Property("twice", "One large term, twice.", z3.Or(z3.And(second, first.holds), z3.And(z3.Not(second), z3.Not(first.holds), second)))
+    properties = [Property("first", "Nothing is wrong.", z3.BoolVal(True)), twice]
+    text = grounded(system, properties, explored_invariant(system, states, properties).clauses)
+    places = [line.split()[1] for line in text.splitlines() if line.startswith("(define-fun")]
+
+    between = places[places.index("|property") + 1 :]
+    assert between[0].startswith("$")
+    assert "|property" in between
+    assert check_certificate(text).accepted
+
+
 def test_what_else_lives_in_the_process_does_not_change_the_text() -> None:
     """Z3 orders terms by when they were made; among others, made and dropped before, they would be numbered anew."""
 
