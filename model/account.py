@@ -19,7 +19,7 @@ from ..core.sorts import Kind, Sort, StateVar, Word
 from ..core.system import Action, Source, TransitionSystem, Update
 from ..kernelc.errors import Refusal
 from ..kernelc.lowering.cfg import Branch, Graph, Mark, Set
-from ..kernelc.sources.patch import ChangedLine, Outside
+from ..kernelc.sources.apply import ChangedLine, Outside
 from ..kernelc.stepping.steps import Software
 from ..kernelc.text import ast
 from ..kernelc.text.preprocess import preprocess

@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 from ..core.system import Source
 from ..kernelc.lowering.calls import children
+from ..kernelc.sources.apply import ChangedLine
 from ..kernelc.sources.lines import alignments
-from ..kernelc.sources.patch import ChangedLine
 from ..kernelc.text import ast
 from ..kernelc.text.show import show
 from .account import Ran, Side

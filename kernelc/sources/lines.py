@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .patch import ChangedLine
+from .apply import ChangedLine
 
 
 class Alignment:

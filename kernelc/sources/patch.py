@@ -1,15 +1,13 @@
-"""A change as a unified diff: read it, and apply it to files in memory.
+"""A change as a unified diff, and how it is read: a plain diff, a mail, or a series of mails.
 
-`unidiff` reads the hunks; this module says what a change may be, finds where its hunks belong, and accounts for every line.
-A hunk applies only where its old lines stand exactly as given. It may have moved; that is reported, never guessed at silently.
-A file is found by its path, never by its base name; one that is not among the files given is *outside*, and the rest is applied.
+`unidiff` reads the hunks; this module says what a change may be and takes it out of the mail that carries it. `apply.py` applies it.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.errors import HeaderParseError
@@ -30,15 +28,12 @@ _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]*:[ \t]")
 _HUNK = re.compile(r"@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@")
 _TAG = re.compile(r"^(?:\s*\[[^]]*\])+\s*")
 _NUMBER = re.compile(r"\[[^]]*?\b(\d{1,9})/(\d{1,9})\s*\]")
-_PREFIX = re.compile(r"^[abciow12]/")
+PREFIX = re.compile(r"^[abciow12]/")
+"""What a diff puts before the paths of its two sides: `a/` and `b/`, or what `diff.mnemonicPrefix` writes."""
 _ESCAPE = re.compile(r"\\([0-7]{3}|.)", re.DOTALL)
 _ESCAPED = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
-HOME = "model/kernel"
-"""Where the files of our kernel C stand in this project: a path that ends with this folder and a file's name means that file."""
 _NO_CHARSETS = frozenset({"punycode", "idna", "unicode-escape", "raw-unicode-escape", "undefined", "utf-7"})
-_LINUX = ("arch/", "drivers/", "include/", "mm/", "virt/")
 _NOWHERE = "/dev/null"
-_SEARCH_LIMIT = 2_000_000
 _EXPECTED = "a unified diff, as `git format-patch`, `git diff` or `diff -u` write it"
 
 
@@ -89,7 +84,7 @@ class FileChange:
     @property
     def path(self) -> str:
         """Return the path without its `a/` or `b/`, for reports."""
-        return _PREFIX.sub("", self.new or self.old or "")
+        return PREFIX.sub("", self.new or self.old or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,44 +103,6 @@ class Unread:
     name: str
     subject: str
     why: str
-
-
-@dataclass(frozen=True, slots=True)
-class ChangedLine:
-    """A line that a patch adds or removes.
-
-    `line` counts in the new file for an added line, in the old file for a removed one. `near` is a line of the new file: the
-    same for an added line; for a removed one the first line after the place where it stood, else the last; 0 if there is none.
-    """
-
-    file: str
-    kind: Literal["added", "removed"]
-    line: int
-    text: str
-    near: int
-
-
-@dataclass(frozen=True, slots=True)
-class Outside:
-    """What a patch does to a file that is not among those given: why it is not, and its lines, by the patch's own numbers."""
-
-    path: str
-    why: str
-    lines: tuple[ChangedLine, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """The outcome of a patch: new texts of the touched files, names of deleted ones, each changed line, remarks, what is outside."""
-
-    files: Mapping[str, str]
-    deleted: tuple[str, ...]
-    changed: tuple[ChangedLine, ...]
-    notes: tuple[str, ...]
-    outside: tuple[Outside, ...] = ()
-
-
-# Reading
 
 
 def parse_change(text: str | bytes, name: str) -> tuple[Patch, ...]:
@@ -286,7 +243,7 @@ def _is_mail(data: bytes) -> bool:
     """Say whether mail headers come first: not the notes above a plain diff, which the diff may follow without an empty line."""
     head = data.partition(b"\n\n")[0].decode("latin-1")
     names = {line.partition(":")[0] for line in head.split("\n") if _HEADER.match(line)}
-    return _HEADER.match(head) is not None and bool(names & {"From", "Subject"}) and _diff_start(_split(head)) is None
+    return _HEADER.match(head) is not None and bool(names & {"From", "Subject"}) and _diff_start(split_lines(head)) is None
 
 
 def _encoding(message: Message) -> str:
@@ -344,7 +301,7 @@ def _in_order(patches: list[Patch | Unread]) -> list[Patch | Unread]:
 
 def _files(mail: _Mail, name: str) -> tuple[FileChange, ...]:
     """Read the diff in a mail; empty if there is none."""
-    lines = _split(mail.text)
+    lines = split_lines(mail.text)
     begin = _diff_start(lines)
     if begin is None:
         return ()
@@ -362,7 +319,7 @@ def _files(mail: _Mail, name: str) -> tuple[FileChange, ...]:
     return tuple(_file(file, lines, before, name) for file in parsed)
 
 
-def _split(text: str) -> list[str]:
+def split_lines(text: str) -> list[str]:
     """Split at newlines only: C files contain form feeds, which `splitlines` takes for line ends."""
     return re.findall(r"[^\n]*\n|[^\n]+", text)
 
@@ -430,7 +387,7 @@ def _file(file: PatchedFile, lines: Sequence[str], before: int, name: str) -> Fi
     headers = _hunk_headers(lines, file)
     hunks = tuple(_hunk(hunk, before + header) for hunk, header in zip(file, headers, strict=True))
     created = len(file) == 1 and file[0].source_start == 0 and file[0].source_length == 0
-    where = f"{name}:{at}: {_PREFIX.sub('', new or old or '?')}"
+    where = f"{name}:{at}: {PREFIX.sub('', new or old or '?')}"
     return FileChange(None if created else old, new, hunks, at, f"{where} {odd}" if odd else "")
 
 
@@ -490,222 +447,3 @@ def _hunk(hunk: UnidiffHunk, at: int) -> Hunk:
             # "\ No newline at end of file" speaks of the line before it.
             found[-1] = HunkLine(found[-1].kind, found[-1].text.removesuffix("\n"), found[-1].at)
     return Hunk(at, hunk.source_start, hunk.target_start, tuple(found))
-
-
-# Applying
-
-
-def apply(patch: Patch, files: Mapping[str, str]) -> Applied:
-    """Apply a patch to files in memory.
-
-    Args:
-        patch: the change.
-        files: path to content. A path in the patch means the file of that very path, with or without the `a/` and `b/` of git (or
-            two other names of the two sides, as `diff -r old new` writes them), or below `model/kernel/` wherever that stands.
-
-    Returns:
-        What is new; `files` itself is left as it is.
-
-    Raises:
-        InputError: the patch does not fit: a hunk does not apply, one change names two files, or it is none that can be applied.
-    """
-    touched: dict[str, str] = {}
-    deleted: list[str] = []
-    changed: list[ChangedLine] = []
-    notes: list[str] = []
-    outside: list[Outside] = []
-    names = frozenset(files)
-    for change in patch.files:
-        now = (names | touched.keys()) - frozenset(deleted)
-        key = _target(patch, change, now)
-        if key is None:
-            outside.append(_outside(change, now))
-            continue
-        if change.odd:
-            raise InputError(change.odd)
-        before = touched[key] if key in touched else files[key] if key in now else ""
-        if change.old is None and before:
-            where = f"{patch.name}:{change.at}: the patch creates {key}"
-            raise InputError(f"{where}, but this file exists; make the patch against the present files")
-        after, lines, remarks = _applied(patch, change, key, before)
-        changed.extend(lines)
-        notes.extend(remarks)
-        if change.new is None:
-            if after:
-                where = f"{patch.name}:{change.at}: deleting {key}"
-                raise InputError(f"{where} leaves text in it; make the patch against this version of the file")
-            touched.pop(key, None)
-            deleted.append(key)
-        else:
-            touched[key] = after
-            deleted = [name for name in deleted if name != key]
-    return Applied(touched, tuple(deleted), tuple(changed), tuple(notes), tuple(outside))
-
-
-def _target(patch: Patch, change: FileChange, names: frozenset[str]) -> str | None:
-    """The name of the file that a change speaks of; None if it is none of these, and would be none of them."""
-    where = f"{patch.name}:{change.at}"
-    new, old = (_meant(path, other, names) for path, other in ((change.new, change.old), (change.old, change.new)))
-    if change.old is None:
-        return new or _beside(change, names)
-    if new is not None and old is not None and new != old:
-        raise InputError(f"{where}: this change names two files, {old} and {new}; give each its own change")
-    if old is not None and new is None and change.new is not None and not _scratch(change.new, change.old):
-        raise InputError(f"{where}: this change names two files, {old} and {change.path}; give each its own change")
-    return new or old
-
-
-def _meant(path: str | None, other: str | None, names: frozenset[str]) -> str | None:
-    """The file among these that a path means; `other` is that of the other side."""
-    if path is None:
-        return None
-    for written in _stripped(path, other):
-        if written in names:
-            return written
-        home, inside, name = written.rpartition(f"{HOME}/")
-        if inside and name in names and (not home or home.endswith("/")):
-            return name
-    return None
-
-
-def _stripped(path: str, other: str | None) -> Iterator[str]:
-    """A path as written and, where its first part tells the two sides of a diff apart, without that."""
-    parts = [part for part in path.split("/") if part not in ("", ".")]
-    if ".." in parts:
-        return
-    yield "/".join(parts)
-    theirs = [part for part in (other or "").split("/") if part not in ("", ".")]
-    if len(parts) > 1 and (_PREFIX.match(path) or (parts[1:] == theirs[1:] and parts[0] != theirs[0])):
-        yield "/".join(parts[1:])
-
-
-def _beside(change: FileChange, names: frozenset[str]) -> str | None:
-    """The name of a file that a change creates, if it is C and stands beside one of these."""
-    folders = {name.rpartition("/")[0] for name in names}
-    for written in _stripped(change.new or "", None):
-        for name in (written.rpartition(f"{HOME}/")[2], written):
-            if name.endswith((".c", ".h")) and name.rpartition("/")[0] in folders:
-                return name
-    return None
-
-
-def _scratch(new: str, old: str) -> bool:
-    """Whether the new path is that of a working copy: `f.c.new` beside the old file, or in no repository at all."""
-    return new.startswith("/") or _PREFIX.sub("", new).startswith(_PREFIX.sub("", old))
-
-
-def _outside(change: FileChange, names: frozenset[str]) -> Outside:
-    lines: list[ChangedLine] = []
-    for hunk in change.hunks:
-        lines += _changes(change.path, hunk, hunk.old_start - 1, hunk.new_start - 1)
-    why = f"no file {change.path} is modelled"
-    if change.path.startswith(_LINUX) and not any(name.startswith(_LINUX) for name in names):
-        why += "; if it is a file of Linux, give the tree with --kernel DIR: then functions of the tree itself are checked"
-    elif change.odd:
-        why += f" ({change.odd.partition(change.path)[2].partition(';')[0].strip()})"
-    said = [line for line in lines if line.text.strip()]
-    return Outside(change.path, why, tuple(said) or (ChangedLine(change.path, "added", 0, "", 0),))
-
-
-def _applied(patch: Patch, change: FileChange, key: str, text: str) -> tuple[str, list[ChangedLine], list[str]]:
-    old = _split(text)
-    new: list[str] = []
-    changed: list[ChangedLine] = []
-    notes: list[str] = []
-    used, offset = 0, 0
-    for number, hunk in enumerate(change.hunks, 1):
-        place = _place(patch, key, hunk, old, used, offset)
-        shift = place - _stated(hunk)
-        if shift != 0:
-            moved = f"{abs(shift)} line{'s' * (abs(shift) > 1)} {'below' if shift > 0 else 'above'} its place, at line {place + 1}"
-            notes.append(f"{patch.name}:{hunk.at}: hunk {number} of {key} applies {moved}")
-        offset = shift
-        new.extend(old[used:place])
-        changed.extend(_changes(key, hunk, place, len(new)))
-        new.extend(hunk.new)
-        used = place + len(hunk.old)
-    new.extend(old[used:])
-    return "".join(new), [_within(line, len(new)) for line in changed], notes
-
-
-def _stated(hunk: Hunk) -> int:
-    """Return the index (from 0) of the old line at which the hunk says it begins; without old lines it names the one before."""
-    return hunk.old_start - 1 if hunk.old else hunk.old_start
-
-
-def _place(patch: Patch, key: str, hunk: Hunk, old: Sequence[str], used: int, offset: int) -> int:
-    """Find the index in `old` where the hunk applies, at or after `used`; the nearest to where it should be."""
-    wanted, needle = _stated(hunk) + offset, list(hunk.old)
-    where = f"{patch.name}:{hunk.at}: hunk for {key}"
-    if not needle:
-        if old:
-            raise InputError(f"{where} has no context, so its place cannot be checked; make the diff with context (`diff -u`, `git diff`)")
-        return 0
-    starts = range(used, len(old) - len(needle) + 1)
-    found = [start for start in starts if old[start] == needle[0] and old[start : start + len(needle)] == needle]
-    if not found:
-        raise InputError(f"{where} does not apply: {_mismatch(hunk, old, used, max(wanted, used))}")
-    found.sort(key=lambda start: (abs(start - wanted), start))
-    if len(found) > 1 and abs(found[0] - wanted) == abs(found[1] - wanted):
-        both = f"line {found[0] + 1} as at line {found[1] + 1}"
-        raise InputError(f"{where} fits as well at {both}; give it more context, or the right line number")
-    return found[0]
-
-
-def _mismatch(hunk: Hunk, old: Sequence[str], used: int, wanted: int) -> str:
-    """Say what the hunk expects and what the file has, at the place where most of the hunk fits."""
-    needle = [line for line in hunk.lines if line.kind != "+"]
-    if _contains(old, hunk.new) and hunk.new != hunk.old:
-        return "the file already has the lines that it makes; the change seems to be applied already"
-
-    def fits(start: int) -> int:
-        return sum(1 for line, have in zip(needle, old[start : start + len(needle)], strict=False) if line.text == have)
-
-    stated = max(0, min(wanted, len(old)))
-    nearby = range(used, max(len(old), used + 1)) if len(old) * len(needle) < _SEARCH_LIMIT else range(stated, stated + 1)
-    start = max(nearby, key=lambda at: (fits(at), -abs(at - wanted)))
-    if not fits(start):
-        start = stated
-    for index, line in enumerate(needle):
-        have = old[start + index] if start + index < len(old) else None
-        if have == line.text:
-            continue
-        found = "the file ends there" if have is None else f"the file has `{_visible(have, line.text)}`"
-        expects = f"line {line.at} of the patch expects `{_visible(line.text, have or '')}` at line {start + index + 1}"
-        return f"{expects}, but {found}; {_hint(line.text, have)}"
-    return "its lines are there, but before an earlier hunk of the same file; put the hunks in the order of the file"
-
-
-def _contains(lines: Sequence[str], part: Sequence[str]) -> bool:
-    return bool(part) and any(list(lines[start : start + len(part)]) == list(part) for start in range(len(lines) - len(part) + 1))
-
-
-def _visible(text: str, other: str) -> str:
-    """Show a line; if it differs from the other only in white space, show the white space."""
-    if text.split() == other.split():
-        return text.replace("\t", "\\t").replace("\r", "\\r").replace("\n", "") + ("" if text.endswith("\n") else "\\ no newline")
-    return shorten(text)
-
-
-def _hint(expected: str, have: str | None) -> str:
-    if have is not None and expected.rstrip("\r\n") == have.rstrip("\r\n"):
-        return "only the line end differs: convert the line ends of the patch or the file, or mend the end of the file"
-    if have is not None and expected.split() == have.split():
-        return "only white space differs: get the patch unchanged by mail programs and editors"
-    return "make the patch against this version of the file"
-
-
-def _changes(key: str, hunk: Hunk, old_index: int, new_index: int) -> Iterator[ChangedLine]:
-    for line in hunk.lines:
-        text = line.text.rstrip("\r\n")
-        if line.kind == "+":
-            yield ChangedLine(key, "added", new_index + 1, text, new_index + 1)
-        elif line.kind == "-":
-            yield ChangedLine(key, "removed", old_index + 1, text, new_index + 1)
-        old_index += line.kind != "+"
-        new_index += line.kind != "-"
-
-
-def _within(line: ChangedLine, length: int) -> ChangedLine:
-    """Move `near` of a line removed at the end of the file to the last line that is left."""
-    return line if line.near <= length else ChangedLine(line.file, line.kind, line.line, line.text, length)

@@ -13,8 +13,9 @@ import msgspec
 from ...core.errors import InputError
 from ...core.stored.files import MOST, read_given
 from ...kernelc.errors import Refusal
+from ...kernelc.sources.apply import Applied, ChangedLine, Outside, apply
 from ...kernelc.sources.lines import alignments
-from ...kernelc.sources.patch import Applied, ChangedLine, Outside, Patch, Unread, apply, parse_series
+from ...kernelc.sources.patch import Patch, Unread, parse_series
 from ...kernelc.text.parse import parse
 from ...model.scenario import Scenario, convert_scenario
 from .sources import Files, Layer

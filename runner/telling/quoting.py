@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from ...counterexamples.schema import Cex, Edit, Listing
-from ...kernelc.sources.patch import ChangedLine
+from ...kernelc.sources.apply import ChangedLine
 from ...kernelc.text.ast import Function
 from ...model.system import KERNEL
 

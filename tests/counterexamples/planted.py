@@ -20,7 +20,8 @@ from tdpcheck.counterexamples.document import actor_of, from_verdict
 from tdpcheck.counterexamples.forms.png import SLIDE, ZOOM, rasterised
 from tdpcheck.counterexamples.forms.svg import svg, svg_slide
 from tdpcheck.counterexamples.schema import Cex, load, write
-from tdpcheck.kernelc.sources.patch import ChangedLine, apply, parse_change
+from tdpcheck.kernelc.sources.apply import ChangedLine, apply
+from tdpcheck.kernelc.sources.patch import parse_change
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import KernelSource, Model, build, parse_source, shipped_source
 from tdpcheck.properties import PROPERTIES

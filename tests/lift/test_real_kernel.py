@@ -8,7 +8,8 @@ import pytest
 
 from tdpcheck.core.errors import InputError
 from tdpcheck.core.trace import replays
-from tdpcheck.kernelc.sources.patch import apply, parse_change
+from tdpcheck.kernelc.sources.apply import apply
+from tdpcheck.kernelc.sources.patch import parse_change
 from tdpcheck.kernelc.sources.tree import KernelTree
 from tdpcheck.model.lift.recipe import Recipe, cook, difference, read_recipe
 from tdpcheck.runner.museum.items import shipped_items

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from tdpcheck.checker.states.explore import Surveyed, survey
 from tdpcheck.core.system import Property
-from tdpcheck.kernelc.sources.patch import apply, parse_change
+from tdpcheck.kernelc.sources.apply import apply
+from tdpcheck.kernelc.sources.patch import parse_change
 from tdpcheck.kernelc.sources.tree import KernelTree
 from tdpcheck.model.lift.lift import lifted_code
 from tdpcheck.model.lift.recipe import Recipe, cook, read_recipe

@@ -12,7 +12,8 @@ from tdpcheck.core.ground import GroundSystem, ground
 from tdpcheck.core.system import Property
 from tdpcheck.core.trace import replays
 from tdpcheck.core.verdict import Violated
-from tdpcheck.kernelc.sources.patch import apply, parse_change
+from tdpcheck.kernelc.sources.apply import apply
+from tdpcheck.kernelc.sources.patch import parse_change
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import KernelSource, Model, build, parse_source, shipped_source
 from tdpcheck.properties import PROPERTIES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from tdpcheck.kernelc.sources.patch import ChangedLine
+from tdpcheck.kernelc.sources.apply import ChangedLine
 from tdpcheck.model.system import parse_source
 from tdpcheck.runner.inputs.sources import files_of
 from tdpcheck.runner.telling.quoting import edits, listings

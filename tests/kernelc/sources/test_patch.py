@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tdpcheck.core.errors import InputError
-from tdpcheck.kernelc.sources.patch import ChangedLine, Patch, Unread, apply, parse_change, parse_series
+from tdpcheck.kernelc.sources.apply import ChangedLine, apply
+from tdpcheck.kernelc.sources.patch import Patch, Unread, parse_change, parse_series
 from tdpcheck.kernelc.sources.tree import open_tree
 
 OLD = "".join(f"line {n}\n" for n in range(1, 21))
