@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,10 @@ settings.load_profile("tdpcheck")
 
 # An answer that a test got by planting a fault must not be kept for anybody, nor one that was kept be believed by a test.
 os.environ["TDPCHECK_CACHE"] = "off"
+
+# Tests start hundreds of processes: compiling the modules and rewriting the assertions anew in each would take longer than many a test.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Who is started in the background of a script is deaf to Control-C, and so is whom it starts: tests of interrupts would wait in vain.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

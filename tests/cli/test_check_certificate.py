@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -134,6 +135,7 @@ def test_a_time_without_an_end_is_no_limit(call: Call, file: Path, limit: str) -
     assert "Invalid value for '--timeout'" in result.stderr
 
 
+@functools.cache
 def of_scenario(name: str, *, change: str | None = None) -> tuple[str, Model]:
     """A certificate of what its clauses do not prove, about a shipped scenario, and its model."""
     (scenario,) = selected_scenarios([name], ())

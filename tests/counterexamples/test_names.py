@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -53,10 +54,13 @@ def test_no_teller_spells_a_variable_or_an_action() -> None:
     assert [] == spelled
 
 
+VARIABLES = frozenset(var.name for var in parts.state())
+
+
+@functools.cache
 def used(path: Path) -> list[str]:
     """The names that a file imports from the machine and uses as variables of a state."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    variables = {var.name for var in parts.state()}
     imported = {
         alias.name
         for node in ast.walk(tree)
@@ -64,7 +68,7 @@ def used(path: Path) -> list[str]:
         for alias in node.names
     }
     own = {t.id for node in tree.body if isinstance(node, ast.Assign) for t in node.targets if isinstance(t, ast.Name)}
-    return sorted((imported | own) & variables)
+    return sorted((imported | own) & VARIABLES)
 
 
 SPEAKING = [path for path in (*TELLERS, *FILES) if used(path)]
