@@ -17,6 +17,7 @@ from ..model.scenario import Scenario
 from ..properties import PROPERTIES
 from ..properties.argument.book import argument
 from ..runner.every_size import files_of_versions, scenario_for
+from ..runner.inputs.designs import design_given
 from ..runner.inputs.sources import code_for, files_of
 from ..runner.inputs.terms import ASSERTIONS, merging_of
 from ..runner.names import choose, unknown
@@ -81,6 +82,7 @@ def explain(
     *,
     scenario: str | None = None,
     change: Change | str | PathLike[str] | None = None,
+    design: str | PathLike[str] | None = None,
     drop: Sequence[str] = (),
     race: bool = False,
     jobs: int = 2,
@@ -93,6 +95,7 @@ def explain(
         name: of the property.
         scenario: for any number of this one's threads; without it a small one that asks the property.
         change: with this change applied to the kernel C.
+        design: a folder of kernel C that overrides functions of the shipped one, or of such folders; its TOML files are scenarios.
         drop: lemmas to leave out, to see what misses them.
         race: look for the known race that each lemma's protection prevents (of those left out, if any are).
         jobs: processes that ask.
@@ -113,9 +116,12 @@ def explain(
         raise InputError(f"{name} has no argument of its own for every size: it is the lemma assertions_hold in that of any other property")
     (chosen,) = choose([name], tuple(PROPERTIES), "property")
     prop = PROPERTIES[chosen]
-    asked = scenario_for(scenario, prop)
+    own = design_given(design)
+    asked = scenario_for(scenario, prop, own)
     patch = given(change)
-    files = files_of(None) if patch is None else files_of_versions(patch.versions(files_of(None)), patch.name)
+    files = files_of(None, own)
+    if patch is not None:
+        files = files_of_versions(patch.versions(files), patch.name)
     listener.working(f"compiling {asked.name} for every size")
     model = parametric(asked, code_for(asked, None, files))
     known_lemmas = argument(model, prop)

@@ -27,6 +27,7 @@ from ..recheck.recheck import Rechecked, recheck
 from ..runner.asking.proofs import short_hash, why
 from ..runner.asking.traces import TraceStep, trace_steps
 from ..runner.every_size import EVERY_ROLE, files_of_versions, scenario_for
+from ..runner.inputs.designs import design_given
 from ..runner.inputs.sources import code_for, files_of
 from ..runner.inputs.terms import MERGING, merging_of, unmet
 from ..runner.names import choose
@@ -126,6 +127,7 @@ def prove_scenario(
     *,
     scenario: str = EVERY_ROLE,
     change: Change | str | PathLike[str] | None = None,
+    design: str | PathLike[str] | None = None,
     known: str = "",
     known_from: str = "the known certificate",
     minimal: bool = False,
@@ -140,6 +142,7 @@ def prove_scenario(
         properties: their names.
         scenario: for any number of this one's threads; `every-role`: all roles that there are.
         change: with this change applied to the kernel C.
+        design: a folder of kernel C that overrides functions of the shipped one, or of such folders; its TOML files are scenarios.
         known: a certificate whose instances are used as far as they suffice; `known_from`, what errors call it.
         minimal: leave out what nothing needs.
         repair: if a property is lost, search small sizes for a race or for lemmas that are missing.
@@ -158,9 +161,12 @@ def prove_scenario(
     working, started = (listener or Nobody()).working, time.monotonic()
     names = (properties,) if isinstance(properties, str) else tuple(properties)
     asked_of = [PROPERTIES[name] for name in choose(names or CARD, tuple(PROPERTIES), "property")]
-    asked = scenario_for(scenario, asked_of[0])
+    own = design_given(design)
+    asked = scenario_for(scenario, asked_of[0], own)
     patch = given(change)
-    files = files_of(None) if patch is None else files_of_versions(patch.versions(files_of(None)), patch.name)
+    files = files_of(None, own)
+    if patch is not None:
+        files = files_of_versions(patch.versions(files), patch.name)
     before = recorded(known, known_from) if known else {}
     working(f"compiling {asked.name} for every size")
     model = parametric(asked, code_for(asked, None, files))

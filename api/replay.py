@@ -12,6 +12,7 @@ from ..counterexamples.document import replay as replayed
 from ..counterexamples.schema import Cex, read
 from ..model.scenario import Scenario
 from ..runner.inputs.changes import Version, touched
+from ..runner.inputs.designs import design_given
 from ..runner.inputs.sources import built, files_of, kernel_given
 from ..runner.inputs.terms import property_of
 from ..runner.runs.plan import Plan
@@ -51,6 +52,7 @@ def replay(
     scenario: Scenario | str | PathLike[str] | None = None,
     kernel: str | PathLike[str] | None = None,
     rev: str | None = None,
+    design: str | PathLike[str] | None = None,
     listener: Listener | None = None,
 ) -> Replay:
     """Run a stored counterexample again by plain evaluation, on today's model.
@@ -60,6 +62,7 @@ def replay(
         change: the one under which it was found; needed where it was found with one.
         scenario: the one in which it was found, if that is not a shipped one.
         kernel, rev: the tree from which its functions were lifted.
+        design: the folder of the design in which it was found, if that is not a shipped one.
         listener: is told of progress.
 
     Raises:
@@ -77,9 +80,10 @@ def replay(
     if cex.change is not None and patch is None:
         where = "" if isinstance(trace, Cex) else f"{fspath(trace)}: "
         raise InputError(f"{where}it was found with the change {cex.change!r}; give that change with --change FILE")
-    chosen = scenario if isinstance(scenario, Scenario) else selected_scenarios((fspath(scenario or cex.scenario.name),), ())[0]
+    own = design_given(design)
+    chosen = scenario if isinstance(scenario, Scenario) else selected_scenarios((fspath(scenario or cex.scenario.name),), (), design=own)[0]
     tree = kernel_given(None if kernel is None else fspath(kernel), rev, (listener or Nobody()).said)
-    files = files_of(tree)
+    files = files_of(tree, own)
     known = (Version(files),) if patch is None else patch.versions(files)
     number = next((n for n, v in enumerate(known) if cex.change is not None and v.name == cex.change), len(known) - 1)
     made = built(known[number].scenario(chosen), tree, known[number].files, touched(known, number))

@@ -16,6 +16,7 @@ from ..model.scenario import Scenario
 from ..runner.asking.limits import Limits
 from ..runner.asking.results import Document, Result
 from ..runner.inputs.changes import Series, Version
+from ..runner.inputs.designs import Design, design_given
 from ..runner.inputs.sources import files_of, kernel_given
 from ..runner.runs.cache import default_cache
 from ..runner.runs.plan import Place, Plan
@@ -35,6 +36,7 @@ def verify(
     change: Change | str | PathLike[str] | None = None,
     kernel: str | PathLike[str] | None = None,
     rev: str | None = None,
+    design: str | PathLike[str] | None = None,
     depth: int | None = None,
     states: int = STATES,
     timeout: float | None = TIMEOUT,
@@ -52,6 +54,7 @@ def verify(
         change: a `Change`, or the path of a patch, an mbox or an overlay.
         kernel: a Linux source tree (a folder, a git repository or a tarball) from which functions are lifted.
         rev: the git revision of it that is read.
+        design: a folder of kernel C that overrides functions of the shipped one, or of such folders; its TOML files are scenarios.
         depth: steps to search; without it, to where every goal is reached, plus five.
         states: so many states are visited before bounded model checking is asked.
         timeout: seconds a question; None for no limit.
@@ -82,10 +85,11 @@ def verify(
         else kernel_given(None if kernel is None else fspath(kernel), rev, (listener or Nobody()).said)
     )
     asked = (properties,) if isinstance(properties, str) else tuple(dict.fromkeys(properties))
-    files, patch = files_of(tree), given(change)
+    own = design_given(design)
+    files, patch = files_of(tree, own), given(change)
     read = Series((Version(files),)) if patch is None else patch.series(files)
     plan = Plan(
-        scenarios=_scenarios(scenarios, asked, tree),
+        scenarios=_scenarios(scenarios, asked, tree, own),
         properties=asked,
         versions=read.versions,
         refused=read.refused,
@@ -98,11 +102,13 @@ def verify(
     return Run(run(plan, listener))
 
 
-def _scenarios(given: str | Scenario | Sequence[str | Scenario], properties: Sequence[str], kernel: object) -> tuple[Scenario, ...]:
+def _scenarios(
+    given: str | Scenario | Sequence[str | Scenario], properties: Sequence[str], kernel: object, design: Design | None
+) -> tuple[Scenario, ...]:
     several = (given,) if isinstance(given, str | Scenario) else tuple(given)
     if not several:
-        return selected_scenarios((), properties, kernel)
-    chosen = (s if isinstance(s, Scenario) else selected_scenarios((s,), properties, kernel)[0] for s in several)
+        return selected_scenarios((), properties, kernel, design)
+    chosen = (s if isinstance(s, Scenario) else selected_scenarios((s,), properties, kernel, design)[0] for s in several)
     return tuple({s.name: s for s in chosen}.values())
 
 

@@ -18,6 +18,7 @@ from ..recheck.sexpr import MOST_CHARACTERS, name_of
 from ..recheck.solvers import SOLVERS
 from ..runner import documents, output
 from ..runner.exit_codes import ExitCode
+from ..runner.inputs.designs import design_given
 from ..runner.rebuilding import Rebuilt, rebuilt
 from . import guard
 from .echo import echo
@@ -60,6 +61,7 @@ class CertificateAnswer(msgspec.Struct, frozen=True):
 @click.option("--property", "prop", metavar="NAME", help="With --scenario: does it prove this property?")
 @click.option("--change", metavar="FILE", help="With --scenario: with this patch, mbox or TOML overlay.")
 @click.option("--kernel", metavar="DIR", help="With --scenario: with functions lifted from this kernel tree.")
+@click.option("--design", metavar="DIR", help="With --scenario: kernel C of your own, a folder whose functions override the shipped ones.")
 @click.option("--rev", metavar="REF", help="Read the kernel tree at this git revision.")
 @click.option("--obligations", metavar="DIR", help="Write each proof obligation as an SMT-LIB script there, with a manifest; ask nobody.")
 @click.option(
@@ -80,6 +82,7 @@ def check_certificate(
     change: str | None,
     kernel: str | None,
     rev: str | None,
+    design: str | None,
     obligations: str | None,
     solvers: tuple[str, ...],
     timeout: float,
@@ -94,13 +97,16 @@ def check_certificate(
     Exit code: 0 every solver accepts it; 1 one of them refuses it;
     2 bad input, or it is about something else; 3 undecided.
     """
-    if scenario is None and (prop or change or kernel):
-        given = next(name for name, value in (("--property", prop), ("--change", change), ("--kernel", kernel)) if value)
+    if scenario is None and (prop or change or kernel or design):
+        given = next(
+            name for name, value in (("--property", prop), ("--change", change), ("--kernel", kernel), ("--design", design)) if value
+        )
         raise InputError(f"{given} says something of a scenario; name it with --scenario")
     guard.limit(timeout * max(2, len(solvers)), f"checking {file}")
     text = read_certificate(file)
     found = parse(text, file)
-    about = None if scenario is None else rebuilt(found, file, scenario, prop=prop, change=change, kernel=kernel, rev=rev)
+    own = design_given(design)
+    about = None if scenario is None else rebuilt(found, file, scenario, prop=prop, change=change, kernel=kernel, rev=rev, design=own)
     if obligations is not None:
         echo(_written(file, text, obligations, timeout))
         return

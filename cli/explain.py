@@ -22,9 +22,12 @@ from .seconds import Seconds
 @click.command()
 @click.argument("name", metavar="PROPERTY")
 @click.option(
-    "--scenario", metavar="NAME", help=f"For any number of this scenario's threads; '{EVERY_ROLE}': all six roles. Default: a small one."
+    "--scenario",
+    metavar="NAME|FILE.toml",
+    help=f"For any number of this scenario's threads; '{EVERY_ROLE}': all six roles. Default: a small one.",
 )
 @click.option("--change", metavar="FILE", help="With this patch applied to the kernel C.")
+@click.option("--design", metavar="DIR", help="Kernel C of your own: a folder whose functions override the shipped ones.")
 @click.option("--drop", multiple=True, metavar="LEMMA", help="Leave a lemma out of the argument and see what misses it.")
 @click.option("--race", is_flag=True, help="Show the known race that each lemma's protection prevents (of those left out, if any are).")
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes that ask.")
@@ -36,6 +39,7 @@ def explain(
     name: str,
     scenario: str | None,
     change: str | None,
+    design: str | None,
     drop: tuple[str, ...],
     race: bool,
     jobs: int,
@@ -50,7 +54,9 @@ def explain(
     """
     guard.limit(timeout, "explaining")
     with printing.Progress() as progress:
-        explanation = explained(name, scenario=scenario, change=change, drop=drop, race=race, jobs=jobs, timeout=timeout, listener=progress)
+        explanation = explained(
+            name, scenario=scenario, change=change, design=design, drop=drop, race=race, jobs=jobs, timeout=timeout, listener=progress
+        )
     told, model, checked = explanation.told, explanation.model, explanation.checked
     if as_json:
         echo(documents.to_json(told), nl=False)

@@ -12,6 +12,7 @@ from ..core.errors import InputError
 from ..counterexamples.schema import COUNTEREXAMPLE
 from ..model.scenario import Scenario
 from ..runner.inputs.changes import Version, touched, versions
+from ..runner.inputs.designs import design_given
 from ..runner.inputs.sources import built, files_of, kernel_given
 from ..runner.inputs.terms import ASSERTIONS
 from ..runner.runs.run import selected_scenarios
@@ -24,6 +25,7 @@ from .explorer.session import Session
 @click.option("--change", metavar="FILE", help="Explore the code with this patch, mbox (all of it) or TOML overlay.")
 @click.option("--kernel", metavar="DIR", help="Lift functions from this kernel tree.")
 @click.option("--rev", metavar="REF", help="Read the kernel tree at this git revision.")
+@click.option("--design", metavar="DIR", help="Kernel C of your own: a folder whose functions override the shipped ones.")
 @click.option("--property", "properties", multiple=True, metavar="NAME", help="Watch this property; may be given again.")
 @click.option("--from", "stored", metavar="FILE", help="Begin with a stored run: *.cex.json, or *.trace.json that was saved here.")
 @click.option("--out", metavar="DIR", default=".", show_default=True, help="Where the terminal saves a run.")
@@ -31,8 +33,8 @@ from .explorer.session import Session
 @click.option("--web", is_flag=True, help="Serve a page on 127.0.0.1 instead.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, metavar="N", help="Of the page; 0: any that is free.")
 def explore(
-    scenario: str, change: str | None, kernel: str | None, rev: str | None, properties: tuple[str, ...], stored: str | None, out: str,
-    seed: int, web: bool, port: int,
+    scenario: str, change: str | None, kernel: str | None, rev: str | None, design: str | None, properties: tuple[str, ...],
+    stored: str | None, out: str, seed: int, web: bool, port: int,
 ) -> None:  # fmt: skip
     """Choose each step of SCENARIO (a name, or FILE.toml) yourself.
 
@@ -41,7 +43,7 @@ def explore(
     if not web and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError("explore needs a terminal for its input and output; with --web it serves a page instead")
     data = None if stored is None else COUNTEREXAMPLE.content(stored)
-    session = begun(scenario, properties, change, kernel, rev)
+    session = begun(scenario, properties, change, kernel, rev, design)
     if data is not None and stored is not None:
         session.load(data, stored)
     if web:
@@ -58,16 +60,19 @@ def explore(
         Explorer(session, Path(out), seed).run()
 
 
-def begun(scenario: str, properties: Sequence[str], change: str | None, kernel: str | None, rev: str | None) -> Session:
+def begun(
+    scenario: str, properties: Sequence[str], change: str | None, kernel: str | None, rev: str | None, design: str | None = None
+) -> Session:
     """A session in the model of a scenario, after every patch of the change.
 
     Raises:
         InputError: an unknown name, or a scenario, change or tree that cannot be used.
         Refusal: kernel C outside the subset that can be reached.
     """
-    (chosen,) = selected_scenarios([scenario], properties)
+    folder = design_given(design)
+    (chosen,) = selected_scenarios([scenario], properties, design=folder)
     tree = kernel_given(kernel, rev, lambda said: echo(said, err=True))
-    known: tuple[Version, ...] = tuple(versions(change, files_of(tree)))
+    known: tuple[Version, ...] = tuple(versions(change, files_of(tree, folder)))
     number = len(known) - 1
     own = known[number].scenario(chosen)
     model = built(own, tree, known[number].files, touched(known, number)).model

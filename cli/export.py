@@ -17,6 +17,7 @@ from ..core.system import Property
 from ..runner import output
 from ..runner.asking.question import property_of
 from ..runner.inputs.changes import versions
+from ..runner.inputs.designs import design_given
 from ..runner.inputs.sources import built, files_of, kernel_given
 from ..runner.runs.run import selected_scenarios
 from . import printing
@@ -40,6 +41,7 @@ BINARY = frozenset({"aiger"})
 @click.option("--change", metavar="FILE", help="Export the system after this patch, mbox (all of it) or TOML overlay.")
 @click.option("--kernel", metavar="DIR", help="Lift functions from this kernel tree.")
 @click.option("--rev", metavar="REF", help="Read the kernel tree at this git revision.")
+@click.option("--design", metavar="DIR", help="Kernel C of your own: a folder whose functions override the shipped ones.")
 @click.option("--depth", type=click.IntRange(0, 1000), metavar="N", help="With --to smt2: ask whether N steps can violate it.")
 @click.option("--cone", "only_cone", is_flag=True, help="Leave out what cannot influence the property.")
 @click.option("--out", metavar="FILE", help="Write it there instead of standard output.")
@@ -50,6 +52,7 @@ def export(
     change: str | None,
     kernel: str | None,
     rev: str | None,
+    design: str | None,
     depth: int | None,
     only_cone: bool,
     out: str | None,
@@ -63,7 +66,7 @@ def export(
     if form in BINARY and out is None and sys.stdout.isatty():
         raise InputError(f"{form} is binary; name a file with --out, or choose --to aag")
     with printing.Progress() as progress:
-        grounded, prop = _question(scenario, name, change, kernel, rev, progress)
+        grounded, prop = _question(scenario, name, change, kernel, rev, design, progress)
         progress.working(f"{scenario}: writing {form}")
         if only_cone:
             grounded = cone(grounded, [bad(grounded, prop)])
@@ -76,12 +79,13 @@ def export(
 
 
 def _question(
-    name: str, prop: str, change: str | None, kernel: str | None, rev: str | None, progress: printing.Progress
+    name: str, prop: str, change: str | None, kernel: str | None, rev: str | None, design: str | None, progress: printing.Progress
 ) -> tuple[GroundSystem, Property]:
     """The grounded system of a scenario after the whole change, and the property as it reads there."""
     tree = kernel_given(kernel, rev, progress.said)
-    (scenario,) = selected_scenarios([name], [prop], tree)
-    version = versions(change, files_of(tree))[-1]
+    own = design_given(design)
+    (scenario,) = selected_scenarios([name], [prop], tree, own)
+    version = versions(change, files_of(tree, own))[-1]
     progress.working(f"{name}: building the model")
     model = built(version.scenario(scenario), tree, version.files).model
     return ground(model.system, model.geometry), property_of(model, prop)

@@ -24,8 +24,11 @@ _CODES: Mapping[Verdict, ExitCode] = {"Proved": ExitCode.HOLDS, "Violated": Exit
 
 @click.command()
 @click.argument("names", metavar="[PROPERTY]...", nargs=-1)
-@click.option("--scenario", metavar="NAME", default=EVERY_ROLE, show_default=True, help="For any number of this scenario's threads.")
+@click.option(
+    "--scenario", metavar="NAME|FILE.toml", default=EVERY_ROLE, show_default=True, help="For any number of this scenario's threads."
+)
 @click.option("--change", metavar="FILE", help="With this patch applied to the kernel C.")
+@click.option("--design", metavar="DIR", help="Kernel C of your own: a folder whose functions override the shipped ones.")
 @click.option("--out", metavar="FILE", help="Write the certificate there, also an unfinished one.")
 @click.option("--from", "known", metavar="FILE", help="Use the instances that this certificate names, as far as they suffice.")
 @click.option("--minimal", is_flag=True, help="Leave out what nothing needs, and say of each lemma that is left what misses it.")
@@ -41,6 +44,7 @@ def prove(
     names: tuple[str, ...],
     scenario: str,
     change: str | None,
+    design: str | None,
     out: str | None,
     known: str | None,
     minimal: bool,
@@ -63,7 +67,7 @@ def prove(
     target = output.checked(out)
     with printing.Progress() as progress:
         proof = prove_scenario(
-            names or CARD, scenario=scenario, change=change, known=before, known_from=known or "", minimal=minimal,
+            names or CARD, scenario=scenario, change=change, design=design, known=before, known_from=known or "", minimal=minimal,
             repair=repair, jobs=jobs, timeout=timeout, listener=progress,
         )  # fmt: skip
     told, model, found, missed = proof.told, proof.model, proof.found, proof.missed

@@ -41,10 +41,18 @@ class Replayed(msgspec.Struct, frozen=True):
 @click.option("--scenario", "scenario", metavar="NAME|FILE.toml", help="The scenario, if it is not a shipped one.")
 @click.option("--kernel", metavar="DIR", help="Lift functions from this kernel tree.")
 @click.option("--rev", metavar="REF", help="Read the kernel tree at this git revision.")
+@click.option("--design", metavar="DIR", help="Kernel C of your own: a folder whose functions override the shipped ones.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def replay(
-    context: click.Context, trace: str, change: str | None, scenario: str | None, kernel: str | None, rev: str | None, as_json: bool
+    context: click.Context,
+    trace: str,
+    change: str | None,
+    scenario: str | None,
+    kernel: str | None,
+    rev: str | None,
+    design: str | None,
+    as_json: bool,
 ) -> None:
     r"""Run a stored counterexample, or a run saved by explore, again without a solver.
 
@@ -55,7 +63,7 @@ def replay(
     """
     guard.limit(TIME, f"replaying {trace}")
     with printing.Progress() as progress:
-        done = replayed(trace, change=change, scenario=scenario, kernel=kernel, rev=rev, listener=progress)
+        done = replayed(trace, change=change, scenario=scenario, kernel=kernel, rev=rev, design=design, listener=progress)
     cex, found, same = done.cex, done.misfit, done.cex.model == done.model
     if as_json:
         told = Replayed(

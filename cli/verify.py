@@ -36,6 +36,7 @@ Key = tuple[str, str, str | None]
 @click.option("--change", metavar="FILE", help="Check with this patch, mbox or TOML overlay, and without it.")
 @click.option("--kernel", metavar="DIR", help="Lift functions from this kernel tree.")
 @click.option("--rev", metavar="REF", help="Read the kernel tree at this git revision.")
+@click.option("--design", metavar="DIR", help="Kernel C of your own: a folder whose functions override the shipped ones.")
 @click.option("--depth", type=click.IntRange(0, 1000), metavar="N", help="Steps to search; default: where every goal is reached, plus 5.")
 @click.option(
     "--states",
@@ -71,6 +72,7 @@ def verify(
     change: str | None,
     kernel: str | None,
     rev: str | None,
+    design: str | None,
     depth: int | None,
     states: int,
     timeout: float,
@@ -97,8 +99,8 @@ def verify(
     tests, log = output.checked(junit), output.checked(sarif)
     with _Progress() as progress:
         outcome = verified(
-            scenarios, properties, change=change, kernel=kernel, rev=rev, depth=depth, states=states, timeout=timeout, certify=certify,
-            jobs=jobs, memory=memory, cache=not no_cache, listener=progress,
+            scenarios, properties, change=change, kernel=kernel, rev=rev, design=design, depth=depth, states=states, timeout=timeout,
+            certify=certify, jobs=jobs, memory=memory, cache=not no_cache, listener=progress,
         ).outcome  # fmt: skip
         telling = Telling(outcome.plan if repair else None, progress.working)
         told, unwritten = _told(outcome, folder, telling, all_=all_)

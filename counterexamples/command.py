@@ -6,6 +6,7 @@ import shlex
 
 from markupsafe import escape
 
+from ..model.system import designs
 from .folding import WIDTH
 from .schema import Cex, file_name
 
@@ -14,7 +15,8 @@ def command(cex: Cex, name: str | None = None) -> str:
     """What to type to see it again, the document being kept under that name."""
     change = f" --change {shlex.quote(cex.change.partition(':')[0])}" if cex.change else ""
     kernel = "" if cex.kernel == "shipped" else " --kernel DIR"
-    return f"tdpcheck replay {shlex.quote(file_name(cex) if name is None else name)}{change}{kernel}"
+    design = " --design DIR" if not kernel and cex.design not in designs() else ""
+    return f"tdpcheck replay {shlex.quote(file_name(cex) if name is None else name)}{change}{kernel}{design}"
 
 
 def replay_lines(cex: Cex, name: str) -> str:

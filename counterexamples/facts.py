@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from ..model.machine import parts
 from ..model.machine.sorts import COUNTED
 from ..model.naming import split_cell
+from ..model.system import KERNEL, designs
 from .scenes import scenes
 from .schema import Cause, Cex, Source, Step
 
@@ -96,13 +97,24 @@ def order(cause: Cause) -> str:
 
 def path_of(cex: Cex, file: str) -> str:
     """A file as a patch names it: of a kernel tree its path there, of ours its path in this repository."""
-    ours = cex.kernel == "shipped" or "/" not in file or file.startswith("_")
+    ours = (cex.kernel == "shipped" and not _from_outside(file)) or "/" not in file or file.startswith("_")
     return SHIPPED + file if ours and not file.startswith(SHIPPED) else file
+
+
+def _from_outside(file: str) -> bool:
+    """Whether a file is of a design that does not come with the tool."""
+    return file.count("/") == 1 and not file.startswith("_") and file.partition("/")[0] not in designs()
+
+
+def _shown(file: str) -> str:
+    """A file as a reader sees it: by its own name, unless one of ours has the same."""
+    name = PurePosixPath(file).name
+    return file if _from_outside(file) and (KERNEL / name).is_file() else name
 
 
 def place(source: Source) -> str:
     """File and line as a reader sees them."""
-    return f"{PurePosixPath(source.file).name}:{source.line}"
+    return f"{_shown(source.file)}:{source.line}"
 
 
 def verdict_line(cex: Cex) -> str:
@@ -145,12 +157,13 @@ def _hands_over(cex: Cex, step: Step) -> bool:
 
 def where(step: Step) -> str:
     """The file and line of the statement that a reader should look at."""
-    return f"{PurePosixPath(step.sources[0].file).name}:{step.sources[0].line}" if step.sources else ""
+    return f"{_shown(step.sources[0].file)}:{step.sources[0].line}" if step.sources else ""
 
 
 def counted_in(cex: Cex) -> str:
     """Of which text a report's line numbers are."""
     whose = "our kernel C, model/kernel/*.c" if cex.kernel == "shipped" else f"kernel {cex.kernel}, or for functions of ours model/kernel/"
+    whose += f", and the design's, {cex.design}/*" if cex.kernel == "shipped" and cex.design not in designs() else ""
     return whose + (", with the change applied; a removed line has the number of the nearest one left" if cex.change else "")
 
 

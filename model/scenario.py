@@ -12,6 +12,8 @@ import msgspec
 from ..core.errors import InputError
 
 Expected = Literal["holds", "violated"]
+SHARED = "shared"
+"""The design that runs where a scenario names none: the shipped kernel C as it is."""
 Size = Annotated[int, msgspec.Meta(ge=1, le=64)]
 
 
@@ -88,7 +90,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     story: str
     thread: tuple[Thread, ...]
     expect: dict[str, Expected]
-    design: str = "shared"
+    design: str = SHARED
     geometry: Sizes = Sizes()
     hardware: Hardware = Hardware()
     start: Start = Start()
@@ -142,8 +144,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.geometry.frames or max(self.geometry.blocks, self.geometry.regions) * self.geometry.slots + 1
 
 
-def read_scenario(text: str, where: str) -> Scenario:
-    """A scenario from TOML.
+def read_scenario(text: str, where: str, design: str = SHARED) -> Scenario:
+    """A scenario from TOML; `design` is the one that it runs if it names none.
 
     Raises:
         InputError: not TOML, an unknown or missing key, a value outside its range, a geometry that cannot be.
@@ -154,7 +156,7 @@ def read_scenario(text: str, where: str) -> Scenario:
         raise InputError(f"{where}: not a TOML file: {error}") from error
     if not raw:
         raise InputError(f"{where}: the scenario is empty; it needs name, story, [[thread]] and [expect]")
-    return convert_scenario(raw, where)
+    return convert_scenario({"design": design, **raw}, where)
 
 
 def convert_scenario(raw: Mapping[str, object], where: str) -> Scenario:

@@ -10,6 +10,7 @@ from pathlib import Path
 import z3
 from msgspec.structs import replace as replace_fields
 
+from ..core.alike import alike, did_you_mean
 from ..core.errors import InputError
 from ..core.sorts import Geometry, Rigid, Sort, Word
 from ..core.system import Source, TransitionSystem
@@ -209,9 +210,10 @@ def compile_software(
     for thread in scenario.thread:
         function = code.functions.get(thread.entry)
         if function is None and thread.entry not in code.broken:
-            known = ", ".join(sorted(code.functions))
+            near = did_you_mean(alike(thread.entry, sorted(code.functions)))
             raise InputError(
-                f"scenario {scenario.name}: thread {thread.role} enters at {thread.entry}, which no file defines; defined are {known}"
+                f"scenario {scenario.name}: thread {thread.role} enters at {thread.entry}, which no file defines; "
+                + (near or f"defined are {', '.join(sorted(code.functions))}")
             )
         arguments = {} if function is None else _arguments(scenario, thread, function, code, vcpu)
         graphs.append(lower(thread.role, thread.entry, code.functions, code.structs, code.library, arguments, code.broken))

@@ -9,12 +9,12 @@ from ..checker.arguments.lemmas import Broken
 from ..core.errors import InputError
 from ..core.system import Property
 from ..model.parametric import Parametric
-from ..model.scenario import Expected, Hardware, Scenario, Start, Thread, shipped_scenarios
+from ..model.scenario import SHARED, Expected, Hardware, Scenario, Start, Thread, shipped_scenarios
 from ..properties import PROPERTIES
 from ..recheck.obligations import INITIALLY
 from .inputs.changes import Version, versions
+from .inputs.designs import Design, named
 from .inputs.sources import Files, files_of
-from .names import unknown
 
 EVERY_ROLE = "every-role"
 WIDTH = 100
@@ -44,30 +44,35 @@ def every_role() -> Scenario:
     )
 
 
-def scenario_for(name: str | None, prop: Property) -> Scenario:
-    """The scenario of that name, or the smallest one that asks a property and expects it to hold.
+def scenario_for(name: str | None, prop: Property, design: Design | None = None) -> Scenario:
+    """The scenario of that name or in that file, or the smallest one that asks a property and expects it to hold.
+
+    Args:
+        design: the folder of designs that the user gave.
 
     Raises:
         InputError: there is none.
+        Refusal: kernel C of the design that cannot be read.
     """
-    known = {n: s for n, s in shipped_scenarios().items() if s.design == "shared"} | {EVERY_ROLE: every_role()}
+    known = {n: s for n, s in shipped_scenarios().items() if not s.needs_kernel} | {EVERY_ROLE: every_role()}
     if name is not None:
-        if name not in known:
-            raise InputError(unknown(name, tuple(known), "scenario of the shared design"))
-        return known[name]
-    fitting = [s for s in known.values() if s.expect.get(prop.name) == "holds"]
+        return named([name], known, design, "scenario of kernel C")[0]
+    own = [s for s in known.values() if s.design == SHARED] if design is None or not design.scenarios else design.scenarios.values()
+    fitting = [s for s in own if s.expect.get(prop.name) == "holds"]
     if not fitting:
-        raise InputError(f"no scenario of the shared design asks {prop.name}; name one with --scenario")
-    return min(fitting, key=lambda s: (len(s.thread), s.name))
+        where = "of the shared design" if design is None or not design.scenarios else f"in {design.path}"
+        raise InputError(f"no scenario {where} asks {prop.name}; name one with --scenario")
+    found = min(fitting, key=lambda s: (len(s.thread), s.name))
+    return found if design is None else named([found.name], known, design)[0]
 
 
-def files_with(change: str | None) -> Files:
-    """The shipped kernel C with a change applied.
+def files_with(change: str | None, design: Design | None = None) -> Files:
+    """The kernel C with a change applied: the shipped one, and the designs that the user gave.
 
     Raises:
         InputError: the change is none, does not apply, or is no diff.
     """
-    return files_of_versions(versions(change, files_of(None)), change or "")
+    return files_of_versions(versions(change, files_of(None, design)), change or "")
 
 
 def files_of_versions(known: Sequence[Version], change: str) -> Files:

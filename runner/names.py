@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 
+from ..core.alike import alike, did_you_mean
 from ..core.errors import InputError
 
 
@@ -23,6 +23,5 @@ def choose(given: Iterable[str], known: Sequence[str], what: str, where: str = "
 
 def unknown(name: str, known: Sequence[str], what: str) -> str:
     """What to say about a name that is not known."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known) or 'none'}"
+    hint = did_you_mean(alike(name, known)) or f"there are {', '.join(known) or 'none'}"
     return f"there is no {what} {name!r}; {hint}"

@@ -17,6 +17,7 @@ from ..recheck.questions import difference_from
 from ..recheck.reader import EVERY_SIZE
 from .every_size import files_with, scenario_for
 from .inputs.changes import touched, versions
+from .inputs.designs import Design
 from .inputs.sources import built, code_for, files_of, kernel_given
 from .inputs.terms import property_names, property_of
 from .names import choose
@@ -47,11 +48,13 @@ def rebuilt(
     change: str | None = None,
     kernel: str | None = None,
     rev: str | None = None,
+    design: Design | None = None,
 ) -> Rebuilt:
     """Compare a certificate with a scenario as today's model has it.
 
     Args:
         prop: a property that must be among those of the certificate.
+        design: the folder of designs that the user gave.
 
     Raises:
         InputError: the certificate is about something else; the first difference is named.
@@ -65,11 +68,11 @@ def rebuilt(
     choose(names, property_names(), "property")
     claimed = found.header.get("scenario", "")
     if found.kind == "grounded":
-        candidates = _of_one_size(scenario, names, change, kernel, rev)
+        candidates = _of_one_size(scenario, names, change, kernel, rev, design)
     elif kernel is not None or rev is not None:
         raise InputError(f"{file}: it is about every size, and functions of a kernel tree are checked at one size; leave --kernel out")
     else:
-        candidates = _of_every_size(found.kind, scenario, names, change)
+        candidates = _of_every_size(found.kind, scenario, names, change, design)
     first = ""
     for about, statement in candidates:
         if claimed and claimed != about.scenario:
@@ -82,12 +85,12 @@ def rebuilt(
 
 
 def _of_one_size(
-    name: str, names: tuple[str, ...], change: str | None, kernel: str | None, rev: str | None
+    name: str, names: tuple[str, ...], change: str | None, kernel: str | None, rev: str | None, design: Design | None
 ) -> Iterator[tuple[Rebuilt, str]]:
     """The scenario at its own size; with a change, after its last patch, then after those before it."""
     tree = kernel_given(kernel, rev)
-    (scenario,) = selected_scenarios([name], (), tree)
-    known = versions(change, files_of(tree))
+    (scenario,) = selected_scenarios([name], (), tree, design)
+    known = versions(change, files_of(tree, design))
     for number in reversed(range(len(known))):
         if number == 0 and len(known) > 1:
             return
@@ -99,14 +102,16 @@ def _of_one_size(
         yield about, statement_of(system, [property_of(model, each) for each in names])
 
 
-def _of_every_size(kind: str, name: str, names: tuple[str, ...], change: str | None) -> Iterator[tuple[Rebuilt, str]]:
+def _of_every_size(
+    kind: str, name: str, names: tuple[str, ...], change: str | None, design: Design | None
+) -> Iterator[tuple[Rebuilt, str]]:
     """The scenario for any number of everything."""
     unknown = [each for each in names if each not in PROPERTIES]
     if unknown:
         raise InputError(f"{unknown[0]} is a property of one size alone")
     properties = [PROPERTIES[each] for each in names]
-    scenario: Scenario = scenario_for(name, properties[0])
-    model = parametric(scenario, code_for(scenario, None, files_with(change)))
+    scenario: Scenario = scenario_for(name, properties[0], design)
+    model = parametric(scenario, code_for(scenario, None, files_with(change, design)))
     statement = instantiated_statement(model.system, properties) if kind == "instantiated" else statement_of(model.system, properties)
     yield Rebuilt(scenario.name, f" with {change}" if change else "", "", EVERY_SIZE), statement
 

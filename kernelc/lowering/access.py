@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import z3
 
+from ...core.alike import alike, did_you_mean
 from ...core.rewrite import Rewriter, constant_index
 from ...core.sorts import Word
 from ..errors import Unmodelled
@@ -84,7 +85,10 @@ class Access(Builder):
                 self.modelled(name, spot_of(expression))
                 known = self.named(name)
                 if known is None:
-                    raise spot_of(expression).refusal("unknown name", "declare it as a local, or as a constant in model/intrinsics")
+                    constants = (constant.lstrip("-") for constant in self.library.constants)
+                    near = did_you_mean(alike(name, (*self.frame.names, *constants, *self.functions), 2, 0.6))
+                    what = "declare it as a local, or as a constant in model/intrinsics"
+                    raise spot_of(expression).refusal("unknown name", f"{near} If not, {what}" if near else what)
                 return FixedPlace(known)
             case ast.Unary(op="*", operand=operand):
                 pointer = self.value(operand)
@@ -146,10 +150,10 @@ class Access(Builder):
         if handle is not None:
             return FixedPlace(Value(handle, name=handle.name))
         if not self._begins(base, fields):
-            raise spot.refusal(
-                f"{base.type} has no field {fields} in the model",
-                "declare the field in model/intrinsics, or leave it out if it does not matter",
-            )
+            names = {field for known in self._shared_fields() for ctype, field in known if ctype == str(base.type)}
+            near = did_you_mean(alike(fields, sorted(names), 2, 0.6))
+            what = "declare the field in model/intrinsics, or leave it out if it does not matter"
+            raise spot.refusal(f"{base.type} has no field {fields} in the model", f"{near} If not, {what}" if near else what)
         return FieldPlace(base, fields)
 
     def _element(self, base: Place, index: ast.Expr, expression: ast.Index) -> Place:

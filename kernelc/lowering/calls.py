@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import z3
 
+from ...core.alike import alike, did_you_mean
 from ...core.system import Param, Source, Update
 from ..errors import Refusal
 from ..text import ast
@@ -54,8 +55,27 @@ class Calls(Expressions):
             return self.intrinsic(intrinsic, self._arguments(intrinsic, expression), spot)
         if name in self.functions or name in self.broken:
             return self._inline(name, expression)
-        what = f"unknown callee {name}"
-        raise self.never(name, spot.refusal(what, "define it in kernel C, or give it a meaning (or erase it) in model/intrinsics"), spot)
+        raise self.never(name, spot.refusal(f"unknown callee {name}", self._meant(expression)), spot)
+
+    def _meant(self, call: ast.Call) -> str:
+        """What to do about a call of something unknown: name what was meant, or where a meaning would be added."""
+        intrinsics = self.library.intrinsics
+        locks = [handle for argument in call.arguments if (handle := self._handle(argument))]
+        # Of a lock every call has a name of its own: what is left of it without the lock's says what is done with it.
+        named = {name.replace(handle, "").strip("_"): name for handle in locks for name in intrinsics if handle in name}
+        said = [word for word in named if word in call.function.split("_")] or alike(call.function, named, 1)
+        near = tuple(named[word] for word in said)
+        known = (*intrinsics, *self.library.identities, *self.library.erased, *self.functions)
+        near = near or alike(call.function, (name for name in known if name != call.function), 2, 0.6)
+        home = next((intrinsics[name].home for name in near if name in intrinsics), "") or "model/intrinsics"
+        what = f"define it in kernel C, or give it a meaning (or erase it) in {home}"
+        return f"{did_you_mean(near)} If not, {what}" if near else what
+
+    def _handle(self, argument: ast.Expr) -> str:
+        """The name of the lock, or of whatever there is one alone of, that an argument points to; '' of anything else."""
+        place = self.peek(argument.operand if isinstance(argument, ast.Unary) and argument.op == "&" else argument)
+        named = isinstance(place, FixedPlace) and isinstance(place.value.type, Handle)
+        return place.value.name if named and isinstance(place, FixedPlace) else ""
 
     # Intrinsics
 

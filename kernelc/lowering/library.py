@@ -278,6 +278,12 @@ class Intrinsic:
     when: Callable[..., z3.BoolRef] | None = None
     blocks: bool = False
 
+    @property
+    def home(self) -> str:
+        """The file in which its meaning is written, as a path below the project; '' if nobody knows."""
+        module: str = getattr(self.meaning, "__module__", "")
+        return "/".join(module.split(".")[1:]) + ".py" if "." in module else ""
+
 
 @dataclass(frozen=True)
 class Library:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from ...core.alike import alike, did_you_mean
 from ..errors import Refusal, Unmodelled
 from ..text import ast
 from ..text.show import show_type
@@ -49,7 +50,10 @@ class Types:
         name = ref.base.removeprefix("struct ")
         if ref.base != name and name in self._structs:
             return self._record(self._structs[name])
-        raise Refusal(at, "unknown type", show_type(ref), "give the type a meaning in model/intrinsics, or use a known one")
+        known_types = {base for base, _ in self._library.types} | {f"struct {name}" for name in self._structs}
+        near = did_you_mean(alike(ref.base, sorted(known_types), 2, 0.6))
+        what = "give the type a meaning in model/intrinsics/types.py, or use a known one"
+        raise Refusal(at, "unknown type", show_type(ref), f"{near} If not, {what}" if near else what)
 
     def _target(self, ref: ast.TypeRef, at: ast.Location) -> CType:
         if ref.pointer > 1:

@@ -6,7 +6,7 @@ A file is found by its path, never by its base name; one that is not among the f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,13 +55,14 @@ class Applied:
     outside: tuple[Outside, ...] = ()
 
 
-def apply(patch: Patch, files: Mapping[str, str]) -> Applied:
+def apply(patch: Patch, files: Mapping[str, str], homes: Collection[str] = ()) -> Applied:
     """Apply a patch to files in memory.
 
     Args:
         patch: the change.
         files: path to content. A path in the patch means the file of that very path, with or without the `a/` and `b/` of git (or
             two other names of the two sides, as `diff -r old new` writes them), or below `model/kernel/` wherever that stands.
+        homes: folders of these files that may stand anywhere: a path means `home/file` if it ends so.
 
     Returns:
         What is new; `files` itself is left as it is.
@@ -77,7 +78,7 @@ def apply(patch: Patch, files: Mapping[str, str]) -> Applied:
     names = frozenset(files)
     for change in patch.files:
         now = (names | touched.keys()) - frozenset(deleted)
-        key = _target(patch, change, now)
+        key = _target(patch, change, now, homes)
         if key is None:
             outside.append(_outside(change, now))
             continue
@@ -102,12 +103,12 @@ def apply(patch: Patch, files: Mapping[str, str]) -> Applied:
     return Applied(touched, tuple(deleted), tuple(changed), tuple(notes), tuple(outside))
 
 
-def _target(patch: Patch, change: FileChange, names: frozenset[str]) -> str | None:
+def _target(patch: Patch, change: FileChange, names: frozenset[str], homes: Collection[str]) -> str | None:
     """The name of the file that a change speaks of; None if it is none of these, and would be none of them."""
     where = f"{patch.name}:{change.at}"
-    new, old = (_meant(path, other, names) for path, other in ((change.new, change.old), (change.old, change.new)))
+    new, old = (_meant(path, other, names, homes) for path, other in ((change.new, change.old), (change.old, change.new)))
     if change.old is None:
-        return new or _beside(change, names)
+        return new or _beside(change, names, homes)
     if new is not None and old is not None and new != old:
         raise InputError(f"{where}: this change names two files, {old} and {new}; give each its own change")
     if old is not None and new is None and change.new is not None and not _scratch(change.new, change.old):
@@ -115,7 +116,7 @@ def _target(patch: Patch, change: FileChange, names: frozenset[str]) -> str | No
     return new or old
 
 
-def _meant(path: str | None, other: str | None, names: frozenset[str]) -> str | None:
+def _meant(path: str | None, other: str | None, names: frozenset[str], homes: Collection[str]) -> str | None:
     """The file among these that a path means; `other` is that of the other side."""
     if path is None:
         return None
@@ -125,6 +126,9 @@ def _meant(path: str | None, other: str | None, names: frozenset[str]) -> str | 
         home, inside, name = written.rpartition(f"{HOME}/")
         if inside and name in names and (not home or home.endswith("/")):
             return name
+        own = _at_home(written, homes)
+        if own in names:
+            return own
     return None
 
 
@@ -139,14 +143,20 @@ def _stripped(path: str, other: str | None) -> Iterator[str]:
         yield "/".join(parts[1:])
 
 
-def _beside(change: FileChange, names: frozenset[str]) -> str | None:
+def _beside(change: FileChange, names: frozenset[str], homes: Collection[str]) -> str | None:
     """The name of a file that a change creates, if it is C and stands beside one of these."""
     folders = {name.rpartition("/")[0] for name in names}
     for written in _stripped(change.new or "", None):
-        for name in (written.rpartition(f"{HOME}/")[2], written):
+        for name in (written.rpartition(f"{HOME}/")[2], written, _at_home(written, homes)):
             if name.endswith((".c", ".h")) and name.rpartition("/")[0] in folders:
                 return name
     return None
+
+
+def _at_home(written: str, homes: Collection[str]) -> str:
+    """The end of a path that names a file of one of these folders; '' if there is none."""
+    end = "/".join(written.split("/")[-2:])
+    return end if end.partition("/")[0] in homes and "/" in end else ""
 
 
 def _scratch(new: str, old: str) -> bool:

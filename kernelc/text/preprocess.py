@@ -23,6 +23,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from ...core.alike import alike, did_you_mean
 from ..errors import Refusal
 from .ast import Location
 from .conditional import CONDITIONALS, Branches, Region
@@ -150,7 +151,7 @@ def preprocess(
     tokens, reader, expander = _expanded(text, file, macros or {}, config, frozenset(expand), closed)
     kept, attributes = _strip(tokens, file)
     strange = (*reader.strange, *attributes)
-    regions = (*reader.regions, *expander.regions, *_undefined_loops(tokens, file), *strange)
+    regions = (*reader.regions, *expander.regions, *_undefined_loops(tokens, file, reader.table), *strange)
     placed, laid_out, offsets = _lay_out(_mark_casts(kept, _typedefs(tokens)))
     constants = {m.name: spell(m.body) for m in reader.table.values() if m.parameters is None and m.body}
     return Preprocessed(file, laid_out, placed, offsets, tuple(regions), tuple(expander.expansions), constants, strange)
@@ -304,7 +305,7 @@ def _guard(items: Sequence[Item]) -> Directive | None:
 _BEFORE_A_STATEMENT = frozenset({"{", "}", ";", ")", "else", "do", ":"})
 
 
-def _undefined_loops(tokens: list[Token], file: str) -> Iterable[Region]:
+def _undefined_loops(tokens: list[Token], file: str, known: Iterable[str]) -> Iterable[Region]:
     """Find uses of a loop macro that nobody defined: they would parse as a call, and their body would run once."""
     for index, token in enumerate(tokens):
         if "for_each" not in token.text or token.kind != "name" or index == 0 or tokens[index - 1].text not in _BEFORE_A_STATEMENT:
@@ -314,7 +315,9 @@ def _undefined_loops(tokens: list[Token], file: str) -> Iterable[Region]:
         end = closing(tokens, index + 1)
         if end is not None and end + 1 < len(tokens) and tokens[end + 1].text != ";":
             at = Location(file, token.line, token.column)
+            near = did_you_mean(alike(token.text, sorted(name for name in known if "for_each" in name), 1, 0.8))
             advice = "pass the header that defines it as a macro source, or write the loop as `for`"
+            advice = f"{near} If not, {advice}" if near else advice
             yield Region(token.line, tokens[end].line, Refusal(at, "this loop macro has no definition", token.text, advice))
 
 

@@ -15,7 +15,7 @@ from ...kernelc.lowering.cfg import Op
 from ...model import judged
 from ...model.account import Accounted, Fate, unmodelled
 from ...model.scenario import Expected, Scenario
-from ...model.system import Model
+from ...model.system import Model, designs
 from ..exit_codes import ExitCode, worst
 from .coverage import Coverage
 from .proofs import short_hash
@@ -235,7 +235,7 @@ def result(
         property=answer.prop.name,
         scenario=model.scenario.name,
         change=None,
-        kernel=model.kernel,
+        kernel=kernel_of(model.scenario, model.kernel),
         verdict=word_of(verdict),
         depth=depth_of(verdict),
         seconds=round(answer.seconds, 3),
@@ -294,11 +294,17 @@ def in_context(record: Result, expected: Expected | None, change: str | None = N
 def unanswered(scenario: Scenario, name: str, change: str | None, why: Reason, kernel: str) -> Result:
     """The record of a question whose worker ended without an answer."""
     return Result(
-        property=name, scenario=scenario.name, change=change, kernel=kernel, verdict="unknown", depth=None, seconds=0.0, trace=None,
-        reason=why.text, kind=why.kind,
+        property=name, scenario=scenario.name, change=change, kernel=kernel_of(scenario, kernel), verdict="unknown",
+        depth=None, seconds=0.0, trace=None, reason=why.text, kind=why.kind,
         lifted=(), asked=0, expected=scenario.expect.get(name, "holds"), as_expected=False, label=None, before=None,
         shortest=None, engine="none", goals={}, steps={}, assumptions=(), model="", absent=(),
     )  # fmt: skip
+
+
+def kernel_of(scenario: Scenario, kernel: str) -> str:
+    """Where the kernel C of an answer comes from: 'shipped' or a release, and whose design overrides functions of it."""
+    outside = kernel == "shipped" and scenario.design not in designs()
+    return f"{kernel} with design {scenario.design}" if outside else kernel
 
 
 def made_of(model: Model) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:

@@ -18,7 +18,7 @@ from ...kernelc.sources.lines import alignments
 from ...kernelc.sources.patch import Patch, Unread, parse_series
 from ...kernelc.text.parse import parse
 from ...model.scenario import Scenario, convert_scenario
-from .sources import Files, Layer
+from .sources import Files, Layer, from_outside
 
 _DEFINE = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)(?:[^\n]*\\\n)*[^\n]*", re.MULTILINE)
 
@@ -173,13 +173,14 @@ def read_patches(patches: Iterable[Patch | Unread], files: Files) -> Series:
     """The code after each of the patches that is understood; one that is not is left out, and those after it say so."""
     found: list[Version] = []
     refused: list[NotUnderstood] = []
+    homes = from_outside(files)
     for number, patch in enumerate(patches, 1):
         name = _named(patch, number, {v.name for v in found} | {r.name for r in refused})
         without = ", ".join(_short(r) for r in refused)
         try:
             if isinstance(patch, Unread):
                 raise InputError(patch.why)
-            applied = apply(patch, files)
+            applied = apply(patch, files, homes)
             after = Layer(files, applied.files, applied.deleted)
             _check_c(files, after, applied)
         except (InputError, Refusal) as error:

@@ -14,6 +14,7 @@ from ...model.marks import mark
 from ...model.scenario import Scenario
 from ...model.system import Code, KernelSource, Model, build, designs, parse_source, shipped_source
 from ..names import unknown
+from .designs import Design
 
 Files = Mapping[str, str]
 """File names to text. Shipped: those of all designs, a design's own as `design/file.c`. Of a tree: its paths."""
@@ -76,14 +77,26 @@ def kernel_given(path: str | None, rev: str | None, progress: Callable[[str], No
     return None if path is None else open_tree(path, rev, progress)
 
 
-def files_of(kernel: KernelTree | None) -> Files:
-    """What a change is applied to: the files of the tree, or the kernel C of all shipped designs."""
+def files_of(kernel: KernelTree | None, design: Design | None = None) -> Files:
+    """What a change is applied to: the files of the tree, or the kernel C of all shipped designs and of those that the user gave.
+
+    Raises:
+        InputError: a tree and a design are given: functions of a tree run as they are.
+    """
     if kernel is not None:
+        if design is not None:
+            raise InputError("--design overrides functions of our kernel C, and --kernel runs those of a tree; give one of them")
         return TreeFiles(kernel)
     files: dict[str, str] = {}
-    for design in designs():
-        files |= shipped_source(design).files
-    return files
+    for name in designs():
+        files |= shipped_source(name).files
+    return files if design is None else {**files, **design.files}
+
+
+def from_outside(files: Files) -> tuple[str, ...]:
+    """The names of the designs among these files that do not come with the tool; of a tree there are none."""
+    folders = (name.partition("/")[0] for name in files if name.count("/") == 1)
+    return tuple(name for name in dict.fromkeys(folders) if name not in designs())
 
 
 def code_for(scenario: Scenario, kernel: KernelTree | None, files: Files) -> Code:
@@ -99,9 +112,12 @@ def code_for(scenario: Scenario, kernel: KernelTree | None, files: Files) -> Cod
         return _lifted(kernel, tuple((name, files[name]) for name in files))
     if kernel is not None:
         raise InputError(f"scenario {scenario.name} runs our kernel C, not functions of {kernel.origin}; leave --kernel out")
-    if scenario.design not in designs():
-        raise InputError(f"scenario {scenario.name}: {unknown(scenario.design, designs(), 'design')}")
-    own = {n: files[n] for n in files if "/" not in n or n.partition("/")[0] == scenario.design}
+    known = (*designs(), *from_outside(files))
+    if scenario.design not in known:
+        what = f"{unknown(scenario.design, known, 'design')}; one of your own is given with --design DIR"
+        raise InputError(f"scenario {scenario.name}: {what}")
+    own = {n: files[n] for n in files if "/" not in n}  # those of the design come last, and take the place of the shipped ones
+    own |= {n: files[n] for n in files if "/" in n and n.partition("/")[0] == scenario.design}
     return _parsed(scenario.design, tuple(own.items()))
 
 

@@ -19,11 +19,12 @@ from ...core.evaluation.evaluate import Evaluator
 from ...core.plain import PlainRun, violation
 from ...core.system import Property
 from ...core.verdict import Reason, ReasonKind, Violated
-from ...model.scenario import Scenario, read_scenario, shipped_scenarios
+from ...model.scenario import SHARED, Scenario, shipped_scenarios
 from ...model.system import Code, Model
 from ..asking import results
 from ..asking.results import Change, Document, Result
-from ..inputs.changes import Version, read_change, touched
+from ..inputs.changes import Version, touched
+from ..inputs.designs import Design, named
 from ..inputs.sources import Built, built
 from ..inputs.terms import ASSERTIONS, property_names, property_of
 from ..names import choose
@@ -116,36 +117,30 @@ class Outcome:
         return results.document(self.records, self.changes, interrupted=self.interrupted, not_asked=self.not_asked)
 
 
-def selected_scenarios(given: Sequence[str], properties: Sequence[str], kernel: object = None) -> tuple[Scenario, ...]:
+def selected_scenarios(
+    given: Sequence[str], properties: Sequence[str], kernel: object = None, design: Design | None = None
+) -> tuple[Scenario, ...]:
     """The scenarios that the user named (or files of them); without any, those for this code that ask one of the properties.
+
+    Args:
+        design: the folder of designs that the user gave. Without a name, its own scenarios are meant, or if it has none the shipped
+            ones, which run its design.
 
     Raises:
         InputError: an unknown name, a file that is no scenario, or nothing left to ask.
+        Refusal: kernel C of the design that cannot be read.
     """
     choose(properties, property_names(), "property")
     shipped = shipped_scenarios()
     if given:
-        return tuple({s.name: s for s in (_scenario(name, shipped) for name in given)}.values())
+        return named(given, shipped, design)
     fitting = [s for s in shipped.values() if s.needs_kernel == (kernel is not None)]
+    if design is not None:
+        fitting = list(design.scenarios.values()) or [s for s in fitting if s.design == SHARED]
     found = tuple(s for s in fitting if not properties or any(p in s.expect or p == ASSERTIONS for p in properties))
     if not found:
         raise InputError(f"no scenario asks {', '.join(properties)}; name one with --scenario")
-    return found
-
-
-def _scenario(name: str, shipped: Mapping[str, Scenario]) -> Scenario:
-    if name.endswith(".toml"):
-        data = read_change(name, "a scenario in TOML, or the name of a shipped one")
-        if b"\0" in data:
-            raise InputError(f"{name}: this is a binary file; expected a scenario in TOML")
-        try:
-            return read_scenario(data.decode(), name)
-        except UnicodeDecodeError:
-            raise InputError(f"{name}: not UTF-8; expected a scenario in TOML") from None
-    if "/" in name:
-        raise InputError(f"{name}: a scenario in a file ends in .toml; give such a file, or the name of a shipped scenario")
-    choose([name], tuple(shipped), "scenario")
-    return shipped[name]
+    return found if design is None else named([s.name for s in found], shipped, design)
 
 
 def run(plan: Plan, listener: Listener | None = None) -> Outcome:
