@@ -187,9 +187,8 @@ def prove_scenario(
     text, answer = instantiated(found.theory, found.checked.uses, start, scenario=asked.name), None
     if found.checked.holds and start is not None:
         working("checking the certificate")
-        answer = recheck(
-            text, timeout=min(600.0, max(1.0, timeout - (time.monotonic() - started))), of=instantiated_statement(model.system, stated)
-        )
+        left = max(1.0, timeout - (time.monotonic() - started))
+        answer = recheck(text, timeout=min(600.0, left), of=instantiated_statement(model.system, stated), whole=left)
     told = _told(model, asked_of, asked.name, None if patch is None else patch.name, found, search, answer, text, start, late)
     told = msgspec.structs.replace(told, missed={name: f"{b.step}: {b.lemma}" for name, b in missed.items()})
     return Proof(told, text, model, found, missed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,6 +46,8 @@ def verify(
     memory: int | None = None,
     cache: bool = True,
     listener: Listener | None = None,
+    total: float | None = None,
+    spent: float = 0.0,
 ) -> Run:
     """Check properties in scenarios, with a change and without it.
 
@@ -63,6 +66,8 @@ def verify(
         memory: megabytes that each of them may take beyond what it begins with.
         cache: whether answers of earlier runs may serve, and are kept.
         listener: is told of progress.
+        total: seconds for the whole run; what is not answered by then is Unknown (time-out). None for no such limit.
+        spent: seconds of these limits that are gone already.
 
     Returns:
         The run. An interrupt (KeyboardInterrupt) ends it early; what was found by then is in it.
@@ -78,7 +83,7 @@ def verify(
         >>> run.exit_code
         0
     """
-    reading = Clock()
+    reading = Clock(start=time.monotonic() - spent)
     tree = (
         None
         if kernel is None and rev is None
@@ -88,13 +93,14 @@ def verify(
     own = design_given(design)
     files, patch = files_of(tree, own), given(change)
     read = Series((Version(files),)) if patch is None else patch.series(files)
+    until = None if total is None else reading.start + total
     plan = Plan(
         scenarios=_scenarios(scenarios, asked, tree, own),
         properties=asked,
         versions=read.versions,
         refused=read.refused,
         kernel=tree,
-        limits=Limits(depth=depth, timeout=timeout, states=states, memory=memory, certify=certify),
+        limits=Limits(depth=depth, timeout=timeout, states=states, memory=memory, certify=certify, until=until),
         jobs=jobs or cores(),
         cache=default_cache((listener or Nobody()).said) if cache else None,
         spent=reading.spent,

@@ -41,9 +41,24 @@ _AGAIN = 0.01
 _SOLVER_SHARE = 0.8
 """How much of a limit a solver may use: it says that it has no more while Python still can."""
 MEGABYTE = 1024 * 1024
+_SHARED, _LEAST = 0.8, 1000
+"""How much of a machine's memory the processes that compute at once may take together; and megabytes that each of them may at least."""
+_CONTROL_GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _NEAR = 64 * MEGABYTE
 """A process that came so near to its limit may have found no room: about what the allocator asks for at once."""
 _SILENT = "without exception set"
+
+
+def fair_share(jobs: int) -> int:
+    """Megabytes that each of so many processes may take, without more than the machine has for all of them.
+
+    The machine is what its control group lets this process have of it, where there is one.
+    """
+    amounts = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in _CONTROL_GROUPS:
+        with contextlib.suppress(OSError, ValueError), open(path, encoding="ascii") as file:  # "max" is no number, and no limit
+            amounts.append(int(file.read()))
+    return max(_LEAST, int(min(amounts) * _SHARED) // MEGABYTE // max(1, jobs))
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ _PR_SET_PDEATHSIG = 1
 _said_by: list[int] = []
 """The pipe to the watcher, if there is one."""
 _deadline: list[float] = []
+_seconds: list[float] = []
 _doing: list[str] = ["this command"]
 
 
@@ -64,7 +65,8 @@ def limit(seconds: float, what: str) -> None:
     Args:
         what: is said if it is killed, as "reading my.patch".
     """
-    _deadline[:] = [STARTED + seconds]
+    _deadline[:] = [(STARTED if _said_by else time.monotonic()) + seconds]
+    _seconds[:] = [seconds]
     _doing[:] = [what]
     _say(f"{seconds!r} {what}")
 
@@ -78,7 +80,7 @@ def unlimited() -> None:
 
 def time_is_up() -> str:
     """What there is to say when the time is up."""
-    seconds = f"{_deadline[0] - STARTED:g} s" if _deadline else "its time"
+    seconds = f"{_seconds[0]:g} s" if _deadline else "its time"
     return f"{TIME_IS_UP}: {_doing[0]} takes more than {seconds}; {_MORE_TIME}"
 
 

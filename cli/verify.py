@@ -26,6 +26,8 @@ from . import guard, printing
 from .echo import echo
 from .seconds import Seconds
 
+LATE, LEAST_LATE = 0.07, 1.0
+"""A run whose time is up may go on for that part of it, or so many seconds, to print what was found; then the watcher ends it."""
 Key = tuple[str, str, str | None]
 """Scenario, property and change of an answer."""
 
@@ -46,7 +48,15 @@ Key = tuple[str, str, str | None]
     metavar="N",
     help="Visit up to N states before asking Z3; 0: ask at once.",
 )
-@click.option("--timeout", type=Seconds(), default=TIMEOUT, show_default=True, help="Seconds a question.")
+@click.option(
+    "--timeout",
+    type=Seconds(),
+    default=TIMEOUT,
+    show_default=True,
+    metavar="S",
+    help="Seconds a question; what is done for several counts for each. N questions end within N times S.",
+)
+@click.option("--total", type=Seconds(), metavar="S", help="Seconds for the whole run; what is not answered by then is Unknown.")
 @click.option(
     "--certify/--no-certify", default=True, show_default=True, help="Make a proof of every complete exploration; two solvers check it."
 )
@@ -76,6 +86,7 @@ def verify(
     depth: int | None,
     states: int,
     timeout: float,
+    total: float | None,
     certify: bool,
     all_: bool,
     repair: bool,
@@ -94,13 +105,13 @@ def verify(
     1 something is Violated that its scenario does not expect;
     2 bad input or usage; 3 something is Unknown; 130 interrupted.
     """
-    guard.limit(timeout, "reading what was given")
+    guard.limit(timeout if total is None else min(timeout, total), "reading what was given")
     folder = output.prepared(out) if out is not None else None
     tests, log = output.checked(junit), output.checked(sarif)
-    with _Progress() as progress:
+    with _Progress(total) as progress:
         outcome = verified(
             scenarios, properties, change=change, kernel=kernel, rev=rev, design=design, depth=depth, states=states, timeout=timeout,
-            certify=certify, jobs=jobs, memory=memory, cache=not no_cache, listener=progress,
+            certify=certify, jobs=jobs, memory=memory, cache=not no_cache, listener=progress, total=total, spent=guard.spent(),
         ).outcome  # fmt: skip
         telling = Telling(outcome.plan if repair else None, progress.working)
         told, unwritten = _told(outcome, folder, telling, all_=all_)
@@ -131,10 +142,20 @@ def _told(outcome: Outcome, folder: Path | None, telling: Telling, *, all_: bool
 
 
 class _Progress(printing.Progress):
-    """Once a question is asked, the run minds its time itself; until then the watcher does."""
+    """Once a question is asked, the run minds its time itself; until then the watcher does, and of a whole run with a limit."""
+
+    def __init__(self, total: float | None) -> None:
+        super().__init__()
+        self._total = total
+        self._reading = True
 
     def working(self, what: str) -> None:
-        guard.unlimited()
+        if self._reading:
+            self._reading = False
+            if self._total is None:
+                guard.unlimited()
+            else:
+                guard.limit(self._total + max(LEAST_LATE, LATE * self._total), "the whole run")
         super().working(what)
 
 
@@ -207,11 +228,11 @@ def _all_made(outcome: Outcome, folder: Path | None, telling: Telling, *, all_: 
     reports: dict[Place, _Made] = {}
     for group in dict.fromkeys((place, number) for place, number, _ in wanted):
         waiting = [where for where in wanted if where[:2] == group]
-        child = Child(partial(_make, outcome, group, folder, telling, all_=all_), memory=limits.memory)
+        child = Child(partial(_make, outcome, group, folder, telling, all_=all_), memory=outcome.plan.memory)
         try:
             while waiting:
-                if limits.timeout is not None and child.deadline is None:
-                    child.end_within(limits.until_killed(limits.timeout - outcome.spent.get(waiting[0], 0.0)))
+                if child.deadline is None:
+                    child.end_within(limits.until_killed(outcome.spent.get(waiting[0], 0.0)))
                 for _, news in listen([child]):
                     match news:
                         case Said(value=_Made() as made):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -17,6 +18,8 @@ MARGIN = 5
 
 GRACE, LEAST_GRACE = 0.03, 0.1
 """A process whose time is up may go on for that part of it, or so many seconds, to say what it knows; then it is killed."""
+TELLING, LEAST_TELLING = 0.06, 0.6
+"""The same, of a process that has the answers, and judges and tells them."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,9 @@ class Limits:
         walks: how many random walks a model gets, and how long each may be.
         goal_depth: how deep to look for a goal that no walk met.
         certify: make a proof of every complete exploration, and have it checked by two solvers.
-        memory: megabytes of address space that each process that computes may take beyond what it begins with; without it, what the
-            machine gives.
+        memory: megabytes of address space that each process that computes may take beyond what it begins with; without it, a share of
+            the machine's.
+        until: when, by `time.monotonic`, the whole run is to be done; None for no such limit.
     """
 
     depth: int | None = None
@@ -43,10 +47,36 @@ class Limits:
     shortest: bool = True
     memory: int | None = None
     certify: bool = False
+    until: float | None = None
 
-    def until_killed(self, left: float) -> float | None:
-        """Seconds after which a process is killed that should answer within the time that is left; None if there is no limit."""
-        return None if self.timeout is None else max(left, LEAST_GRACE) + max(LEAST_GRACE, GRACE * self.timeout)
+    def left(self, spent: float) -> float | None:
+        """Seconds that are left of a question's time, and of the run's, if the question took so many; None if there is no limit."""
+        ends = [] if self.timeout is None else [self.timeout - spent]
+        return min([*ends, *([] if self.until is None else [self.until - time.monotonic()])], default=None)
+
+    @property
+    def are_up(self) -> bool:
+        """Whether the time of the whole run is up."""
+        return self.until is not None and time.monotonic() >= self.until
+
+    def are_gone(self, spent: float) -> bool:
+        """Whether nothing is left of a question's time that took so many seconds."""
+        left = self.left(spent)
+        return left is not None and left <= 0
+
+    def until_killed(self, spent: float) -> float | None:
+        """Seconds after which a process is killed that should answer in the time that is left, see `left`; None if there is no limit."""
+        return self._ends(spent, GRACE, LEAST_GRACE)
+
+    def until_told(self, spent: float) -> float | None:
+        """The same of a process that has the answers, and judges and tells them."""
+        return self._ends(spent, TELLING, LEAST_TELLING)
+
+    def _ends(self, spent: float, grace: float, least: float) -> float | None:
+        whole = None if self.until is None else self.until - time.monotonic()
+        limits = ((self.timeout, self.timeout and self.timeout - spent), (whole, whole))
+        ends = [max(left, LEAST_GRACE) + max(least, grace * limit) for limit, left in limits if limit is not None and left is not None]
+        return min(ends, default=None)
 
 
 BOUNDED = "bmc"

@@ -37,10 +37,8 @@ class Prepared:
 
     def left(self, share: float = 1.0) -> float | None:
         """Seconds that are left for a question, or a share of them; None if there is no limit."""
-        if self.limits.timeout is None:
-            return None
-        used = self.spent + (time.monotonic() - self._since if self._since is not None else 0.0)
-        return max(_MOMENT, (self.limits.timeout - used) * share)
+        left = self.limits.left(self.spent + (time.monotonic() - self._since if self._since is not None else 0.0))
+        return None if left is None else max(_MOMENT, left * share)
 
     @cached_property
     def grounded(self) -> GroundSystem:

@@ -46,11 +46,17 @@ class PlainProof:
     """Of `given_up`, for code."""
 
 
-def certified(model: Model, system: GroundSystem, prop: Property, proof: Proved) -> Certified:
-    """The certificate of a proof about a model, checked by two solvers against today's system and property."""
+def certified(model: Model, system: GroundSystem, prop: Property, proof: Proved, *, timeout: float | None = None) -> Certified:
+    """The certificate of a proof about a model, checked by two solvers against today's system and property.
+
+    Args:
+        timeout: seconds for everything; without it, what a certificate gets.
+    """
     try:
+        started = time.monotonic()
         text = grounded(system, prop, proof.invariant, digest=model.digest, scenario=model.scenario.name)
-        checked = recheck(text, of=statement_of(system, prop))
+        left = float("inf") if timeout is None else max(0.0, timeout - (time.monotonic() - started))
+        checked = recheck(text, of=statement_of(system, prop), timeout=min(_SOLVER, left), per_query=min(_QUERY, left))
     except TdpcheckError as error:
         return Certified("", f"no certificate: {error}")
     return Certified(text, "" if checked.accepted else f"second solver: {why(checked)}")
@@ -71,7 +77,7 @@ def certified_states(
             names, given_up=str(learned.reason or "nothing holds"), kind=None if learned.reason is None else learned.reason.kind
         )
     text = grounded(system, properties, learned.clauses, digest=model.digest, scenario=model.scenario.name)
-    left = float("inf") if timeout is None else max(1.0, timeout - (time.monotonic() - started))
+    left = float("inf") if timeout is None else max(0.0, timeout - (time.monotonic() - started))
     checked = recheck(text, of=statement_of(system, properties), timeout=min(_SOLVER, left), per_query=min(_QUERY, left))
     clauses = tuple(clause.name for clause in learned.clauses)
     if checked.accepted:

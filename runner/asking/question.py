@@ -125,7 +125,7 @@ class _Question:
     def _refused(self, proof: Proved) -> str:
         """Why two solvers do not accept a proof; empty, and its certificate is kept, if they do."""
         subject = self._subject
-        made = subject.engines.certify(subject.model, subject.grounded, self._with_merging, proof)
+        made = subject.engines.certify(subject.model, subject.grounded, self._with_merging, proof, timeout=subject.left())
         self._certificate = made.text
         return made.refused
 

@@ -7,7 +7,7 @@ where threads are stuck. Walks are counted, not timed, so that the same question
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,14 +74,17 @@ class Survey:
         return max((d for d in self.goals.values() if d is not None), default=0)
 
 
-def surveyed(subject: Prepared, *, explore: bool = True) -> Survey:
+def surveyed(subject: Prepared, *, explore: bool = True, so_far: Callable[[Survey], None] | None = None) -> Survey:
     """What exploration teaches, or else walks; goals that they miss are searched for.
+
+    Args:
+        so_far: is given what a complete exploration teaches before a proof is made of it, which may come to no end.
 
     Raises:
         EngineError: a violation that does not replay.
     """
     started = time.process_time()
-    found, why = _explored(subject) if explore else (None, "")
+    found, why = _explored(subject, started, so_far) if explore else (None, "")
     if found is None:
         found = _walked(subject)
         found.gave_way = why
@@ -103,7 +106,7 @@ def _watched(subject: Prepared) -> dict[str, Any]:
     return watched if subject.merging is None else watched | {MERGING: negation(subject.merging.holds)}
 
 
-def _explored(subject: Prepared) -> tuple[Survey | None, str]:
+def _explored(subject: Prepared, started: float, so_far: Callable[[Survey], None] | None) -> tuple[Survey | None, str]:
     """What a visit to every state teaches; None, and why, if there are too many of them."""
     engines, limits, model = subject.engines, subject.limits, subject.model
     if engines.survey is None or limits.states == 0:
@@ -128,6 +131,9 @@ def _explored(subject: Prepared) -> tuple[Survey | None, str]:
         unmet=_unmet(subject, seen.traces.get(MERGING)),
     )
     if limits.certify and seen.stats.complete:
+        if so_far is not None:
+            found.computing = time.process_time() - started
+            so_far(found)
         holding = [prop for name, prop in subject.properties.items() if name not in found.violations]
         holding += [] if subject.merging is None or found.unmet else [subject.merging]
         found.proof = subject.engines.certify_states(model, subject.grounded, holding, seen.states, timeout=subject.left(_CERTIFY))

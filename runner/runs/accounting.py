@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
-from ...checker.processes import Answered, Child, Said, Say, listen
-from ...core.verdict import Reason, ReasonKind
+from ...checker.processes import Answered, Child, Died, Failed, Failure, Said, Say, listen, reason_of
+from ...core.errors import EngineError
+from ...core.verdict import TIME_IS_UP, Reason, ReasonKind
 from ...model.account import Accounted, Ran, Side, account, beyond, can_fire, unfired, unmodelled
 from ...model.judged import Unjudged, open_outcomes, unjudged
 from ..asking.question import Subject
@@ -16,8 +18,12 @@ from ..inputs.changes import macros, touched, uses
 from ..inputs.sources import built
 from .plan import Plan
 from .slots import Slots
+from .worker import Until
 
 Groups = Sequence[tuple[str, ...]]
+Accounting = tuple[tuple[Accounted, ...], tuple[Unjudged, ...]]
+"""What became of the lines of a change, and what of it no run has judged."""
+MORE_TIME = "give more with --timeout"
 
 
 @dataclass
@@ -45,8 +51,46 @@ class Accountant:
         self._witnesses = witnesses
         self._slots = slots
         self._working = working
+        self._say: Say = lambda value: None
+        self._spent = self._began = self._waited = 0.0
 
-    def accounted(self, number: int) -> tuple[tuple[Accounted, ...], tuple[Unjudged, ...]]:
+    def in_time(self, number: int) -> Accounting | Reason:
+        """What became of a change, found in a process that has what the questions left over; or why nobody knows.
+
+        Raises:
+            KeyboardInterrupt: the user interrupts.
+            EngineError: an engine contradicts plain evaluation.
+        """
+        spent = max((s for (_, version), s in self._witnesses.spent.items() if version in (number - 1, number)), default=0.0)
+
+        def work(say: Say) -> Accounting:
+            self._working, self._say, self._spent, self._began, self._waited = say, say, spent, time.monotonic(), 0.0
+            return self.accounted(number)
+
+        child = Child(work, memory=self._plan.memory, limit=self._plan.limits.until_told(spent))
+        try:
+            while True:
+                for _, news in listen([child]):
+                    match news:
+                        case Said(value=Until() as until):
+                            child.end_within(until.seconds)
+                        case Said(value=what):
+                            self._working(str(what))
+                        case Answered(value=found):
+                            return cast(Accounting, found)
+                        case Failed(kind=Failure.INTERRUPTED):
+                            raise KeyboardInterrupt
+                        case Failed(kind=Failure.ENGINE, message=message):
+                            raise EngineError(message)
+                        case Died(late=True):
+                            what = f"accounting for the lines of {self._plan.versions[number].name} is not done"
+                            return Reason(TIME_IS_UP.kind, f"{TIME_IS_UP}: {what}; {MORE_TIME}")
+                        case _:
+                            return reason_of(news)
+        finally:
+            child.kill()
+
+    def accounted(self, number: int) -> Accounting:
         """What became of the lines that the patch of a version adds or removes, and what of it no run has judged.
 
         Raises:
@@ -76,6 +120,8 @@ class Accountant:
         models, places = list(side.ran), self._places(number)
         waiting = list(wanted)
         running: dict[Child, int] = {}
+        self._say(Until(None))  # whoever decides has a limit of his own
+        begun = time.monotonic()
         try:
             while waiting or running:
                 while waiting and len(running) < max(1, self._plan.jobs):
@@ -95,12 +141,14 @@ class Accountant:
         finally:
             for child in running:
                 child.kill()
+        self._waited += time.monotonic() - begun
+        own = time.monotonic() - self._began - self._waited
+        self._say(Until(self._plan.limits.until_told(self._spent + own)))
         return Side(side.files, models)
 
     def _left(self, place: int, number: int) -> float | None:
         """Seconds until a process is killed that decides what can be executed: what the questions left over, and a little."""
-        limits, spent = self._plan.limits, self._witnesses.spent.get((place, number), 0.0)
-        return None if limits.timeout is None else limits.until_killed(limits.timeout - spent)
+        return self._plan.limits.until_killed(self._witnesses.spent.get((place, number), 0.0))
 
     def _child(self, place: int, number: int, groups: Groups) -> Child:
         plan, slots, asked = self._plan, self._slots, self._witnesses.asked[place, number]
@@ -111,7 +159,7 @@ class Accountant:
                 say("begun")
                 return _decide(plan, place, number, groups, asked, spent)
 
-        return Child(decide, memory=plan.limits.memory)
+        return Child(decide, memory=plan.memory)
 
 
 def _both(one: Mapping[int, Groups], other: Mapping[int, Groups]) -> dict[int, Groups]:

@@ -198,7 +198,8 @@ def question(model: str, asked: str, limits: Limits, engines: Engines, more: obj
         more: what else the caller's answer depends on.
     """
     named = {name: _name(engine) for name, engine in vars(engines).items()}
-    parts = {"model": model, "property": asked, "limits": vars(limits), "engines": named, "more": more, "by": computed_by()}
+    kept = {name: value for name, value in vars(limits).items() if name != "until"}  # an answer that is kept was there before that
+    parts = {"model": model, "property": asked, "limits": kept, "engines": named, "more": more, "by": computed_by()}
     return msgspec.json.encode(parts, order="deterministic").decode()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ...checker.processes import fair_share
 from ...kernelc.sources.tree import KernelTree
 from ...model.scenario import Scenario
 from ..asking.limits import Engines, Limits
@@ -38,6 +39,11 @@ class Plan:
     jobs: int = 1
     cache: Cache | None = None
     spent: float = 0.0
+
+    @property
+    def memory(self) -> int:
+        """Megabytes that each process may take beyond what it begins with."""
+        return fair_share(self.jobs) if self.limits.memory is None else self.limits.memory
 
     def asked_in(self, scenario: Scenario) -> tuple[str, ...]:
         """The properties that are asked in a scenario."""

@@ -6,29 +6,31 @@ are started, heard and stopped; what they say is put in the order of the plan, w
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from msgspec.structs import replace as replace_fields
 
 from ...checker.clock import Clock
 from ...checker.processes import Answered, Child, Died, Failed, Failure, News, Said, Say, held, listen, reason_of
-from ...core.errors import EngineError, InputError
+from ...core.errors import EngineError, InputError, TdpcheckError
 from ...core.evaluation.evaluate import Evaluator
 from ...core.plain import PlainRun, violation
 from ...core.system import Property
-from ...core.verdict import Reason, ReasonKind, Violated
+from ...core.verdict import TIME_IS_UP, Reason, ReasonKind, Violated
 from ...model.scenario import SHARED, Scenario, shipped_scenarios
 from ...model.system import Code, Model
 from ..asking import results
 from ..asking.results import Change, Document, Result
 from ..inputs.changes import Version, touched
 from ..inputs.designs import Design, named
-from ..inputs.sources import Built, built
+from ..inputs.sources import Built, built, code_for
 from ..inputs.terms import ASSERTIONS, property_names, property_of
 from ..names import choose
-from .accounting import Accountant, Witnesses, not_modelled, why_not_judged, why_not_modelled
+from .accounting import MORE_TIME, Accountant, Witnesses, not_modelled, why_not_judged, why_not_modelled
 from .cache import Known
 from .keys import lookups
 from .plan import Place, Plan
@@ -37,6 +39,9 @@ from .worker import GRACE, Seen, Told, Unbuilt, Until, Worker, Working
 
 PATIENCE = GRACE + 2.0
 """Seconds that workers have to tell what they know after Control-C."""
+
+
+_RUN_IS_UP = Reason(TIME_IS_UP.kind, f"{TIME_IS_UP}: that of the whole run; give more with --total")
 
 
 class Listener(Protocol):
@@ -156,15 +161,20 @@ def run(plan: Plan, listener: Listener | None = None) -> Outcome:
             going.ask()
             going.account()
         except KeyboardInterrupt:
-            outcome.interrupted = True
-            going.stop()
+            outcome.interrupted = not plan.limits.are_up
+            if outcome.interrupted:
+                going.stop()
     finally:
         with held():
             going.end()
     with held():  # what was found is worth more than an answer to a signal that comes now
         outcome.not_asked = plan.questions - len(going.answered)
         if outcome.interrupted:
-            going.account_for_nothing()
+            going.account_for_nothing("interrupted")
+        elif plan.limits.are_up:
+            going.leave_unanswered()
+            going.account_for_nothing(TIME_IS_UP.text)
+            outcome.not_asked = 0
     return outcome
 
 
@@ -185,9 +195,14 @@ class _Run:
     def ask(self) -> None:
         """Start a worker for each scenario, as many at once as there are jobs, and hear them to their end."""
         waiting = list(range(len(self._plan.scenarios)))
+        known = self._look_up()
         while waiting or self._running:
             while waiting and len(self._running) < max(1, self._plan.jobs):
-                self._begin(waiting.pop(0))
+                place = waiting.pop(0)
+                if self._plan.limits.are_up:
+                    self._unanswered(place, _RUN_IS_UP)
+                else:
+                    self._begin(place, known[place])
             for child, news in listen(self._running):
                 self._hear(child, news)
                 if self._errors:  # those before it may have one, too: the first one of the plan is told
@@ -198,13 +213,26 @@ class _Run:
         if changed and all(place in self._refused for place in changed):
             raise InputError(self._refused[changed[0]])  # nothing of the change could be asked anywhere
 
-    def _begin(self, place: int) -> None:
-        known = self._known(place)
+    def _look_up(self) -> list[dict[tuple[int, str], Known]]:
+        """The answers that are kept, of each scenario; and all code is parsed before processes are forked that need it.
+
+        How long that takes counts for every question, as reading does.
+        """
+        started, plan = time.monotonic(), self._plan
+        known = [self._known(place) for place in range(len(plan.scenarios))]
+        for version in plan.versions:
+            for scenario in plan.scenarios:
+                with suppress(TdpcheckError):  # its worker says so
+                    code_for(version.scenario(scenario), plan.kernel, version.files)
+        self._plan = replace(plan, spent=plan.spent + time.monotonic() - started)
+        return known
+
+    def _begin(self, place: int, known: dict[tuple[int, str], Known]) -> None:
         wanted = [(v, n) for v in range(len(self._plan.versions)) for n in self._plan.asked_in(self._plan.scenarios[place])]
         needed = len(self._plan.versions) > 1 or any(key not in known or known[key].record.trace is not None for key in wanted)
         if needed:
-            plan, slots = self._plan, self._slots
-            child = Child(lambda say: _work(plan, place, known, slots, say))
+            plan, slots, started = self._plan, self._slots, time.monotonic()
+            child = Child(lambda say: _work(plan, place, known, slots, started, say), memory=plan.memory)
             self._running[child] = place
             return
         for version, name in wanted:
@@ -298,8 +326,18 @@ class _Run:
         if isinstance(news, Failed) and news.kind is Failure.UNFORESEEN:
             why = Reason(why.kind, f"{why}; set TDPCHECK_DEBUG=1 to see where, and report it")
         if isinstance(news, Died) and news.late:
-            limit = self._plan.limits.timeout or 0.0
-            why = Reason(why.kind, f"{why}: {doing or 'what there is to do'} takes more than {limit:g} s; give more with --timeout")
+            why = Reason(why.kind, f"{why}: {doing or 'what there is to do'} takes more than {self._limit}")
+        self._unanswered(place, why)
+
+    @property
+    def _limit(self) -> str:
+        """What there was of time, and how to give more."""
+        limits = self._plan.limits
+        whole = limits.timeout is None or limits.are_up
+        return "the whole run may; give more with --total" if whole else f"{limits.timeout:g} s; {MORE_TIME}"
+
+    def _unanswered(self, place: int, why: Reason) -> None:
+        """Every question about a scenario that has no answer yet is Unknown."""
         scenario = self._plan.scenarios[place]
         for number, version in enumerate(self._plan.versions):
             for name in self._plan.asked_in(scenario):
@@ -339,7 +377,14 @@ class _Run:
         accountant = Accountant(self._plan, self._witnesses, self._slots, self._listener.working)
         for number, version in enumerate(self._plan.versions[1:], 1):
             self._not_understood(number - 1)
-            lines, open_ = accountant.accounted(number)
+            if self._plan.limits.are_up:
+                return  # `run` withdraws what is not accounted for
+            found = accountant.in_time(number)
+            if isinstance(found, Reason):
+                self._outcome.changes.append(results.refused_change(version.name, version.subject, str(found)))
+                self._withdraw(version.name, found)
+                continue
+            lines, open_ = found
             record = results.change_record(version.name, version.subject, lines, version.notes, open_)
             self._outcome.changes.append(record)
             if not record.modelled:
@@ -353,12 +398,17 @@ class _Run:
         found = (r for r in self._plan.refused if r.place == place)
         self._outcome.changes += [results.refused_change(r.name, r.subject, r.why) for r in found]
 
-    def account_for_nothing(self) -> None:
-        """After an interrupt: nobody knows what became of the changed lines, so nothing is approved."""
+    def leave_unanswered(self) -> None:
+        """After the time of the whole run: what is not answered is Unknown."""
+        for place in range(len(self._plan.scenarios)):
+            self._unanswered(place, _RUN_IS_UP)
+
+    def account_for_nothing(self, because: str) -> None:
+        """After an early end: nobody knows what became of the changed lines that are not accounted for, so nothing is approved."""
         done = {c.name for c in self._outcome.changes}
         for version in self._plan.versions[1:]:
             if version.name not in done and version.overlay is None:
-                self._withdraw(version.name, not_modelled("interrupted before its lines were accounted for"))
+                self._withdraw(version.name, not_modelled(f"{because} before its lines were accounted for"))
 
     def _withdraw(self, name: str, why: Reason) -> None:
         told = self._outcome.told
@@ -376,8 +426,8 @@ _ERRORS: Mapping[Failure, Callable[[str], Exception]] = {
 """Errors of a worker that are errors of the run, and as what they are told."""
 
 
-def _work(plan: Plan, place: int, known: Mapping[tuple[int, str], Known], slots: Slots, say: Say) -> bool:
-    return Worker(plan, place, known, slots, say).work()
+def _work(plan: Plan, place: int, known: Mapping[tuple[int, str], Known], slots: Slots, started: float, say: Say) -> bool:
+    return Worker(plan, place, known, slots, started, say).work()
 
 
 def each_violation(

@@ -28,14 +28,15 @@ class Slots:
         os.close(self._file)
 
     @contextlib.contextmanager
-    def one(self) -> Iterator[None]:
-        """Hold one, after waiting until it is free. A process holds one at a time."""
+    def one(self) -> Iterator[float]:
+        """Hold one, after waiting until it is free: for so many seconds. A process holds one at a time."""
+        begun = time.monotonic()
         place = self._taken()
         while place is None:
             time.sleep(_PAUSE)
             place = self._taken()
         try:
-            yield
+            yield time.monotonic() - begun
         finally:
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, place)
 

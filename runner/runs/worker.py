@@ -12,14 +12,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from ...checker.clock import Clock
-from ...checker.processes import Answered, Child, Died, Failed, Failure, News, Said, Say, listen
+from ...checker.processes import Answered, Child, Died, Failed, Failure, News, Said, Say, listen, reason_of
 from ...core.errors import EngineError, TdpcheckError
-from ...core.plain import PlainRun, PlainViolated
-from ...core.verdict import HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict
+from ...core.plain import PlainRun, PlainViolated, plain_verdict, violation
+from ...core.verdict import TIME_IS_UP, HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict, Violated
 from ...model.account import Ran, ran
 from ..asking import results
 from ..asking.asked import Asked, PlainAnswer, carry, ended, fault, same_model
 from ..asking.coverage import Coverage, with_coverage
+from ..asking.proofs import PlainProof
 from ..asking.question import Subject
 from ..asking.results import Result
 from ..asking.survey import Survey, surveyed
@@ -52,7 +53,9 @@ class Until:
 
 @dataclass(frozen=True)
 class Begun:
-    """A survey or a question has its slot, and begins."""
+    """A survey or a question has its slot, for which it waited so many seconds, and begins."""
+
+    waited: float
 
 
 @dataclass(frozen=True)
@@ -107,11 +110,13 @@ class Worker:
 
     Args:
         known: answers from the cache, by version and property.
+        started: when, by `time.monotonic`, whoever wanted it began to start it.
         say: tells the run what happens: `Working`, `Told`, `Seen` and `Unbuilt`.
     """
 
-    def __init__(self, plan: Plan, place: int, known: Mapping[tuple[int, str], Known], slots: Slots, say: Say) -> None:
+    def __init__(self, plan: Plan, place: int, known: Mapping[tuple[int, str], Known], slots: Slots, started: float, say: Say) -> None:
         self._plan = plan
+        self._started = started
         self._scenario = plan.scenarios[place]
         self._known = dict(known)
         self._slots = slots
@@ -121,6 +126,7 @@ class Worker:
         self._tasks: list[_Task] = []
         self._running: dict[Child, tuple[_Task, dict[str, int]]] = {}
         self._begun: dict[Child, float] = {}
+        self._so_far: dict[Child, Survey] = {}
         self._spent: dict[tuple[int, str], float] = {}
 
     def work(self) -> bool:
@@ -132,10 +138,13 @@ class Worker:
         try:
             self._build()
             for version in self._versions.values():
+                self._telling(version)
                 self._begin(version)
             while self._tasks or self._running:
                 self._start_some()
+                self._say(Until(None))
                 for child, news in listen(self._running):
+                    self._telling(self._running[child][0].version)
                     self._hear(child, news)
             self._say_what_was_seen()
         except KeyboardInterrupt:
@@ -147,31 +156,35 @@ class Worker:
 
     def _build(self) -> None:
         plan = self._plan
-        entered = [not self._missing(number) for number in range(len(plan.versions))]
+        self._say(Until(plan.limits.until_killed(plan.spent), f"reading the code of {self._scenario.name}"))
+        missing = [self._missing(number) for number in range(len(plan.versions))]
+        entered = [not why for why in missing]
+        spent = plan.spent + time.monotonic() - self._started
+        self._say(Until(None))
         for number in range(len(plan.versions)):
             named = plan.name_of(self._scenario, number)
             self._say(Working(f"{named}: building the model"))
             if any(entered) and not entered[number]:
-                self._leave_out(Unbuilt(number, self._missing(number), gone=any(entered[:number])))
+                self._leave_out(Unbuilt(number, missing[number], gone=any(entered[:number])))
                 continue
             try:
                 with self._slots.one():
-                    self._say(Until(self._left(plan.spent), f"building the model of {named}"))
-                    self._versions[number] = self._built(number)
+                    self._say(Until(plan.limits.until_killed(spent), f"building the model of {named}"))
+                    self._versions[number] = self._built(number, spent)
             except TdpcheckError as error:
                 if number == 0 or isinstance(error, EngineError):
                     raise
                 self._leave_out(Unbuilt(number, str(error), refused=True))
             self._say(Until(None))
 
-    def _built(self, number: int) -> Asked:
+    def _built(self, number: int, spent: float) -> Asked:
         plan, version, started = self._plan, self._plan.versions[number], time.monotonic()
         made = built(version.scenario(self._scenario), plan.kernel, version.files, touched(plan.versions, number))
         subject = Subject(made.model, plan.asked_in(self._scenario), plan.limits, plan.engines)
         goals_of(made.model)
         before = self._versions.get(number - 1)
         same = before if before is not None and same_model(before.made.model, made.model) else None
-        subject.spent = plan.spent + time.monotonic() - started
+        subject.spent = spent + time.monotonic() - started
         return Asked(number, made, subject, same)
 
     def _missing(self, number: int) -> str:
@@ -186,10 +199,9 @@ class Worker:
         self._unbuilt[unbuilt.number] = unbuilt
         self._say(unbuilt)
 
-    def _left(self, spent: float) -> float | None:
-        """Seconds until this process is killed, if so many of a question's time are gone."""
-        timeout = self._plan.limits.timeout
-        return None if timeout is None else self._plan.limits.until_killed(timeout - spent)
+    def _telling(self, version: Asked) -> None:
+        """From now on this process itself judges what was found, and tells it."""
+        self._say(Until(self._plan.limits.until_told(version.subject.spent), f"judging what was found of {self._scenario.name}"))
 
     # What there is to do, and what it came to
 
@@ -216,7 +228,7 @@ class Worker:
     def _start_some(self) -> None:
         while self._tasks and len(self._running) < max(1, self._plan.jobs):
             task = self._tasks.pop(0)
-            self._running[Child(self._function(task), memory=self._plan.limits.memory)] = task, {}
+            self._running[Child(self._function(task), memory=self._plan.memory)] = task, {}
             what = task.name or ("looking at every state" if task.explore else "walking at random")
             self._say(Working(f"{self._plan.name_of(self._scenario, task.version.number)}: {what}"))
 
@@ -224,14 +236,14 @@ class Worker:
         subject, slots = task.version.subject, self._slots
 
         def survey(say: Say) -> Survey:
-            with slots.one():
-                say(Begun())
+            with slots.one() as waited:
+                say(Begun(waited))
                 subject.begin()
-                return surveyed(subject, explore=task.explore)
+                return surveyed(subject, explore=task.explore, so_far=say)
 
         def ask(say: Say) -> PlainAnswer:
-            with slots.one():
-                say(Begun())
+            with slots.one() as waited:
+                say(Begun(waited))
                 subject.begin()
                 return PlainAnswer.of(subject.ask(task.name, say))
 
@@ -241,8 +253,11 @@ class Worker:
         task, reached = self._running[child]
         version = task.version
         if isinstance(news, Said) and isinstance(news.value, Begun):
-            self._begun[child] = time.monotonic()
-            child.end_within(self._left(version.subject.spent))
+            self._begun[child] = child.started + news.value.waited  # to be started is part of its time
+            child.end_within(self._plan.limits.until_killed(version.subject.spent + time.monotonic() - self._begun[child]))
+            return
+        if isinstance(news, Said) and isinstance(news.value, Survey):
+            self._so_far[child] = news.value
             return
         if isinstance(news, Said):
             reached["depth"] = max(reached.get("depth", -1), int(news.value))
@@ -253,12 +268,32 @@ class Worker:
         if isinstance(news, Failed) and news.kind is Failure.INTERRUPTED:
             raise KeyboardInterrupt
         spent = time.monotonic() - self._begun.pop(child, child.started)
+        survey = self._so_far.pop(child, None)
         if task.name:
             self._spent[version.number, task.name] = version.subject.spent + spent
-            self._answered(version, task.name, ended(news, version.subject, reached.get("depth", -1), spent))
+            answer = ended(news, version.subject, reached.get("depth", -1), spent)
+            self._answered(version, task.name, self._found_before(version, task.name, answer))
         else:
             version.subject.spent += spent
-            self._surveyed(task, news)
+            self._surveyed(task, news if survey is None or isinstance(news, Answered) else _without_proof(survey, news))
+
+    def _late(self, version: Asked, name: str) -> None:
+        """Nothing of its time is left to ask a question: what the survey found is all that is known."""
+        answer = ended(Died(TIME_IS_UP.text, late=True), version.subject, -1, 0.0)
+        self._answered(version, name, self._found_before(version, name, answer))
+
+    def _found_before(self, version: Asked, name: str, answer: PlainAnswer) -> PlainAnswer:
+        """The answer, unless it is none, and the survey has a run into a violation of which a shorter one was looked for."""
+        subject = version.subject
+        known = subject.survey.violations.get(name)
+        if known is None or not isinstance(answer.verdict, Unknown) or answer.interrupted or answer.verdict.why.kind not in _LOST:
+            return answer
+        try:
+            trace = violation(known, subject.properties[name], subject.evaluator)
+        except EngineError as error:
+            return fault(subject, error)
+        found = plain_verdict(Violated(trace, "walk", None, answer.seconds))
+        return replace(answer, verdict=found, first=subject.survey.computing, fired=frozenset(trace.actions) - subject.survey.fired)
 
     def _surveyed(self, task: _Task, news: News) -> None:
         version = task.version
@@ -292,6 +327,8 @@ class Worker:
                 except EngineError as error:
                     answer = fault(version.subject, error)
                 self._answered(version, name, answer)
+            elif self._plan.limits.are_gone(version.subject.spent):
+                self._late(version, name)
             else:
                 self._tasks.append(_Task(version, name))
 
@@ -347,6 +384,7 @@ class Worker:
         if len(self._plan.versions) < 2:
             return
         for version in self._versions.values():
+            self._telling(version)
             fired = version.subject.survey.fired.union(*(a.fired for a in version.answers.values()))
             name, made = version.made.model.scenario.name, version.made
             exact = version.subject.survey.states is not None
@@ -375,6 +413,17 @@ class Worker:
                         self._settle(task.version)
         for child in self._running:
             child.kill()
+
+
+_LOST = (ReasonKind.TIME_OUT, ReasonKind.MEMORY, ReasonKind.DIED)
+"""Why a process may have no answer although some of it is known."""
+
+
+def _without_proof(survey: Survey, news: News) -> News:
+    """A complete survey of which the proof was not to be had, because its process ended like this."""
+    if not isinstance(news, Died | Failed) or (why := reason_of(news)).kind not in _LOST:
+        return news
+    return Answered(replace(survey, proof=PlainProof((), given_up=str(why), kind=why.kind)))
 
 
 def _judged(verdict: Verdict, subject: Subject, coverage: Coverage) -> Verdict:

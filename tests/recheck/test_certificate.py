@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -22,7 +27,6 @@ from tdpcheck.core.system import Action, Lemma, Param, Property, TransitionSyste
 from tdpcheck.core.verdict import Proved
 from tdpcheck.examples import counter, mutex, table_cache, traffic_light
 from tdpcheck.examples.leaf_thread import system as leaf_thread
-from tdpcheck.recheck import recheck as checking
 from tdpcheck.recheck.obligations import Certificate
 from tdpcheck.recheck.questions import check_certificate
 from tdpcheck.recheck.reader import parse
@@ -410,6 +414,14 @@ def test_a_process_that_dies_has_not_accepted() -> None:
     assert {a.kind for a in answer.answers} <= {"memory", "engine-died"}
 
 
+def impostor_for(path: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something else is started in the place of the fresh processes."""
+    impostor = path / "python"
+    impostor.write_text(f"#!/bin/sh\n{script}\n")
+    impostor.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(impostor))
+
+
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
@@ -421,10 +433,7 @@ def test_a_process_that_dies_has_not_accepted() -> None:
 )
 def test_a_process_that_says_nothing_has_not_accepted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, reason: str) -> None:
     """Whatever becomes of it, there is a reason and no acceptance."""
-    impostor = tmp_path / "python"
-    impostor.write_text(f"#!/bin/sh\n{script}\n")
-    impostor.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(impostor))
+    impostor_for(tmp_path, script, monkeypatch)
     answer = recheck(every_size("table_cache"))
 
     assert not answer.accepted
@@ -440,12 +449,66 @@ def test_no_time_is_no_acceptance() -> None:
     assert ["time-out", "time-out"] == [a.kind for a in answer.answers]
 
 
-def test_a_process_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A solver that ignores its limit is killed from outside, and the answers before it count."""
-    monkeypatch.setattr(checking, "GRACE", -0.9)
+def test_a_process_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A solver that ignores its limit is killed from outside, soon after its time."""
+    impostor_for(tmp_path, "exec sleep 60", monkeypatch)
+    begun = time.monotonic()
     answer = recheck(every_size("table_cache"), timeout=1.0)
 
     assert [("the time is up; its process was ended", "time-out")] * 2 == [(a.reason, a.kind) for a in answer.answers]
+    assert 1.0 <= time.monotonic() - begun < 2.0
+
+
+def test_all_solvers_together_have_a_limit_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two solvers one after the other take no more than the whole."""
+    impostor_for(tmp_path, "exec sleep 60", monkeypatch)
+    begun = time.monotonic()
+    answer = recheck(every_size("leaf_thread"), timeout=10.0, jobs=1, whole=1.0)
+
+    assert {("undecided", "time-out")} == {(a.verdict, a.kind) for a in answer.answers}
+    assert time.monotonic() - begun < 2.5
+
+
+WAITING = """
+import sys
+from pathlib import Path
+
+limits = checking._Limits(60.0, 60.0, None, None)
+checking._in_process([Path(sys.argv[1])], checking._Task((0,), ("z3",)), limits, checking._Running())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_no_solver_outlives_who_asked_it(number: signal.Signals, tmp_path: Path) -> None:
+    """Whatever ends the process that waits for an answer, kill -9 too, ends the one that computes it: here it waits for a pipe."""
+    pipe = tmp_path / "certificate.smt2"
+    os.mkfifo(pipe)
+    with subprocess.Popen([sys.executable, "-c", WAITING, str(pipe)], stdout=subprocess.PIPE) as asker:
+        until, writer = time.monotonic() + 30, None
+        while writer is None and time.monotonic() < until:
+            with suppress(OSError):  # it is open once the process that computes reads it: by then it has asked to end with its parent
+                writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+            time.sleep(0.05)
+        children = subprocess.run(["pgrep", "-P", str(asker.pid)], capture_output=True, text=True, check=False).stdout.split()
+        asker.send_signal(number)
+    until = time.monotonic() + 10
+    while time.monotonic() < until and any(Path(f"/proc/{pid}").exists() for pid in children):
+        time.sleep(0.05)
+
+    assert writer is not None
+    os.close(writer)
+    assert len(children) == 1
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+
+
+def test_an_interrupt_waits_for_no_solver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    impostor_for(tmp_path, "exec sleep 60", monkeypatch)
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        recheck(every_size("table_cache"), timeout=30.0)
+
+    assert time.monotonic() - begun < 5
 
 
 def test_an_answer_that_is_not_one_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
