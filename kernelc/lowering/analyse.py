@@ -38,6 +38,10 @@ class Reads:
             found |= self._seen[key][1]
         return frozenset(found)
 
+    def local(self, term: z3.ExprRef) -> Local | None:
+        """The local that a term is, if it is one."""
+        return self._by_id.get(term.get_id())
+
     def fold(self, term: z3.ExprRef, facts: Known) -> z3.ExprRef:
         """`term` where these locals have these values."""
         pairs = [(local.const, facts[local]) for local in self(term) if local in facts]
@@ -216,7 +220,7 @@ def _lead(graph: Graph, target: int, facts: dict[Local, z3.ExprRef], reads: Read
                 break
             number = node.next if is_true(condition) else node.other
             if looked_at:
-                passed.append(Mark(node.number, node.at, node.stack))
+                passed.append(Mark(node.number, node.at, node.stack, holds=is_true(condition), decided=True))
             decided, behind = number, len(passed)
         else:
             break
@@ -227,29 +231,36 @@ def _lead(graph: Graph, target: int, facts: dict[Local, z3.ExprRef], reads: Read
 
 
 def _flow(node: Node, facts: dict[Local, z3.ExprRef], reads: Reads) -> Iterator[tuple[int, dict[Local, z3.ExprRef]]]:
+    """The nodes that can follow, each with what is known there."""
+    for _, _, target, after in step_facts(node, facts, reads):
+        yield target, after
+
+
+def step_facts(node: Node, facts: dict[Local, z3.ExprRef], reads: Reads) -> Iterator[tuple[str, int, int, dict[Local, z3.ExprRef]]]:
+    """Every way past a node: the edge, the number of an operation's effect, the node that follows, and what is known there."""
     match node:
         case Set(values=values):
             after = dict(facts)
             for local, value in values.items():
                 _learn(after, local, reads.fold(value, facts))
-            yield node.next, after
+            yield "next", 0, node.next, after
         case Havoc(locals=held):
-            yield node.next, {k: v for k, v in facts.items() if k not in held}
+            yield "next", 0, node.next, {k: v for k, v in facts.items() if k not in held}
         case Branch(condition=condition):
             decided = reads.fold(condition, facts)
             if not is_false(decided):
-                yield node.next, _assume(facts, decided, reads)
+                yield "next", 0, node.next, _assume(facts, decided, reads)
             if not is_true(decided):
-                yield node.other, _assume(facts, negation(decided), reads)
+                yield "other", 0, node.other, _assume(facts, negation(decided), reads)
         case Op(results=results):
             for which, result in enumerate(results):
                 after = dict(facts)
                 for local, value in result.items():
                     _learn(after, local, reads.fold(value, facts))
-                yield node.after(which), after
+                yield "next", which, node.after(which), after
         case _:
             for follower in node.successors():
-                yield follower, dict(facts)
+                yield "next", 0, follower, dict(facts)
 
 
 def _learn(facts: dict[Local, z3.ExprRef], local: Local, value: z3.ExprRef) -> None:

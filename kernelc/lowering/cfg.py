@@ -59,10 +59,15 @@ class Nop(Node):
 
 @dataclass(slots=True)
 class Mark(Nop):
-    """It does nothing but to be passed: before a statement, or behind a condition that turned out to be `holds`."""
+    """It does nothing but to be passed.
+
+    It stands before a statement, or behind a watched `condition` that turned out to be `holds`; or, where it is `decided`, for a
+    branch past which a way is led, because it is known there that its condition `holds`, or does not.
+    """
 
     condition: str = ""
     holds: bool = False
+    decided: bool = False
 
 
 @dataclass(slots=True)

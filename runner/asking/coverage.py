@@ -61,10 +61,15 @@ class Statement:
 
 @dataclass(frozen=True)
 class RoleCover:
-    """The statements of a role: those that a run executed, and those that none did."""
+    """The statements of a role: those that a run executed, and those that none did.
+
+    Args:
+        decided: where runs pass branches that are on no path, because each way there knows how they turn out, and have both outcomes.
+    """
 
     reached: tuple[Statement, ...]
     never: tuple[Statement, ...]
+    decided: frozenset[tuple[str, int]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ class Before:
     def lost(self, roles: Mapping[str, RoleCover]) -> list[Statement]:
         """What was executed, still stands in a function that the role runs, and is on no path any more."""
         left = [s for role in roles.values() for s in (*role.reached, *role.never)]
-        places = {s.place for s in left}
+        places = {s.place for s in left} | {(name, *place) for name, role in roles.items() for place in role.decided}
         functions = {(s.role, s.function) for s in left}
         found = []
         for s in self.reached:
@@ -147,12 +152,16 @@ def _of_role(model: Model, role: str, fired: Collection[str]) -> RoleCover:
     # Statements are numbered whether or not a step passes them, so that a number stays when one becomes possible.
     known = {(n.at.file, n.at.line): n.at.function for n in nodes if n.at.text}
     ran: dict[tuple[str, int], bool] = {}
+    outcomes: dict[tuple[str, int], set[bool]] = {}
     for step in software.steps.values():
         if step.role == role:
             # What only a mark shows (a branch that constants decide) is seen in versions with marks alone: it cannot be compared.
             passed = (nodes[n] for n in step.nodes if not isinstance(nodes[n], Mark))
             for place in {(node.at.file, node.at.line) for node in passed if node.at.text}:
                 ran[place] = ran.get(place, False) or step.action in fired
+            for node in (nodes[n] for n in step.nodes if step.action in fired):
+                if isinstance(node, Mark) and node.decided:
+                    outcomes.setdefault((node.at.file, node.at.line), set()).add(node.holds)
     bodies: dict[tuple[str, str], list[tuple[tuple[str, int], str]]] = {}
     for place, function in sorted(known.items()):
         bodies.setdefault((place[0], function), []).append((place, software.lines.get(place, "")))
@@ -164,7 +173,7 @@ def _of_role(model: Model, role: str, fired: Collection[str]) -> RoleCover:
             if place in ran:
                 named = Statement(role, function, *place, text, texts[: at + 1].count(text), _context(texts, at))
                 (reached if ran[place] else never).append(named)
-    return RoleCover(tuple(reached), tuple(never))
+    return RoleCover(tuple(reached), tuple(never), frozenset(place for place, seen in outcomes.items() if len(seen) == 2))
 
 
 def _context(texts: Sequence[str], at: int) -> str:

@@ -318,7 +318,7 @@ FAULT = (
 )
 """`notifier-vs-fault`: the host takes a page back while a vCPU faults it in."""
 
-TAKEN_FOR_A_LOSS = (
+JOINED_RETURNS = (
     Rewriting(
         "one return for two",
         "mmu.c",
@@ -330,7 +330,7 @@ TAKEN_FOR_A_LOSS = (
         ),
     ),
 )
-"""Harmless, too, and yet Unknown (coverage): the call in the joined return is folded away where the root cannot be invalid."""
+"""`notifier-vs-fault`, too: on each way through the joined return its value is known, so that no way passes what the caller asks of it."""
 
 EXIT = (
     Rewriting(

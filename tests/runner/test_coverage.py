@@ -8,13 +8,17 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tdpcheck.core.verdict import HoldsUpTo, Unknown
+from tdpcheck.examples.toy_kernel import dirty, mem, reader, toy, writer
+from tdpcheck.kernelc import Machine, compile_threads, lower, parse
+from tdpcheck.model.marks import mark
 from tdpcheck.model.scenario import shipped_scenarios
-from tdpcheck.runner.asking.coverage import Before, Coverage, RoleCover, Statement, declaration, declares, with_coverage
+from tdpcheck.runner.asking.coverage import Before, Coverage, RoleCover, Statement, _of_role, declaration, declares, with_coverage
 from tdpcheck.tests.calling import QUICK, Call
 
 Patch = Callable[..., str]
@@ -71,6 +75,33 @@ def test_a_change_answers_for_what_it_takes_away_and_not_for_what_it_adds() -> N
     assert (True, True, False) == (before.excuses(FIRST), before.excuses(SECOND), before.excuses(replace(install, line=12)))
     assert [install] == before.lost(now)
     assert [] == replace(before, removed={"a.c": [11]}).lost(now)
+
+
+@pytest.mark.parametrize(
+    ("after", "lost"),
+    [
+        # The caller asks `check() < 1`, and each way through check() knows the answer: both come up, or one of them alone.
+        ("static u2 check(void) { return any_bool() ? any_u2() : 0; }", []),
+        ("static u2 check(void) { if (any_bool()) return 0; return 1; }", []),
+        ("static u2 check(void) { if (any_bool() && any_bool()) return 0; else return 3; }", []),
+        ("static u2 check(void) { if (any_bool()) return 2; return 1; }", ["check() < 1"]),
+        ("static u2 check(void) { if (any_bool()) return 0; return any_bool() - any_bool() < 2 ? 0 : 0; }", ["check() < 1"]),
+    ],
+)
+def test_a_branch_that_every_way_decides_is_lost_only_if_one_outcome_is(after: str, lost: list[str]) -> None:
+    """Two returns made one must not cost an answer; a function that always answers the same must."""
+    text = "static u2 check(void)\n{\n\treturn any_u2();\n}\nvoid f(void)\n{\n\tif (check() < 1)\n\t\t*cell0 = 1;\n\t*cell1 = 1;\n}\n"
+    changed = text.replace("static u2 check(void)\n{\n\treturn any_u2();\n}", f"{after}\n\n\n")
+    asked = {}
+    for version, source in enumerate((text, changed)):
+        unit = parse(source, "toy.c")
+        marked = mark(unit.functions, {"toy.c": [3 if version == 0 else 1]})
+        graph = lower("f", "f", marked, unit.structs, toy.library)
+        software = compile_threads([graph], ("f",), machine=Machine((mem, writer, reader, dirty)))
+        asked[version] = _of_role(SimpleNamespace(software=software), "f", software.steps)  # type: ignore[arg-type]
+    before = Before(asked[0].reached, asked[0].never, {"toy.c": [1, 2, 3, 4]}, {"toy.c": [1, 2, 3, 4]})
+
+    assert lost == [s.text for s in before.lost({"f": asked[1]}) if s.function == "f" and s.text != "*cell0 = 1"]
 
 
 def scenario_file(tmp_path: Path, text: str) -> str:

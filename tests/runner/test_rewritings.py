@@ -11,9 +11,7 @@ from tdpcheck.runner.asking.results import APPROVED
 from tdpcheck.runner.inputs.sources import files_of
 from tdpcheck.tests.calling import QUICK, diff
 
-from .rewritings import EXIT, EXPORT, FAULT, TAKEN_FOR_A_LOSS, Rewriting, mbox
-
-KNOWN_HOLE = pytest.mark.xfail(strict=True, reason="two returns that become one look like a call that lost its last path")
+from .rewritings import EXIT, EXPORT, FAULT, JOINED_RETURNS, Rewriting, mbox
 
 
 @pytest.mark.parametrize(
@@ -22,7 +20,7 @@ KNOWN_HOLE = pytest.mark.xfail(strict=True, reason="two returns that become one 
         pytest.param(QUICK, EXPORT, id=QUICK, marks=pytest.mark.slow),
         pytest.param("notifier-vs-fault", FAULT, id="notifier-vs-fault", marks=pytest.mark.slow),
         pytest.param("mm-exit", EXIT, id="mm-exit", marks=pytest.mark.slow),
-        pytest.param("notifier-vs-fault", TAKEN_FOR_A_LOSS, id="one return for two", marks=[pytest.mark.slow, KNOWN_HOLE]),
+        pytest.param("notifier-vs-fault", JOINED_RETURNS, id="one return for two", marks=pytest.mark.slow),
     ],
 )
 def test_a_harmless_rewriting_costs_no_answer(scenario: str, rewritings: Sequence[Rewriting]) -> None:
