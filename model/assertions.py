@@ -9,9 +9,13 @@ from ..kernelc.lowering.cfg import ASSERTIONS, FAILED
 from .roles import Telling
 from .state_view import Changed, View
 
+_HAPPENS = re.compile(r"is read before it is set|index out of bounds|signed overflow|shift by too much")
+
 
 def broken(assertion: str) -> str:
-    """That an assertion does not hold: a WARN_ON or BUG_ON states what must not be."""
+    """That an assertion does not hold: a WARN_ON or BUG_ON states what must not be, and what C leaves undefined is told as it happens."""
+    if _HAPPENS.search(assertion):
+        return assertion
     return f"{assertion} {'fires' if re.search('WARN|BUG', assertion) else 'fails'}"
 
 

@@ -127,7 +127,8 @@ class Access(Builder):
             case FieldPlace(base=root, fields=fields) if self._begins(root, f"{fields}.{name}"):
                 return self._shared_field(root, f"{fields}.{name}", spot)
             case _:
-                return self._shared_field(self.load(base, spot_of(expression.base)), name, spot)
+                at = spot_of(expression.base)
+                return self._shared_field(self.read(self.load(base, at), at), name, spot)
 
     def _own_field(self, base: Place, name: str) -> CType | None:
         """The type of a field that is part of the value itself, unless the library says that it lies elsewhere."""
@@ -166,7 +167,8 @@ class Access(Builder):
             base = FixedPlace(self.load(base, spot))
         array = base.value.type if isinstance(base, FixedPlace) else base.type if isinstance(base, (LocalPlace, ElementPlace)) else None
         if not isinstance(array, Array):
-            return DerefPlace(arithmetic("+", self.load(base, spot_of(expression.base)), at, spot, self.integers, []))
+            pointer = self.read(self.load(base, spot_of(expression.base)), spot_of(expression.base))
+            return DerefPlace(arithmetic("+", pointer, at, spot, self.integers, []))
         if number is not None and not 0 <= number < array.length:
             raise self.never("index", spot.refusal(f"index {number} of an array of {array.length}", "stay inside the array"), spot)
         if number is None:

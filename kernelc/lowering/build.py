@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import z3
 
+from ...core.ground import conjunction
 from ...core.shape import shape, subterms
 from ...core.sorts import Kind
 from ...core.system import Source
@@ -17,8 +18,9 @@ from ..text import ast
 from ..text.show import show
 from .cfg import Local, Node, Nop, Refuse, Set
 from .convert import Spot
-from .library import CType, Library, Value
+from .library import Array, CType, Library, Record, Value
 from .lvalues import LocalPlace, Place
+from .unset import Read
 
 
 class Abandoned(Exception):
@@ -106,6 +108,8 @@ class Builder:
         self.locals: dict[str, Local] = {}
         self.erased: list[tuple[Source, str]] = []
         self.inlined: dict[str, None] = {}
+        self.reads: list[Read] = []
+        self.under: list[z3.BoolRef] = []
         self._by_id: dict[int, tuple[Local, z3.ExprRef]] = {}  # the term beside its identity keeps it from being used again
         self._entered: set[int] = set()
         self._fresh = itertools.count(1)
@@ -173,6 +177,18 @@ class Builder:
         self.here = []
         return Abandoned()
 
+    def read(self, value: Value, spot: Spot, what: str = "") -> Value:
+        """Note that C reads a value here, and answer it. A struct or an array is copied, not read; what comes of it is read later."""
+        if value.parts and not is_aggregate(value.type):
+            self.note_read(value.parts.values(), what or spot.text, spot)
+        return value
+
+    def note_read(self, terms: Iterable[z3.ExprRef], what: str, spot: Spot) -> None:
+        """Note that C reads these here, where what is evaluated just now is evaluated at all."""
+        if self.here:
+            _, at, stack = self.stamp(spot)
+            self.reads.append(Read(tuple(self.here), tuple(terms), conjunction(self.under), what, at, stack))
+
     # Locals
 
     def local(self, path: str, kind: Kind) -> Local:
@@ -196,6 +212,13 @@ class Builder:
         """The paths of the locals that a value mentions."""
         keys = {node.get_id() for term in value.parts.values() for node in subterms(term)}
         return {self._by_id[key][0].path for key in keys & self._by_id.keys()}
+
+
+def is_aggregate(ctype: CType) -> bool:
+    """Whether C's own type is a struct, a union or an array; a pointer or a word of several parts is none."""
+    return isinstance(ctype, Array) or (
+        isinstance(ctype, Record) and ctype.name.startswith(("struct ", "union ")) and not ctype.name.endswith("*")
+    )
 
 
 def spot_of(expression: ast.Expr) -> Spot:

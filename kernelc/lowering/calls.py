@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import z3
 
 from ...core.alike import alike, did_you_mean
+from ...core.shape import subterms
 from ...core.system import Param, Source, Update
 from ..errors import Refusal
 from ..text import ast
 from ..text.show import show_type
-from .build import Abandoned, Frame, reads_state, spot_of
+from .analyse import effect_terms
+from .build import Abandoned, Frame, is_aggregate, reads_state, spot_of
 from .cfg import THREAD, THREADS, Havoc, Local, Nop, Op
 from .convert import NULL, Spot, coerce, join
 from .expressions import Expressions, is_harmless, leaves_of
@@ -102,21 +104,27 @@ class Calls(Expressions):
         return values
 
     def intrinsic(self, intrinsic: Intrinsic, arguments: Sequence[Value], spot: Spot) -> Value:
-        places, values = [], []
+        places, values, given = [], [], []
         for argument in arguments:
             if isinstance(argument.type, Ref):
                 if argument.name == NULL:
                     raise spot.refusal(f"NULL where {intrinsic.name} expects a {argument.type}", "pass the address of a local")
                 places.append(LocalPlace(argument.type.to, argument.name))
                 argument = self.load(places[-1], spot)
+                given.append(argument)
+            elif is_aggregate(argument.type):
+                given.append(argument)
             values.append(argument)
         answer = intrinsic.meaning(THREAD, *values)
         when = None if intrinsic.when is None else intrinsic.when(THREAD, *values)
         if isinstance(answer, Value):
             _check_type(answer, intrinsic.result, intrinsic, spot)
             if is_harmless(intrinsic):
+                self._note_used(given, answer.parts.values(), spot)
                 return answer
             answer = Effect(value=answer)
+        used = [term for e in ((answer,) if isinstance(answer, Effect) else answer) for term in effect_terms(e)]
+        self._note_used(given, used, spot)
         effects = [_own_choices(e, len(self.nodes)) for e in ((answer,) if isinstance(answer, Effect) else answer)]
         target = self.temporary(intrinsic.result, intrinsic.name) if leaves_of(intrinsic.result) else None
         results = tuple(self._results(intrinsic, effect, target, places, spot) for effect in effects)
@@ -140,6 +148,17 @@ class Calls(Expressions):
         if target is not None:
             return self.load(target, spot)
         return effects[0].value if effects and effects[0].value is not None else Value(intrinsic.result)
+
+    def _note_used(self, given: Sequence[Value], used: Iterable[z3.ExprRef], spot: Spot) -> None:
+        """Note which parts of structs, and of the locals behind pointers, an intrinsic reads."""
+        if not given:
+            return
+        mentioned = {term.get_id() for whole in used for term in subterms(whole)}
+        for value in given:
+            for path, term in value.parts.items():
+                if term.get_id() in mentioned:
+                    local = next(iter(self.locals_in(Value(value.type, {path: term}))), "").partition(".")[2]
+                    self.note_read([term], local or spot.text, spot)
 
     def _results(
         self, intrinsic: Intrinsic, effect: Effect, target: LocalPlace | None, places: Sequence[LocalPlace], spot: Spot

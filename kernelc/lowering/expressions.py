@@ -56,7 +56,6 @@ class Expressions(Access):
         broken: Mapping[str, Exception],
     ) -> None:
         super().__init__(role, functions, structs, library, broken)
-        self._under: list[z3.BoolRef] = []
 
     @abstractmethod
     def call(self, expression: ast.Call) -> Value:
@@ -71,7 +70,7 @@ class Expressions(Access):
             case ast.IntLiteral(value=number, bits=bits, signed=signed):
                 return literal(number, Constant(bits, signed))
             case ast.Name() | ast.Member() | ast.Index() | ast.Unary(op="*"):
-                return self.load(self.place(expression), spot_of(expression))
+                return self.read(self.load(self.place(expression), spot_of(expression)), spot_of(expression))
             case ast.Unary():
                 return self._unary(expression)
             case ast.Step():
@@ -88,17 +87,30 @@ class Expressions(Access):
             case ast.Assign():
                 return self._assign(expression)
             case ast.Call():
-                return self.call(expression)
+                return self.read(self.call(expression), spot_of(expression), f"the value of {expression.function}()")
             case ast.Cast():
                 return self._cast(expression)
             case ast.Comma(parts=parts):
                 for part in parts[:-1]:
-                    self.value(part)
+                    self.discard(part)
                 return self.value(parts[-1], want)
             case ast.Watched():
                 return self._watched(expression, want)
             case ast.Initializer(at=at):
                 raise Refusal(at, "an initializer outside a declaration", show(expression), "declare a local with it")
+
+    def discard(self, expression: ast.Expr) -> None:
+        """Evaluate an expression of which nobody reads the value."""
+        match expression:
+            case ast.Call():
+                self.call(expression)
+            case ast.Comma(parts=parts):
+                for part in parts:
+                    self.discard(part)
+            case ast.Name():
+                self.place(expression)
+            case _:
+                self.value(expression)
 
     def _unary(self, expression: ast.Unary) -> Value:
         op, operand = expression.op, expression.operand
@@ -118,16 +130,16 @@ class Expressions(Access):
     def _checked(self, value: Value, checks: Sequence[Check], spot: Spot) -> Value:
         """Assert what must hold, wherever C evaluates what is evaluated here."""
         if checks and self.here:
-            asked = tuple(replace(c, holds=disjunction([*map(negation, self._under), c.holds])) for c in checks)
+            asked = tuple(replace(c, holds=disjunction([*map(negation, self.under), c.holds])) for c in checks)
             self.emit(Op(*self.stamp(spot), name="arithmetic", mover="local", effects=(Effect(checks=asked),), results=({},)))
         return value
 
     @contextmanager
     def _where(self, condition: z3.BoolRef) -> Iterator[None]:
         """What is evaluated inside, C evaluates only where `condition` holds; it has no effects."""
-        self._under.append(condition)
+        self.under.append(condition)
         yield
-        self._under.pop()
+        self.under.pop()
 
     def _address(self, expression: ast.Unary) -> Value:
         match self.place(expression.operand):
@@ -147,16 +159,19 @@ class Expressions(Access):
     def _cast(self, expression: ast.Cast) -> Value:
         spot = spot_of(expression)
         wanted = self.types(expression.type, expression.at)
-        arithmetic_type = isinstance(wanted, Void) or (isinstance(wanted, Scalar) and isinstance(wanted.kind, (Word, Truth)))
+        arithmetic_type = isinstance(wanted, Scalar) and isinstance(wanted.kind, (Word, Truth))
+        if isinstance(wanted, Void):
+            self.discard(expression.operand)
+            return Value(VOID)
         value = self.value(expression.operand, None if arithmetic_type else wanted)
         if is_literal(value) and isinstance(wanted, Scalar) and isinstance(wanted.kind, Word) and self.integers.exact:
             return of_literal(Constant(wanted.kind.width, wanted.signed).cut(int(value.name)), wanted, spot)
-        return Value(VOID) if isinstance(wanted, Void) else coerce(value, wanted, spot)
+        return coerce(value, wanted, spot)
 
     def _step(self, expression: ast.Step) -> Value:
         spot = spot_of(expression)
         place = self.place(expression.operand)
-        old = self.saved(self.load(place, spot), spot)
+        old = self.saved(self.read(self.load(place, spot), spot_of(expression.operand)), spot)
         new = coerce(self.computed("+" if expression.op == "++" else "-", old, literal(1), spot), old.type, spot)
         new = self.saved(new, spot) if not isinstance(place, LocalPlace) else new
         self.store(place, new, spot)
@@ -174,7 +189,8 @@ class Expressions(Access):
             value = self.saved(value, spot)
         place = self.place(expression.target)
         if not simple:
-            value = self.computed(expression.op.removesuffix("="), self.load(place, spot), value, spot)
+            old = self.read(self.load(place, spot), spot_of(expression.target))
+            value = self.computed(expression.op.removesuffix("="), old, value, spot)
         if isinstance(place, LocalPlace):
             self.store(place, value, spot)
             return self.load(place, spot)

@@ -21,6 +21,7 @@ from .convert import Spot, coerce, join
 from .library import Effect, FunctionName, Handle, Library, Ref, Value, leaves
 from .lvalues import FixedPlace, LocalPlace
 from .statements import Statements
+from .unset import check_reads
 
 
 def lower(
@@ -57,6 +58,7 @@ class _Lowering(Statements):
         self.body(function)
         graph = Graph(self.role, self.nodes, first.number, frame.end.number, self.locals, tuple(self.inlined), tuple(self.erased))
         _release(graph, first)
+        check_reads(graph, self.reads)
         graph.check_closed()
         return graph
 

@@ -39,7 +39,7 @@ class Statements(Calls):
             case ast.Mark(at=at):
                 self.emit(Mark(*self.stamp(Spot(at, ""))))
             case ast.Evaluate(expression=expression):
-                self.value(expression)
+                self.discard(expression)
             case ast.If():
                 self._if(statement)
             case ast.While(condition=condition, body=body, test_last=test_last, at=at):
@@ -210,7 +210,7 @@ class Statements(Calls):
         self.join(again)
         if self.here and step is not None:
             with suppress(Abandoned):
-                self.value(step)
+                self.discard(step)
         if test_last and condition is not None:
             self.here, leave = self._ways(condition)
         self.jump(head)

@@ -6,7 +6,7 @@ It executes one thread, any way that its choices allow, and logs the visible ope
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tdpcheck.examples.toy_kernel import Level
@@ -24,6 +24,7 @@ class Number:
     value: int
     width: int
     signed: bool = False
+    unset: bool = False
 
     def to(self, width: int, signed: bool) -> Number:
         if width == ELEMENT:
@@ -159,7 +160,8 @@ class Plain:
         width, signed = TYPES[ref.base]
         if zero:
             return Number(0, width).to(width, signed)
-        return Number(self.choose(len(Level.elements) if width == ELEMENT else 2**width), width).to(width, signed)
+        held = Number(self.choose(len(Level.elements) if width == ELEMENT else 2**width), width).to(width, signed)
+        return replace(held, unset=True)
 
     def converted(self, value: Any, ctype: str) -> Any:
         return value.to(*TYPES[ctype]) if isinstance(value, Number) and ctype in TYPES else value
@@ -244,6 +246,27 @@ class Plain:
             self.machine.save(at.value, value)
         return value.to(2, False)
 
+    def used(self, place: Pointer | tuple[str, Any], what: str) -> Any:
+        """Read a place; if it is a local that was not set, that is said, once."""
+        held = self.read(place)
+        if isinstance(held, Number) and held.unset:
+            self.machine.failed.add(f"{what} is read before it is set")
+            held = replace(held, unset=False)
+            if not isinstance(place, tuple):
+                self.write(place, held)
+        return held
+
+    def discard(self, e: ast.Expr) -> None:
+        """Evaluate an expression of which nobody reads the value."""
+        match e:
+            case ast.Call():
+                self.call(e)
+            case ast.Comma(parts=parts):
+                for part in parts:
+                    self.discard(part)
+            case _:
+                self.value(e)
+
     # Expressions
 
     def value(self, e: ast.Expr) -> Any:
@@ -253,7 +276,7 @@ class Plain:
             case ast.Name(name=name) if self.find(name) is None:
                 return CONSTANTS.get(name, name)  # a constant, or a function
             case ast.Name() | ast.Member() | ast.Index() | ast.Unary(op="*"):
-                return copied(self.read(self.place(e)))
+                return copied(self.used(self.place(e), show(e)))
             case ast.Unary(op="&", operand=operand):
                 place = self.place(operand)
                 return place if isinstance(place, Pointer) else "lock"
@@ -273,18 +296,23 @@ class Plain:
                 chosen = self.value(then if self.truth(self.value(condition)) else otherwise)
                 return chosen.to(4, True) if isinstance(chosen, Number) and not chosen.width else chosen
             case ast.Comma(parts=parts):
-                return [self.value(part) for part in parts][-1]
+                for part in parts[:-1]:
+                    self.discard(part)
+                return self.value(parts[-1])
             case ast.Step(op=op, operand=operand, prefix=prefix):
                 place = self.place(operand)
-                old = self.read(place)
+                old = self.used(place, show(operand))
                 new = self.write(place, self.binary(op[0], old, Number(1, 0)))
                 return new if prefix else old
             case ast.Assign(op=op, target=target, value=given):
                 new = self.value(given)
                 place = self.place(target)
-                return self.write(place, new if op == "=" else self.binary(op[:-1], self.read(place), new))
-            case ast.Call():
-                return self.call(e)
+                return self.write(place, new if op == "=" else self.binary(op[:-1], self.used(place, show(target)), new))
+            case ast.Call(function=name):
+                result = self.call(e)
+                if isinstance(result, Number) and result.unset:
+                    self.machine.failed.add(f"the value of {name}() is read before it is set")
+                return settled(result)
             case _:
                 raise AssertionError(e)
 
@@ -325,7 +353,7 @@ class Plain:
             return machine.save(arguments[0].value, arguments[1])
         if name == "cmpxchg":
             cell, old, new = arguments
-            equal = machine.mem[cell.value] == self.read(old).value
+            equal = machine.mem[cell.value] == self.used(old, old.key).value
             machine.log(f"cmpxchg {0 if equal else 1}")
             if equal:
                 machine.mem[cell.value] = new.to(2, False).value
@@ -401,7 +429,7 @@ class Plain:
             case ast.Declare(type=ref, name=name, value=value):
                 self.declare(ref, name, value)
             case ast.Evaluate(expression=expression):
-                self.value(expression)
+                self.discard(expression)
             case ast.If(condition=condition, then=then, otherwise=otherwise):
                 self.branch(condition, then, otherwise, seek)
             case ast.While(condition=condition, body=body, test_last=test_last):
@@ -469,7 +497,7 @@ class Plain:
                     raise
             seek = None
             if step is not None:
-                self.value(step)
+                self.discard(step)
         raise Over
 
 
@@ -478,6 +506,15 @@ def copied(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: copied(inner) for name, inner in value.items()}
     return [copied(inner) for inner in value] if isinstance(value, list) else value
+
+
+def settled(value: Any) -> Any:
+    """A value that somebody has set."""
+    if isinstance(value, dict):
+        return {name: settled(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [settled(inner) for inner in value]
+    return replace(value, unset=False) if isinstance(value, Number) else value
 
 
 def walk(node: object) -> Iterator[object]:

@@ -8,6 +8,15 @@ struct pair {
 	u2 b[2];
 };
 
+struct flags {
+	bool a;
+	bool b;
+};
+
+struct bits {
+	bool b[2];
+};
+
 /* Branches, loops and jumps */
 
 void if_else(void)
@@ -741,4 +750,127 @@ in:
 	for (;;)
 		if (any_bool())
 			return;
+}
+
+/* Locals that are read before they are set, or nearly so */
+
+void set_on_one_way(void)
+{
+	u2 n;
+
+	if (any_bool())
+		n = 1;
+	*cell0 = n;
+	*cell1 = n;
+}
+
+void set_where_a_flag_says_so(void)
+{
+	bool have = any_bool();
+	u2 n;
+
+	if (have)
+		n = *cell0;
+	*cell1 = 1;
+	if (have)
+		*cell0 = n;
+}
+
+static void set_maybe(u2 *p)
+{
+	if (any_bool())
+		*p = 2;
+}
+
+void set_behind_a_pointer(void)
+{
+	u2 n;
+
+	set_maybe(&n);
+	if (n)
+		*cell0 = n;
+}
+
+void copied_half_set(void)
+{
+	struct flags here, there;
+
+	here.a = true;
+	there = here;
+	*cell0 = there.a;
+	if (any_bool())
+		there.b = true;
+	*cell1 = there.b;
+}
+
+void set_element_by_element(void)
+{
+	struct bits it;
+	u2 i = 0;
+
+	do {
+		if (any_bool())
+			break;
+		it.b[i] = i;
+	} while (i++ < 1);
+	i = any_bool();
+	*cell0 = it.b[i];
+}
+
+void unset_in_every_round(void)
+{
+	u2 i;
+
+	for (i = 0; i < 2; i++) {
+		u2 n;
+
+		if (i == 0)
+			n = 1;
+		*cell0 = n;
+	}
+}
+
+static u2 falls_off(u2 n)
+{
+	if (n)
+		return 1;
+}
+
+void value_of_a_function_without_return(void)
+{
+	falls_off(0);
+	*cell0 = falls_off(any_bool());
+}
+
+void asked_only_where_it_is_set(void)
+{
+	bool set = any_bool(), n;
+
+	if (set)
+		n = any_bool();
+	if (set && n)
+		*cell0 = 1;
+	*cell1 = n ? 1 : 2;
+}
+
+void unset_for_an_exchange(void)
+{
+	u2 old;
+
+	if (any_bool())
+		old = *cell0;
+	if (!cmpxchg(cell0, &old, 3))
+		*cell1 = old;
+}
+
+void counted_before_it_is_set(void)
+{
+	u2 n;
+
+	if (any_bool())
+		n++;
+	else
+		n = 0;
+	n += 1;
+	*cell0 = n;
 }

@@ -24,7 +24,7 @@ from tdpcheck.kernelc.text import ast
 from tdpcheck.kernelc.text.parse import parse
 from tdpcheck.kernelc.text.show import show
 
-from .plain_c import ELEMENT, MOST_OPERATIONS, TYPES, Choices, Jump, Machine, Number, Over, Plain, Pointer
+from .plain_c import ELEMENT, MOST_OPERATIONS, TYPES, Choices, Jump, Machine, Number, Over, Plain, Pointer, settled
 
 TEXT = (Path(__file__).parent / "programs.c").read_text(encoding="utf-8")
 UNIT = parse(TEXT, "toy.c")
@@ -57,9 +57,9 @@ def entry_argument(plain: Plain, ref: ast.TypeRef) -> Any:
         case "struct sp", 1:
             return {"null": Number(plain.choose(2), 1), "cell": Number(plain.choose(2), ELEMENT)}
         case base, 1:
-            return Pointer({"it": plain.fresh(ast.TypeRef(base))}, "it", base)
+            return Pointer({"it": settled(plain.fresh(ast.TypeRef(base)))}, "it", base)
         case _:
-            return plain.fresh(ref)
+            return settled(plain.fresh(ref))
 
 
 def said_by_the_graph(name: str) -> set[Outcome]:
@@ -76,7 +76,7 @@ def said_by_the_graph(name: str) -> set[Outcome]:
             values += [layout.value(config.state, var, 0) for var in ("writer", "reader", "dirty")]
             # What overflows an int of four bits is for the comparison with gcc.
             asserted = (label for label in config.failed if not label.startswith(("signed overflow", "shift by too much")))
-            failed = {re.sub(r"(index out of bounds: .*) at .*", r"\1", label) for label in asserted}
+            failed = {re.sub(r"(index out of bounds: .*|.* is read before it is set) at .*", r"\1", label) for label in asserted}
             found.add((tuple(values), frozenset(failed), trail))
             continue
         for run in interpreter.successors(config, lambda run: True):
@@ -84,7 +84,7 @@ def said_by_the_graph(name: str) -> set[Outcome]:
             cells = [layout.value(config.state, "mem", i) for i in (0, 1)]
             longer = (
                 (*trail, f"{node.name} {run.ops[0][1]} on {cells}")
-                if isinstance(node, Op) and node.name not in ("index", "arithmetic")
+                if isinstance(node, Op) and node.name not in ("index", "arithmetic", "unset")
                 else trail
             )
             if len(longer) < MOST_OPERATIONS:

@@ -220,7 +220,7 @@ def _outcomes(built: Built, graph: Graph, state: State) -> set[tuple[State, froz
             continue
         for run in interpreter.successors(config, lambda run: True):
             node = graph.nodes[config.node]
-            longer = (*trail, f"{node.name} {run.ops[0][1]}") if isinstance(node, Op) and node.name != "index" else trail
+            longer = (*trail, f"{node.name} {run.ops[0][1]}") if isinstance(node, Op) and node.name not in ("index", "unset") else trail
             if len(longer) < 16:
                 todo.append((run.config, longer))
     return found
