@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import z3
 
@@ -200,6 +201,10 @@ class Built:
     threads: Sequence[str]
 
 
+_parsed = cache(parse)
+"""A file is parsed once, however many of its functions are compiled."""
+
+
 @dataclass(frozen=True, eq=False)
 class Toy:
     """Compiles C against the toy library."""
@@ -208,7 +213,7 @@ class Toy:
     geometry: Geometry = field(default_factory=lambda: Geometry({"Thread": 2, "Cell": 2, "Page": 1, "Gfn": 1}))
 
     def graph(self, text: str, entry: str = "f", role: str = "f", arguments: Mapping[str, Value] | None = None) -> Graph:
-        unit = parse(text, "toy.c")
+        unit = _parsed(text, "toy.c")
         return lower(role, entry, unit.functions, unit.structs, self.library, arguments, unit.unmodelled | unit.broken)
 
     def build(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -40,6 +41,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "kernel_tree" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kernel)
+
+
+def pytest_collection_finish() -> None:
+    """What was collected lives to the end: nobody looks through its hundred thousands of objects for garbage again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from tdpcheck.core.ground import ground
 from tdpcheck.core.trace import replays
 from tdpcheck.core.verdict import HoldsUpTo, Proved, Unknown, Verdict, Violated
 from tdpcheck.tests.checker.berkeley import ABC, abc_verdict
+from tdpcheck.tests.few import few
 from tdpcheck.tests.random_systems import GEOMETRY, random_property, random_system
 from tdpcheck.tests.toys import TOYS, Toy
 
@@ -173,7 +174,7 @@ def test_the_premise_is_reached_where_exploration_reaches_it(toy: Toy) -> None:
     assert DEPTH == found.refuted or nearest == found.refuted + 1
 
 
-@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("seed", few(range(100), 4))
 def test_exploration_and_bounded_model_checking_agree_on_random_systems(seed: int) -> None:
     """One uses no solver and no grounding, the other both: on systems nobody chose they must say the same."""
     system = random_system(seed)
@@ -238,7 +239,7 @@ def test_the_random_systems_are_worth_comparing() -> None:
     assert 3 <= max(depths)
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", few(range(60), 3))
 def test_they_agree_where_nothing_tells_elements_apart(seed: int) -> None:
     """There the solver sees only runs that use elements in order: no depth may be lost by that."""
     system = random_system(seed, alike=True)

@@ -19,7 +19,7 @@ from tdpcheck.runner.inputs.changes import touched, versions
 from tdpcheck.runner.inputs.sources import built, files_of
 from tdpcheck.runner.museum.items import FOLDER
 from tdpcheck.runner.runs.run import selected_scenarios
-from tdpcheck.tests.calling import Call
+from tdpcheck.tests.calling import QUICK, Call
 
 GOOD = parametric(table_cache.system, table_cache.no_stale_cache, table_cache.lemmas, digest="1b77e2", scenario="toy")
 BAD = parametric(table_cache.broken, table_cache.no_stale_cache, table_cache.lemmas)
@@ -136,13 +136,13 @@ def test_a_time_without_an_end_is_no_limit(call: Call, file: Path, limit: str) -
 
 
 @functools.cache
-def of_scenario(name: str, *, change: str | None = None) -> tuple[str, Model]:
+def of_scenario(name: str, prop: str = "no_stale_io_mapping", *, change: str | None = None) -> tuple[str, Model]:
     """A certificate of what its clauses do not prove, about a shipped scenario, and its model."""
     (scenario,) = selected_scenarios([name], ())
     known = versions(change, files_of(None))
     model = built(scenario, None, known[-1].files, touched(known, len(known) - 1)).model
-    small, prop = ground(model.system, model.geometry), PROPERTIES["no_stale_io_mapping"]
-    return grounded(small, prop, [small.formula(prop.holds)], digest=model.digest, scenario=name), model
+    small, asked = ground(model.system, model.geometry), PROPERTIES[prop]
+    return grounded(small, asked, [small.formula(asked.holds)], digest=model.digest, scenario=name), model
 
 
 def test_what_it_is_about_is_built_anew(call: Call, file: Path) -> None:
@@ -175,7 +175,7 @@ def test_what_it_is_about_is_built_anew(call: Call, file: Path) -> None:
         (
             r"\(define-fun (\|property [^|]*\|) \(\) Bool .*\)$",
             r"(define-fun \1 () Bool true)",
-            "it says (define-fun |property no_stale_io_mapping",
+            "it says (define-fun |property reject_noncoherent_dma",
         ),
         (r"\(define-fun (\|init [^|]*\|) \(\) Bool .*\)$", r"(define-fun \1 () Bool false)", "it says (define-fun |init"),
         (r'\(set-info :sizes ".*"\)$', '(set-info :sizes "Page=1")', "its sizes is 'Page=1'"),
@@ -184,7 +184,7 @@ def test_what_it_is_about_is_built_anew(call: Call, file: Path) -> None:
 )
 def test_another_system_is_named(call: Call, file: Path, pattern: str, replacement: str | None, complaint: str) -> None:
     """Whatever the file calls it: an action less, a property that is true, no initial state."""
-    text, _ = of_scenario("mm-exit")
+    text, _ = of_scenario(QUICK, "reject_noncoherent_dma")
     lines = text.splitlines()
     number = max(n for n, line in enumerate(lines) if re.match(pattern, line))
     if replacement is None:
@@ -193,7 +193,7 @@ def test_another_system_is_named(call: Call, file: Path, pattern: str, replaceme
     else:
         lines[number] = re.sub(pattern, replacement, lines[number])
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    result = call("check-certificate", str(file), "--scenario", "mm-exit")
+    result = call("check-certificate", str(file), "--scenario", QUICK)
 
     assert 2 == result.exit_code
     assert complaint in result.stderr

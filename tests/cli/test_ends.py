@@ -16,7 +16,7 @@ import pytest
 COMMAND = str(Path(sys.executable).with_name("tdpcheck"))
 QUICK = "noncoherent-export"
 MOMENTS = int(os.environ.get("TDPCHECK_SIGNALS", "10"))
-"""How many random moments are tried; a night has more."""
+"""How many random moments the slow tests try; a night has more."""
 NOISE = ("Traceback", "Exception ignored", "fault of tdpcheck", "KeyboardInterrupt")
 
 
@@ -41,12 +41,13 @@ def duration(*arguments: str) -> float:
     return time.monotonic() - begun
 
 
-def test_at_any_moment_a_signal_ends_a_run_without_noise() -> None:
+@pytest.mark.parametrize("moments", [3, pytest.param(MOMENTS, marks=pytest.mark.slow)])
+def test_at_any_moment_a_signal_ends_a_run_without_noise(moments: int) -> None:
     """From the first instruction of the shell to the last line, solvers and workers included."""
     rng = random.Random(int(os.environ.get("TDPCHECK_SEED", "1")))
     asked = ("verify", "--scenario", QUICK, "--no-cache", "--jobs", "2")
     whole = duration(*asked)
-    for _ in range(MOMENTS):
+    for _ in range(moments):
         number, moment = rng.choice([signal.SIGINT, signal.SIGTERM]), rng.uniform(0, whole if rng.random() < 0.7 else 0.3)
         process = started(*asked)
         time.sleep(moment)

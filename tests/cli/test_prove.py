@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
+from tdpcheck.cli.main import tdpcheck
 from tdpcheck.model.system import shipped_source
 from tdpcheck.runner.museum.items import FOLDER
 from tdpcheck.tests.calling import Call
@@ -15,10 +17,16 @@ from tdpcheck.tests.calling import Call
 QUICK = ("prove", "reject_noncoherent_dma", "--scenario", "noncoherent-export", "--jobs", "1")
 
 
-def test_a_property_is_proved_for_every_size_and_its_certificate_is_kept(call: Call, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def proved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, str]:
+    """What is said of a proof, and the file with its certificate; nobody writes into it."""
+    file = str(tmp_path_factory.mktemp("proved") / "proof.smt2")
+    return CliRunner().invoke(tdpcheck, [*QUICK, "--out", file]), file
+
+
+def test_a_property_is_proved_for_every_size_and_its_certificate_is_kept(call: Call, proved: tuple[Result, str]) -> None:
     """What is printed is what `check-certificate` says of the file; and who has it need not search again."""
-    file = str(tmp_path / "proof.smt2")
-    result = call(*QUICK, "--out", file)
+    result, file = proved
 
     assert 0 == result.exit_code, result.output
     assert "reject_noncoherent_dma: Proved (every size)" in result.stdout
@@ -49,13 +57,12 @@ def test_without_an_initial_state_nothing_is_proved(call: Call, tmp_path: Path, 
     assert "undecided whether there is an initial state: the file names none" in told.stdout
 
 
-def test_a_change_that_breaks_a_lemma_is_told_with_the_step_and_its_line(call: Call, tmp_path: Path) -> None:
+def test_a_change_that_breaks_a_lemma_is_told_with_the_step_and_its_line(call: Call, tmp_path: Path, proved: tuple[Result, str]) -> None:
     """No proof, no certificate that is accepted, and no claim that there is a race; and instances of another kernel do not help.
 
     With a search at small sizes, the race is found, and nothing is accepted either.
     """
-    good, bad = str(tmp_path / "good.smt2"), tmp_path / "bad.smt2"
-    call(*QUICK, "--out", good)
+    (_, good), bad = proved, tmp_path / "bad.smt2"
     patch = str(Path(FOLDER) / "noncoherent-after-export" / "change.patch")
     found = call(*QUICK, "--change", patch, "--from", good, "--out", str(bad))
 
@@ -74,10 +81,9 @@ def test_a_change_that_breaks_a_lemma_is_told_with_the_step_and_its_line(call: C
     assert 3 == call("check-certificate", str(bad)).exit_code
 
 
-def test_a_change_that_is_right_is_proved_from_the_instances_of_the_kernel_without_it(call: Call, tmp_path: Path) -> None:
+def test_a_change_that_is_right_is_proved_from_the_instances_of_the_kernel_without_it(call: Call, proved: tuple[Result, str]) -> None:
     """Only the steps that it touches are searched."""
-    file = str(tmp_path / "proof.smt2")
-    call(*QUICK, "--out", file)
+    _, file = proved
     patch = str(Path(FOLDER) / "noncoherent-after-export" / "good.patch")
     told = json.loads(call(*QUICK, "--change", patch, "--from", file, "--json").stdout)
 

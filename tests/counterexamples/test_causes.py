@@ -30,7 +30,7 @@ from tdpcheck.runner.inputs.sources import built, files_of
 from tdpcheck.runner.museum.items import shipped_items
 from tdpcheck.tests.counterexamples.planted import FAULTS
 
-QUICK = ("register-unchecked", "invalidate-exported", "zap-under-read-lock", "split-of-6.1")
+QUICK = ("register-unchecked", "zap-under-read-lock")
 MUSEUM = ("export-check-outside-lock", "noncoherent-after-export", "attach-before-import", "huge-level-read-too-early")
 
 

@@ -17,7 +17,8 @@ def test_what_was_once_read_wrongly_is_an_answer_or_one_clear_error(kind: str, p
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_spoiled_inputs_are_an_answer_or_one_clear_error(kind: str) -> None:
-    wrong = [(seed, said) for seed, data in inputs(kind, 25, seed=2) if (said := tried(kind, data, seed))]
+    count = 8 if kind == "replay" else 25  # a run is replayed on a model, and each scenario has one of its own
+    wrong = [(seed, said) for seed, data in inputs(kind, count, seed=2) if (said := tried(kind, data, seed))]
 
     assert wrong == []
 

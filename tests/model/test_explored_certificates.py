@@ -17,8 +17,8 @@ from tdpcheck.recheck.recheck import recheck
 from tdpcheck.runner.inputs.terms import merging_of
 
 SCENARIOS = {name: scenario for name, scenario in shipped_scenarios().items() if not scenario.needs_kernel}
-QUICK = ("noncoherent-export", "share-vs-notifier", "mm-exit")
-LARGE = ("notifier-iofault-split",)
+QUICK = ("noncoherent-export", "share-vs-notifier")
+LARGE = ("mm-exit", "notifier-iofault-split")
 """All others are asked by tests/cli/test_verify.py, as a user asks them."""
 
 

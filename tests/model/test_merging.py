@@ -25,6 +25,7 @@ from tdpcheck.model.system import Code, Model, build, parse_source, shipped_sour
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.properties.goals import GOALS
 from tdpcheck.properties.kernel_assertions import kernel_assertions
+from tdpcheck.tests.few import few
 
 RANDOM = int(os.environ.get("TDPCHECK_MERGING_RANDOM", "12"))
 AIMED = int(os.environ.get("TDPCHECK_MERGING_AIMED", "8"))
@@ -89,7 +90,7 @@ PRIVATE_PAGES = {
 }
 
 
-@pytest.mark.parametrize("kind", PRIVATE_PAGES)
+@pytest.mark.parametrize("kind", few(PRIVATE_PAGES, 4))
 def test_what_is_done_to_a_page_that_is_not_private_is_a_step_of_its_own_or_not_believed(kind: str) -> None:
     """What another walker sees between two statements is seen, or the answer is that steps were not rightly merged."""
     assert differences(shipped_scenarios()["huge-over-table"], changed(kind, *PRIVATE_PAGES[kind])) == []
@@ -128,6 +129,7 @@ def test_nothing_else_is_told_apart_for_what_the_machine_never_does() -> None:
     assert len(build(vcpus, shipped()).software.locations) == len(build(none, shipped()).software.locations)
 
 
+@pytest.mark.slow
 def test_a_root_that_is_read_before_its_fault_begins_is_not_local() -> None:
     """Until then the vCPU may load another root; and a fault that never began is not ended."""
     code = changed("", "\tvcpu_fault_begin(vcpu);\n", "", "mmu.c")

@@ -15,7 +15,7 @@ from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import build, parse_source, shipped_source
 
 SCENARIOS = {name: scenario for name, scenario in shipped_scenarios().items() if not scenario.needs_kernel}
-QUICK = ("noncoherent-attach", "fast-zap-vs-fault", "partial-unmap", "share-vs-notifier")
+QUICK = ("noncoherent-attach", "partial-unmap")
 MOST = 1_500
 
 

@@ -21,6 +21,7 @@ from tdpcheck.model.system import KernelSource, build, parse_source, shipped_sou
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.properties.argument.book import argument
 from tdpcheck.recheck.questions import check_certificate
+from tdpcheck.tests.few import few
 
 CARD = ("no_stale_io_mapping", "atomic_hugepage_split", "reject_noncoherent_dma")
 
@@ -48,7 +49,7 @@ def test_sharing_and_noncoherent_dma_exclude_each_other_for_any_number_of_device
     assert checked.holds, checked.broken
 
 
-@pytest.mark.parametrize("left_out", ["writer_where", "exporting", "joining_is_coherent"])
+@pytest.mark.parametrize("left_out", few(["writer_where", "exporting", "joining_is_coherent"], 3))
 def test_an_argument_that_lacks_a_lemma_names_what_misses_it(left_out: str) -> None:
     """Nothing idle, and nothing that cannot fail."""
     checked = check(of("noncoherent-export"), "reject_noncoherent_dma", without=left_out)

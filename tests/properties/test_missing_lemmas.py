@@ -40,6 +40,7 @@ def test_a_mistake_is_a_race_of_the_system_for_every_size(name: str) -> None:
     assert item.expect.depth <= found.trace.depth <= item.expect.depth + 2
 
 
+@pytest.mark.slow
 def test_what_is_right_has_no_race_and_its_argument_comes_out_of_nothing() -> None:
     """Why sharing and non-coherent DMA exclude each other: found without any lemma, and proved for any number of threads and devices."""
     model, prop = changed("noncoherent-export"), PROPERTIES["reject_noncoherent_dma"]

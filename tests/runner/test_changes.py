@@ -11,6 +11,7 @@ import pytest
 from click.testing import Result
 
 from tdpcheck.tests.calling import QUICK, Call, diff
+from tdpcheck.tests.few import few
 
 Patch = Callable[..., str]
 OTHER = "mm-exit"
@@ -69,13 +70,16 @@ NO_PLACE = "--- a/tdp_fd.c\n+++ b/tdp_fd.c\n@@ -1,2 +1,1 @@\n no such line\n-nei
 
 @pytest.mark.parametrize(
     ("bad", "why"),
-    [
-        (("2/3] odd", NO_C), "this is not C that the parser understands"),
-        (("2/3] odd", NO_PLACE), "hunk for tdp_fd.c does not apply"),
-        (("2/3] odd", NO_C, "Content-Type: text/plain; charset=punycode\n"), "unknown character set, 'punycode'"),
-        (("2/3] odd", "--- a/f\n+++ b/f\n@@ garbage @@\n a\n"), "this hunk header is malformed"),
-        (("2/3] odd", "diff --git a/tdp_fd.c b/tdp_fd.c\nBinary files a/tdp_fd.c and b/tdp_fd.c differ\n"), "is a binary file"),
-    ],
+    few(
+        [
+            (("2/3] odd", NO_C), "this is not C that the parser understands"),
+            (("2/3] odd", NO_PLACE), "hunk for tdp_fd.c does not apply"),
+            (("2/3] odd", NO_C, "Content-Type: text/plain; charset=punycode\n"), "unknown character set, 'punycode'"),
+            (("2/3] odd", "--- a/f\n+++ b/f\n@@ garbage @@\n a\n"), "this hunk header is malformed"),
+            (("2/3] odd", "diff --git a/tdp_fd.c b/tdp_fd.c\nBinary files a/tdp_fd.c and b/tdp_fd.c differ\n"), "is a binary file"),
+        ],
+        2,
+    ),
 )
 def test_a_patch_that_is_not_understood_is_named_and_the_others_are_answered(
     call: Call, tmp_path: Path, bad: tuple[str, str], why: str

@@ -13,6 +13,7 @@ from tdpcheck.core.verdict import TIME_IS_UP, Proved
 from tdpcheck.examples import table_cache
 from tdpcheck.examples.leaf_thread import system as leaf
 from tdpcheck.recheck.obligations import INITIALLY
+from tdpcheck.tests.few import few
 
 EXAMPLES = {
     "table_cache": (table_cache.system, table_cache.no_stale_cache, table_cache.lemmas),
@@ -40,7 +41,7 @@ def test_the_arguments_of_the_examples_go_through(name: str) -> None:
     assert checked.asked >= checked.queries > 0
 
 
-@pytest.mark.parametrize(("name", "left_out"), [(n, x.name) for n, (_, _, lemmas) in EXAMPLES.items() for x in lemmas])
+@pytest.mark.parametrize(("name", "left_out"), few([(n, x.name) for n, (_, _, lemmas) in EXAMPLES.items() for x in lemmas], 3))
 def test_an_argument_without_one_of_its_lemmas_goes_through_only_where_epr_says_so(name: str, left_out: str) -> None:
     """What is instantiated by hand must not prove what is not so. (With the property as a lemma, one of each is idle.)"""
     system, prop, lemmas = EXAMPLES[name]

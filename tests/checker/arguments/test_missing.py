@@ -20,6 +20,7 @@ from tdpcheck.core.trace import Trace, replays
 from tdpcheck.core.verdict import Violated
 from tdpcheck.examples import mutex, table_cache
 from tdpcheck.recheck.questions import check_certificate
+from tdpcheck.tests.few import few
 from tdpcheck.tests.random_systems import GEOMETRY, random_property, random_system
 
 PAGES = [Geometry({"Page": 2, "Device": 1, "Thread": 2}), Geometry({"Page": 1, "Device": 2, "Thread": 2})]
@@ -41,6 +42,7 @@ def test_an_argument_is_found_from_nothing_and_proved_for_every_size() -> None:
         assert check_certificate(text, solver).accepted
 
 
+@pytest.mark.slow
 def test_what_is_left_in_the_proof_is_needed() -> None:
     """Without any one of the lemmas that were found, something does not go through."""
     lacking = missing(table_cache.system, [CACHE], [], PAGES, MORE)
@@ -53,7 +55,7 @@ def test_what_is_left_in_the_proof_is_needed() -> None:
         assert not mended(table_cache.system, [CACHE], [], rest, {}).checked.holds, lemma.sentence
 
 
-@pytest.mark.parametrize("number", range(len(CACHE.lemmas)))
+@pytest.mark.parametrize("number", few(range(len(CACHE.lemmas)), 3))
 def test_any_lemma_that_is_lost_is_made_good(number: int) -> None:
     """Each lemma of a written argument left out in turn: the rest goes through, or what it lacked is found."""
     rest = [lemma for n, lemma in enumerate(CACHE.lemmas) if n != number]
@@ -95,7 +97,7 @@ def test_a_lemma_that_is_wrong_is_not_believed() -> None:
     assert not found.checked.holds
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", few(range(60), 3))
 def test_every_candidate_is_true_at_the_size_at_which_it_was_found(seed: int) -> None:
     """Of random systems: in each state that is reachable, by plain evaluation; with little premise or with all of it."""
     system = random_system(seed)

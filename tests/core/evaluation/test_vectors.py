@@ -16,6 +16,7 @@ from tdpcheck.core.evaluation.vectors import Batch, Unfit, Vector, Vectors
 from tdpcheck.core.sorts import BOOL, Geometry, Rigid, StateVar, Word
 from tdpcheck.core.system import Action, TransitionSystem, set_at, set_where, truth
 from tdpcheck.tests.core.evaluation.test_evaluate import OPERATORS, B, C, X, Y, b, c
+from tdpcheck.tests.few import few
 from tdpcheck.tests.random_systems import GEOMETRY, Page, Terms, random_state, random_system
 
 NOWHERE = Geometry({})
@@ -69,7 +70,7 @@ BINARY: dict[str, Callable[[Term, Term], Term]] = {
 }
 
 
-@pytest.mark.parametrize("width", [1, 3, 8, 32, 63, 64])
+@pytest.mark.parametrize("width", [pytest.param(w, marks=[] if w in (1, 8, 64) else [pytest.mark.slow]) for w in (1, 3, 8, 32, 63, 64)])
 @pytest.mark.parametrize("name", BINARY)
 def test_each_operator_on_words_is_that_of_plain_evaluation(name: str, width: int) -> None:
     """Overflow, signs and shifts too far: machine words are not plain integers. A number in the term takes another way than a cell."""
@@ -106,7 +107,7 @@ def test_each_operator_of_plain_evaluation_is_known(name: str) -> None:
         assert plainly(evaluator, term, states) == by_vectors(evaluator, term, states), term
 
 
-@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("seed", few(range(100), 3))
 def test_random_terms_mean_the_same_in_columns(seed: int) -> None:
     """Quantifiers, nested look-ups and rigid functions."""
     rng = random.Random(seed)

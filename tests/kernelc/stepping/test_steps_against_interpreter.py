@@ -29,10 +29,17 @@ def build(name: str, *, merge: bool = True, pokes: bool = False) -> Built:
     return toy.build(TEXT, (name,), (name, name), merge=merge, pokes=pokes)
 
 
-MODES = [
-    pytest.param(merge, pokes, id=f"{'merged' if merge else 'single'}{'-poked' if pokes else ''}")
-    for merge in (True, False)
-    for pokes in (False, True)
+# Every program in big steps; of the three other ways to run it the quick tests try one, in turn.
+WAYS = [
+    pytest.param(
+        name,
+        merge,
+        pokes,
+        id=f"{name}-{'merged' if merge else 'single'}{'-poked' if pokes else ''}",
+        marks=[pytest.mark.slow] if way and number % 3 != way - 1 else [],
+    )
+    for number, name in enumerate(PROGRAMS)
+    for way, (merge, pokes) in enumerate(((True, False), (True, True), (False, False), (False, True)))
 ]
 
 
@@ -135,8 +142,7 @@ UNDER_LOCK = ("locks_in_a_loop", "locals_across_locked_regions")
 """Programs that write memory under the lock alone: with it, their reads are local."""
 
 
-@pytest.mark.parametrize(("merge", "pokes"), MODES)
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize(("name", "merge", "pokes"), WAYS)
 def test_every_step_is_what_the_interpreter_does(name: str, merge: bool, pokes: bool) -> None:
     """On random schedules of two threads, the steps that can be taken and what they do agree with plain execution."""
     built = build(name, merge=merge, pokes=pokes)
@@ -202,7 +208,7 @@ def test_merging_steps_loses_no_outcome(name: str, outcomes: int) -> None:
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_joining_paths_loses_no_outcome(name: str) -> None:
     """A step that stands for several ways through local code leaves behind what one of them would, and nothing else."""
-    single, joined = toy.build(TEXT, (name,), (name, name)), toy.build(TEXT, (name,), (name, name), paths=JoinedPaths)
+    single, joined = build(name), toy.build(TEXT, (name,), (name, name), paths=JoinedPaths)
 
     assert _final(single) == _final(joined)
     assert len(joined.software.actions) <= len(single.software.actions)

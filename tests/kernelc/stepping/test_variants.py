@@ -15,6 +15,7 @@ from tdpcheck.kernelc.lowering.library import Value
 from tdpcheck.kernelc.stepping import variants
 from tdpcheck.kernelc.stepping.joined import JoinedPaths
 from tdpcheck.kernelc.stepping.variants import by_value
+from tdpcheck.tests.few import few
 
 TEXT = (Path(__file__).parents[1] / "programs.c").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"^(?!static)\w+ (\w+)\(", TEXT, re.MULTILINE)
@@ -55,7 +56,7 @@ def outcomes(built: Built) -> set[tuple[tuple[int, ...], frozenset[str]]]:
     return final
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", few(PROGRAMS, 3))
 def test_copies_lose_no_outcome(name: str) -> None:
     """Two threads leave behind the same, whether what they know stands in state or in the program counter, joined or not."""
     plain = toy.build(TEXT, (name,), (name, name))
