@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from ..model.machine import parts
 from ..model.machine.sorts import COUNTED
-from ..model.naming import split_cell
+from ..model.naming import number_of, split_cell
 from ..model.system import KERNEL, designs
 from .scenes import scenes
 from .schema import Cause, Cex, Source, Step
@@ -178,8 +178,8 @@ def parties(cex: Cex) -> tuple[str, ...]:
     end, does = scenes(cex)[-1], {actor.kind: actor.does for actor in parts.actors()}
     found = []
     for actor in (a for a in cex.actors if a.name in acting(cex)):
-        kind, _, number = actor.name.partition(" ")
-        told = does.get(kind) if number.isdigit() else None
-        said = f"runs {actor.entry}()" if actor.entry else told(end, int(number)) if told is not None else ""
+        kind, _, text = actor.name.partition(" ")
+        told, number = does.get(kind), number_of(text)
+        said = f"runs {actor.entry}()" if actor.entry else told(end, number) if told is not None and number is not None else ""
         found.append(f"{actor.name} {said}".rstrip())
     return tuple(found)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..model.machine import parts
+from ..model.naming import number_of
 from ..model.roles import HOST_BOX, TABLE_BOX, THREAD_BOX, Entries, Thing
 from ..model.scene import Scene
 from ..model.state_view import At, indices
@@ -243,7 +244,7 @@ def _curve(x1: float, y1: float, x2: float, y2: float) -> str:
 def _order(name: str) -> tuple[str, tuple[int, ...], str]:
     """By kind, then by number."""
     kind, _, number = name.rpartition(" ")
-    return kind, tuple(int(x) for x in number.replace("huge", "").split(".") if x.isdigit()), number
+    return kind, tuple(n for x in number.replace("huge", "").split(".") if (n := number_of(x)) is not None), number
 
 
 def _headline(thing: Thing, at: At) -> Callable[[Scene], str]:

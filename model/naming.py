@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from ..core.sorts import StateVar
 
+_MOST_DIGITS = 18
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -22,7 +23,16 @@ def split_cell(name: str) -> tuple[str, tuple[int, ...]]:
     """
     var, _, rest = name.partition("[")
     parts = rest.rstrip("]").split(",") if rest else []
-    return var, tuple(int(x) for x in parts if x.isdigit())
+    return var, tuple(number for x in parts if (number := number_of(x)) is not None)
+
+
+def number_of(text: str) -> int | None:
+    """The number that stands in a document, None if it is none that anything here has.
+
+    >>> number_of("12"), number_of("²"), number_of("9" * 5000), number_of("-1")
+    (12, None, None, None)
+    """
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS else None
 
 
 def frame_name(frame: int) -> str:

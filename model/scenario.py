@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from ..core.errors import InputError
+from ..core.stored.tomlfile import toml_of
 
 Expected = Literal["holds", "violated"]
 SHARED = "shared"
@@ -150,10 +150,7 @@ def read_scenario(text: str, where: str, design: str = SHARED) -> Scenario:
     Raises:
         InputError: not TOML, an unknown or missing key, a value outside its range, a geometry that cannot be.
     """
-    try:
-        raw = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # a literal of thousands of digits is no TOMLDecodeError
-        raise InputError(f"{where}: not a TOML file: {error}") from error
+    raw = toml_of(text, where)
     if not raw:
         raise InputError(f"{where}: the scenario is empty; it needs name, story, [[thread]] and [expect]")
     return convert_scenario({"design": design, **raw}, where)

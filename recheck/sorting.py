@@ -16,7 +16,8 @@ Signature: TypeAlias = tuple[tuple[str, ...], str]
 
 MOST_BITS = 1024
 _VECTOR = re.compile(r"\(_ BitVec ([1-9][0-9]{0,3})\)")
-_VALUE = re.compile(r"bv(0|[1-9][0-9]*)")
+_VALUE = re.compile(r"bv(0|[1-9][0-9]{0,3999})")
+_INDEX = re.compile(r"[0-9]{1,9}")
 _SAME = frozenset("bvadd bvsub bvmul bvudiv bvurem bvand bvor bvxor bvshl bvlshr bvashr".split())
 _SEVERAL = frozenset("bvadd bvmul bvand bvor bvxor".split())
 _ORDERS = frozenset("bvule bvult bvuge bvugt bvsle bvslt bvsge bvsgt".split())
@@ -158,7 +159,7 @@ class Sorts:
 
     def _literal(self, term: list[Sexpr]) -> str:
         match term:
-            case ["_", str(value), str(width)] if self.vectors and _VALUE.fullmatch(value) and width.isdecimal():
+            case ["_", str(value), str(width)] if self.vectors and _VALUE.fullmatch(value) and _INDEX.fullmatch(width):
                 sort = f"(_ BitVec {width})"
                 if self._width(sort) and int(value[2:]).bit_length() <= int(width):
                     return sort
@@ -169,10 +170,10 @@ class Sorts:
     def _indexed(self, head: list[Sexpr], parts: list[str]) -> str:
         width = self._width(parts[0]) if len(parts) == 1 and self.vectors else 0
         match head:
-            case ["_", "extract", str(high), str(low)] if width and high.isdecimal() and low.isdecimal():
+            case ["_", "extract", str(high), str(low)] if width and _INDEX.fullmatch(high) and _INDEX.fullmatch(low):
                 if int(low) <= int(high) < width:
                     return f"(_ BitVec {int(high) - int(low) + 1})"
-            case ["_", "zero_extend" | "sign_extend", str(more)] if width and more.isdecimal():
+            case ["_", "zero_extend" | "sign_extend", str(more)] if width and _INDEX.fullmatch(more):
                 if width + int(more) <= MOST_BITS:
                     return f"(_ BitVec {width + int(more)})"
             case _:

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from ...core.errors import InputError, TdpcheckError
+from ...model.naming import number_of
 from ..echo import echo
 from .session import WALK, Session
 from .view import picture, view
@@ -207,11 +208,11 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refused(HTTPStatus.NOT_FOUND, "there is no such page")
         if self.headers.get_content_type() != "application/json":
             raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a command is JSON")
-        length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or int(length) > LARGEST:
+        length = number_of(self.headers.get("Content-Length", ""))
+        if length is None or length > LARGEST:
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a command has at most {LARGEST} bytes, and says how many")
         try:
-            command = msgspec.json.decode(self.rfile.read(int(length)), type=Command)
+            command = msgspec.json.decode(self.rfile.read(length), type=Command)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise Refused(HTTPStatus.BAD_REQUEST, "this is no command") from None
         with self.server.lock:

@@ -65,7 +65,9 @@ class Kind(Generic[T]):
             raise InputError(f"{where}: the file is empty; {self.give}, or {self.again}")
         try:
             raw = msgspec.json.decode(data)
-        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        except RecursionError:
+            raise InputError(f"{where}: arrays or objects nest too deep for a {self.name}; {self.give}, or {self.again}") from None
+        except (msgspec.DecodeError, ValueError) as error:
             raise InputError(f"{where}: not a JSON document: {error}; {self.give}, or {self.again}") from error
         schema = raw.get("schema") if isinstance(raw, dict) else None
         if not isinstance(schema, int) or isinstance(schema, bool) or self.mark not in raw:
@@ -76,5 +78,5 @@ class Kind(Generic[T]):
             raise InputError(f"{where}: {what} form of {self.name} (schema {schema}); {read}. Use the version that wrote it")
         try:
             return msgspec.convert(raw, self.type, strict=True)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, RecursionError) as error:
             raise InputError(f"{where}: not a complete {self.name}: {error}; {self.again}") from error

@@ -18,6 +18,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ...model.naming import number_of
 from .. import facts
 from ..command import command
 from ..entries import Entry, entries
@@ -249,7 +250,7 @@ def linked(words: str, depth: int) -> Markup:
     made, last = Markup(""), 0
     sentence = arrows(words)
     for match in STEP.finditer(sentence):
-        if 1 <= int(match[1]) <= depth:
+        if 1 <= (number_of(match[1]) or 0) <= depth:
             made += Markup.escape(sentence[last : match.start()]) + Markup('<a href="#step={}">{}</a>').format(match[1], match[0])
             last = match.end()
     return made + Markup.escape(sentence[last:])

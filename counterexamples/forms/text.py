@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 
 from ...model.machine import parts
-from ...model.naming import listed
+from ...model.naming import listed, number_of
 from ..command import replay_lines
 from ..facts import acting, counted_in, how_deep, is_noise, parties, sizes, start, verdict_line, where
 from ..folding import WIDTH, fold
@@ -105,7 +105,7 @@ def _table(cex: Cex) -> str:
     """The lanes, what is violated, and how much is not shown."""
     shown = [s for s in cex.steps if not is_noise(cex, s)]
     # What is left may still be too much: the earliest steps without effect go first, those that the story names last.
-    told = {int(n) for n in re.findall(r"step (\d+)", story(cex))} | {cex.depth}
+    told = {number_of(n) for n in re.findall(r"step (\d+)", story(cex))} | {cex.depth}
     droppable = sorted(shown, key=lambda s: (s.number in told or s.mark == "cause", bool(s.effects), s.number))
     lines = _lanes(cex, shown)
     while len(lines) > ROWS and len(shown) > 1:

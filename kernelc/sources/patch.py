@@ -13,6 +13,7 @@ from email import message_from_bytes
 from email.errors import HeaderParseError
 from email.header import decode_header
 from email.message import Message
+from email.parser import BytesHeaderParser
 from email.policy import compat32
 from typing import Literal
 
@@ -32,6 +33,8 @@ PREFIX = re.compile(r"^[abciow12]/")
 """What a diff puts before the paths of its two sides: `a/` and `b/`, or what `diff.mnemonicPrefix` writes."""
 _ESCAPE = re.compile(r"\\([0-7]{3}|.)", re.DOTALL)
 _ESCAPED = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
+_MOST_TITLE = 10_000
+"""Characters of a title that are read: the time to decode one goes with the square of its words."""
 _NO_CHARSETS = frozenset({"punycode", "idna", "unicode-escape", "raw-unicode-escape", "undefined", "utf-7"})
 _NOWHERE = "/dev/null"
 _EXPECTED = "a unified diff, as `git format-patch`, `git diff` or `diff -u` write it"
@@ -200,24 +203,27 @@ def _mail(raw: _Raw, name: str) -> _Mail:
     if not opened and not _is_mail(data):
         return _Mail("", _decode(data, "utf-8", name), before)
     content = data.partition(b"\n")[2] if opened else data
-    message = message_from_bytes(content, policy=compat32)
-    subject = _subject(message)
-    if message.is_multipart() or _encoding(message) not in ("", "7bit", "8bit", "binary"):
-        return _Mail(subject, "\n".join(_bodies(message, name)), 0)
+    try:
+        message = message_from_bytes(content, policy=compat32)
+        subject = _subject(message)
+        if message.is_multipart() or _encoding(message) not in ("", "7bit", "8bit", "binary"):
+            return _Mail(subject, "\n".join(_bodies(message, name)), 0)
+    except RecursionError:
+        raise InputError(f"{name}: the parts of the mail nest too deep; save the patch alone, as `git format-patch` writes it") from None
     head, gap, body = content.partition(b"\n\n")
     return _Mail(subject, _decode(body, _charset(message), name), before + opened + head.count(b"\n") + gap.count(b"\n"))
 
 
 def _headers(raw: _Raw) -> Message:
     data = raw.data.partition(b"\n")[2] if raw.data.startswith(b"From ") else raw.data
-    return message_from_bytes(data, policy=compat32)
+    return BytesHeaderParser(policy=compat32).parsebytes(data)
 
 
 def _subject(message: Message) -> str:
     """The title with its number in the series, if it has one, and without the other tags."""
     raw = next((str(value) for name, value in message.raw_items() if name.lower() == "subject"), "")
     # Bytes that are not ASCII are there as surrogates; what writes them writes UTF-8.
-    written = _words(raw.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+    written = _words(raw[:_MOST_TITLE].encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
     number = _NUMBER.search(written)
     subject = _TAG.sub("", written)
     return f"[{number.group(1)}/{number.group(2)}] {subject}" if number else subject

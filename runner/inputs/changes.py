@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import msgspec
 
 from ...core.errors import InputError
 from ...core.stored.files import MOST, read_given
+from ...core.stored.tomlfile import toml_of
 from ...kernelc.errors import Refusal
 from ...kernelc.sources.apply import Applied, ChangedLine, Outside, apply
 from ...kernelc.sources.lines import alignments
@@ -243,8 +243,8 @@ def _overlay(data: bytes, path: str, files: Files) -> Version:
     if not data.strip():
         raise InputError(f"{path}: the file is empty; an overlay has fields of a scenario, as `[geometry]` and `iommus = 2`")
     try:
-        values = tomllib.loads(data.decode())
-    except (ValueError, RecursionError) as error:  # a literal of thousands of digits is no TOMLDecodeError
+        values = toml_of(data.decode(), path)
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a TOML file: {error}") from error
     for name in ("name", "expect"):
         if name in values:

@@ -8,6 +8,7 @@ import quopri
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -261,6 +262,24 @@ def test_removed_and_added_lines_that_look_like_headers_are_lines() -> None:
 )
 def test_whatever_a_subject_is_made_of_it_is_text(header: str, subject: str) -> None:
     assert subject == one(f"From: a\nSubject: {header}\n\n{diff(OLD, NEW)}").subject
+
+
+NESTED = "Content-Type: message/rfc822\n\n"
+
+
+@pytest.mark.parametrize("deep", ["".join(f"Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n" for n in range(5000)), NESTED * 5000])
+def test_parts_in_parts_of_a_mail_are_refused(deep: str) -> None:
+    """By a sentence, and not by how deep Python goes."""
+    with pytest.raises(InputError, match=r"^s\.mbox: the parts of the mail nest too deep; save the patch alone"):
+        parse_change(f"From: a\nSubject: x\n{deep}\nx\n".encode(), "s.mbox")
+
+
+def test_a_title_of_many_words_takes_no_time() -> None:
+    begun = time.process_time()
+    title = one(f"From: a\nSubject: {'=?utf-8?q?x?= ' * 100_000}\n\n{diff(OLD, NEW)}").subject
+
+    assert title.startswith("xxx")
+    assert time.process_time() - begun < 3
 
 
 def test_of_a_series_each_message_is_read_for_itself() -> None:
