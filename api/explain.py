@@ -16,10 +16,12 @@ from ..model.parametric import Parametric, parametric
 from ..model.scenario import Scenario
 from ..properties import PROPERTIES
 from ..properties.argument.book import argument
+from ..runner.asking.results import Waived, waived
 from ..runner.every_size import files_of_versions, scenario_for
 from ..runner.inputs.designs import design_given
 from ..runner.inputs.sources import code_for, files_of
 from ..runner.inputs.terms import ASSERTIONS, merging_of
+from ..runner.inputs.waivers import in_a_proof
 from ..runner.names import choose, unknown
 from ..runner.runs.run import Listener, Nobody
 from ..runner.telling.races import Race, races_of, shown
@@ -40,7 +42,11 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Explained(msgspec.Struct, frozen=True):
-    """What `explain --json` prints; `stopped` is why it is not finished, for people, and `kind` the same for code."""
+    """What `explain --json` prints; `stopped` is why it is not finished, for people, and `kind` the same for code.
+
+    Args:
+        waivers: the ghost statements of a change or of a design from outside on which the argument leans.
+    """
 
     schema: int
     property: str
@@ -55,6 +61,7 @@ class Explained(msgspec.Struct, frozen=True):
     stopped: str
     kind: ReasonKind | None
     races: tuple[Race, ...] = ()
+    waivers: tuple[Waived, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,11 +126,12 @@ def explain(
     own = design_given(design)
     asked = scenario_for(scenario, prop, own)
     patch = given(change)
-    files = files_of(None, own)
+    shipped = files = files_of(None, own)
     if patch is not None:
         files = files_of_versions(patch.versions(files), patch.name)
     listener.working(f"compiling {asked.name} for every size")
-    model = parametric(asked, code_for(asked, None, files))
+    code = code_for(asked, None, files)
+    model = parametric(asked, code)
     known_lemmas = argument(model, prop)
     lemmas = _without(known_lemmas, drop)
     merging = merging_of(model)
@@ -133,7 +141,9 @@ def explain(
     for each in races_of(tuple(drop) or tuple(lemma.name for lemma in known_lemmas)) if race else ():
         listener.working(f"{each.lemma}: looking for the race that it prevents")
         races.append(shown(each))
-    return Explanation(_told(prop, asked, None if patch is None else patch.name, lemmas, checked, tuple(races)), model, checked)
+    told = _told(prop, asked, None if patch is None else patch.name, lemmas, checked, tuple(races))
+    leaning = waived(in_a_proof(model, code, stated, files, None if patch is None else shipped))
+    return Explanation(msgspec.structs.replace(told, waivers=leaning), model, checked)
 
 
 def _without(lemmas: Sequence[Lemma], drop: Sequence[str]) -> tuple[Lemma, ...]:

@@ -25,16 +25,18 @@ from ..properties import PROPERTIES
 from ..properties.argument.book import argument
 from ..recheck.recheck import Rechecked, recheck
 from ..runner.asking.proofs import short_hash, why
+from ..runner.asking.results import Waived, waived
 from ..runner.asking.traces import TraceStep, trace_steps
 from ..runner.every_size import EVERY_ROLE, files_of_versions, scenario_for
 from ..runner.inputs.designs import design_given
 from ..runner.inputs.sources import code_for, files_of
 from ..runner.inputs.terms import MERGING, merging_of, unmet
+from ..runner.inputs.waivers import in_a_proof
 from ..runner.names import choose
 from ..runner.runs.run import Listener, Nobody
 from .change import Change, given
 
-Verdict = Literal["Proved", "Violated", "Unknown"]
+Verdict = Literal["Proved", "Violated", "Unknown", "Waived"]
 SEARCH = 300.0
 """So many seconds may be spent at small sizes."""
 SCHEMA = 2
@@ -72,6 +74,7 @@ class ProofTold(msgspec.Struct, frozen=True):
         refuted: the lemmas that a run at a small size shows to be false.
         race: a run that violates a property.
         missed: with `--minimal`, by lemma, a pair of step and lemma that does not go through without it.
+        waivers: the ghost statements of a change or of a design from outside on which the proof leans; it is `Waived` then.
     """
 
     schema: int
@@ -96,6 +99,7 @@ class ProofTold(msgspec.Struct, frozen=True):
     refuted: tuple[str, ...] = ()
     race: RaceTold | None = None
     missed: dict[str, str] = {}
+    waivers: tuple[Waived, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ class Proof:
 
     @property
     def verdict(self) -> Verdict:
-        """Proved if both solvers accept the certificate; Violated if a race was found; else Unknown."""
+        """Proved if both solvers accept the certificate (Waived if it leans on a waiver); Violated if a race was found; else Unknown."""
         return self.told.verdict
 
 
@@ -164,12 +168,13 @@ def prove_scenario(
     own = design_given(design)
     asked = scenario_for(scenario, asked_of[0], own)
     patch = given(change)
-    files = files_of(None, own)
+    shipped = files = files_of(None, own)
     if patch is not None:
         files = files_of_versions(patch.versions(files), patch.name)
     before = recorded(known, known_from) if known else {}
     working(f"compiling {asked.name} for every size")
-    model = parametric(asked, code_for(asked, None, files))
+    code = code_for(asked, None, files)
+    model = parametric(asked, code)
     lemmas = argument(model, *asked_of)
     merging = merging_of(model)
     stated = asked_of if merging is None else [*asked_of, merging]
@@ -191,6 +196,9 @@ def prove_scenario(
         answer = recheck(text, timeout=min(600.0, left), of=instantiated_statement(model.system, stated), whole=left)
     told = _told(model, asked_of, asked.name, None if patch is None else patch.name, found, search, answer, text, start, late)
     told = msgspec.structs.replace(told, missed={name: f"{b.step}: {b.lemma}" for name, b in missed.items()})
+    if told.verdict == "Proved":
+        leaning = waived(in_a_proof(model, code, stated, files, None if patch is None else shipped))
+        told = msgspec.structs.replace(told, verdict="Waived", waivers=leaning) if leaning else told
     return Proof(told, text, model, found, missed)
 
 

@@ -170,7 +170,9 @@ class Answer:
                 return self.found.verdict
             case "proved":
                 return Proved(record.sizes or "", record.lemmas, 0, record.engine, record.seconds)
-            case "holds_up_to":
+            case "waived" if record.held == "proved":
+                return Proved(record.sizes or "", record.lemmas, 0, record.engine, record.seconds)
+            case "holds_up_to" | "waived":
                 return HoldsUpTo(
                     record.depth if record.depth is not None else 0, record.engine, states=record.states, seconds=record.seconds
                 )

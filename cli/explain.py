@@ -97,8 +97,9 @@ def _verdict(told: Explained, model: Parametric, checked: Checked) -> str:
         f"{len(told.lemmas)} lemmas, {len(model.system.actions)} actions, {told.goals} goals, {told.queries} queries, {told.seconds:.1f} s"
     )
     if checked.holds:
+        waivers = "".join(f"Leaning on waiver {w.place}: {w.what}.\n" for w in told.waivers)
         return (
-            f"Every lemma holds initially and is kept by every step: {amount}.\n"
+            f"Every lemma holds initially and is kept by every step: {amount}.\n{waivers}"
             "Checked by Z3 alone. `tdpcheck prove` makes a certificate of it, which a second solver checks, too."
         )
     if checked.stopped:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 
 import click
 import msgspec
 from rich.table import Table
 
 from ..checker.engines import ENGINES
+from ..model.catalogue import Entry, catalogue
 from ..model.intrinsics import LIBRARY
-from ..model.scenario import shipped_scenarios
-from ..model.system import designs
+from ..model.scenario import SHARED, shipped_scenarios
+from ..model.system import designs, shipped_source
 from ..properties import REGISTRY
 from ..properties.goals import GOALS
 from ..runner import documents
@@ -22,6 +24,7 @@ from . import printing
 from .echo import echo
 
 Rows = list[tuple[str, str]]
+INTRINSICS = "intrinsics"
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -29,6 +32,20 @@ class Listed(msgspec.Struct, frozen=True):
 
     name: str
     text: str
+
+
+class ListedName(Listed, frozen=True):
+    """What kernel C may name without defining it; see `model.catalogue.Entry`."""
+
+    kind: str
+    arguments: tuple[str, ...]
+    result: str
+    meaning: str
+    mover: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    waives: str
+    home: str
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -56,13 +73,8 @@ def _designs() -> Rows:
     return [(d, ", ".join(names) or "no scenario yet") for d, names in used.items()]
 
 
-def _intrinsics() -> Rows:
-    known = [(name, f"{i.result}, {_mover(i.mover)}") for name, i in LIBRARY.intrinsics.items()]
-    return sorted([*known, *((name, f"erased: {why}") for name, why in LIBRARY.erased.items())])
-
-
-def _mover(mover: str) -> str:
-    return "visible" if mover == "none" else f"{mover} mover"
+def _names() -> tuple[Entry, ...]:
+    return catalogue(LIBRARY, shipped_source(SHARED).files)
 
 
 def _goals() -> Rows:
@@ -82,7 +94,7 @@ KINDS: dict[str, Callable[[], Rows]] = {
     "scenarios": _scenarios,
     "changes": _changes,
     "designs": _designs,
-    "intrinsics": _intrinsics,
+    INTRINSICS: lambda: [(entry.name, entry.text) for entry in _names()],
     "goals": _goals,
     "engines": _engines,
     "formats": _formats,
@@ -94,10 +106,14 @@ KINDS: dict[str, Callable[[], Rows]] = {
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_(kind: str, as_json: bool) -> None:
     """List properties, scenarios, changes (the museum's), designs, intrinsics, goals, engines or formats."""
-    rows = KINDS[kind]()
     if as_json:
-        echo(documents.to_json(Listing(documents.SCHEMA, kind, tuple(Listed(*row) for row in rows))), nl=False)
+        if kind == INTRINSICS:
+            items: tuple[Listed, ...] = tuple(ListedName(text=entry.text, **asdict(entry)) for entry in _names())
+        else:
+            items = tuple(Listed(*row) for row in KINDS[kind]())
+        echo(documents.to_json(Listing(documents.SCHEMA, kind, items)), nl=False)
         return
+    rows = KINDS[kind]()
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column()

@@ -15,10 +15,10 @@ from rich.text import Text
 from ..core.verdict import ReasonKind
 from ..runner.asking.coverage import declaration
 from ..runner.asking.results import Change, Document, MuseumItem, Result
-from ..runner.telling.answers import expectation_text, steps_text, summary, verdict_text
+from ..runner.telling.answers import expectation_text, steps_text, summary, verdict_text, waiver_lines
 from .harmless import harmless
 
-_STYLES = {"proved": "green", "holds_up_to": "green", "violated": "bold red", "unknown": "yellow", "vacuous": "yellow"}
+_STYLES = {"proved": "green", "holds_up_to": "green", "violated": "bold red", "unknown": "yellow", "vacuous": "yellow", "waived": "yellow"}
 _LISTED = 12
 PLAIN_WIDTH = 120
 
@@ -85,7 +85,7 @@ def _print_group(out: Console, scenario: str, change: str | None, records: Seque
     for r in records:
         if r.verdict == "holds_up_to" and any(d is None or d > r.asked for d in r.goals.values()):
             out.print(f"  {r.property}: depth {r.asked} was asked for; not every goal is reached that early")
-        if r.as_expected is False and r.expected == "violated" and r.verdict in ("holds_up_to", "proved"):
+        if r.as_expected is False and r.expected == "violated" and r.verdict in ("holds_up_to", "proved", "waived"):
             out.print(f"  {r.property}: the scenario expects a violation and none was found; mend its [expect]")
     if first.lifted:
         for what, names in (("lifted", first.lifted), ("ours", first.ours), ("intrinsics", first.intrinsics)):
@@ -122,6 +122,12 @@ def _print_reasons(out: Console, records: Sequence[Result]) -> None:
             said.setdefault(r.reason, []).append(r.property)
     for reason, names in said.items():
         out.print(f"  {', '.join(names)}: {reason}")
+    words: dict[str, list[str]] = {}
+    for r in records:
+        for line in waiver_lines(r):
+            words.setdefault(line, []).append(r.property)
+    for line, names in words.items():
+        out.print(f"  {', '.join(names)}: leaning on {line}")
     missing = next((r.undeclared for r in records if r.undeclared and r.kind is ReasonKind.COVERAGE), ())
     if missing:
         out.print(textwrap.indent(declaration(missing).rstrip(), "    "))

@@ -19,7 +19,12 @@ from .check_certificate import read_certificate
 from .echo import echo
 from .seconds import Seconds
 
-_CODES: Mapping[Verdict, ExitCode] = {"Proved": ExitCode.HOLDS, "Violated": ExitCode.VIOLATED, "Unknown": ExitCode.UNKNOWN}
+_CODES: Mapping[Verdict, ExitCode] = {
+    "Proved": ExitCode.HOLDS,
+    "Violated": ExitCode.VIOLATED,
+    "Unknown": ExitCode.UNKNOWN,
+    "Waived": ExitCode.HOLDS,
+}
 
 
 @click.command()
@@ -85,7 +90,8 @@ def _text(told: ProofTold, model: Parametric, found: Weakened, out: str | None, 
     race = told.race
     lines += [f"  {name}: {_verdict(told, name)}" for name in told.properties]
     lines += ["", any_number(model)]
-    if told.verdict == "Proved":
+    lines += [fill(f"Leaning on waiver {w.place}: {w.what}.", WIDTH) for w in told.waivers]
+    if told.verdict in ("Proved", "Waived"):
         lines.append(
             f"{told.lemmas} lemmas, kept by all {told.steps} steps; {told.searched} of these were searched in {told.seconds:.1f} s."
         )

@@ -162,6 +162,8 @@ def _strength(old: Cell, new: Cell) -> Turn | None:
         record = cell.record
         if record.verdict == "proved":
             return 2, 0
+        if record.verdict == "waived":
+            return -1, 0
         return (1, 0) if record.states is not None else (0, record.depth or 0)
 
     return None if rank(old) == rank(new) else "weaker" if rank(new) < rank(old) else "stronger"

@@ -8,7 +8,7 @@ from ..counterexamples.forms.junit import Case, Kind, junit_run
 from ..counterexamples.forms.sarif import Notice, sarif_log
 from ..counterexamples.schema import Cex
 from ..runner.asking.results import Document, Result
-from ..runner.telling.answers import expectation_text, verdict_text
+from ..runner.telling.answers import expectation_text, verdict_text, waiver_lines
 
 Key = tuple[str, str, str | None]
 """Scenario, property and change of an answer."""
@@ -22,7 +22,13 @@ def junit(document: Document, texts: Mapping[Key, str]) -> bytes:
 def sarif(document: Document, made: Mapping[Key, Cex]) -> bytes:
     """The violations that no scenario expects, and what has no answer as notifications; a log without either if there are none."""
     found = [made[key] for key in map(_key, (r for r in document.results if not r.as_expected)) if key in made]
-    return sarif_log(found, [Notice(r.kind, _sentence(r)) for r in document.results if r.kind is not None])
+    return sarif_log(found, _notices(document))
+
+
+def _notices(document: Document) -> list[Notice]:
+    """What has no answer, and each waiver on which one leans."""
+    unanswered = [Notice(r.kind, _sentence(r)) for r in document.results if r.kind is not None]
+    return unanswered + [Notice("waiver", f"{_sentence(r)}; {line}") for r in document.results for line in waiver_lines(r)]
 
 
 def _sentence(record: Result) -> str:
@@ -35,6 +41,15 @@ def _key(record: Result) -> Key:
 
 
 def _case(record: Result, text: str) -> Case:
-    kind: Kind = "passed" if record.as_expected else "error" if record.verdict in ("unknown", "vacuous") else "failed"
-    message = ", ".join(word for word in (verdict_text(record), expectation_text(record), record.reason or "") if word)
-    return Case(record.property, record.scenario, kind, message, text, record.seconds, record.change or "", record.kind or "")
+    said = (verdict_text(record), expectation_text(record), record.reason or "", *waiver_lines(record))
+    message = ", ".join(word for word in said if word)
+    return Case(record.property, record.scenario, _kind(record), message, text, record.seconds, record.change or "", record.kind or "")
+
+
+def _kind(record: Result) -> Kind:
+    """How continuous integration takes an answer: one that leans on a waiver neither passed nor failed."""
+    if record.verdict in ("unknown", "vacuous"):
+        return "error"
+    if not record.as_expected:
+        return "failed"
+    return "skipped" if record.verdict == "waived" else "passed"

@@ -181,6 +181,8 @@ def _code(cell: Cell | None) -> str:
             return f"h{record.depth}" + ("*" if record.states is not None else "")
         case "violated":
             return f"V{record.depth}" + ("!" if cell.tone == "bad" else "")
+        case "waived":
+            return "w"
         case "unknown" | "vacuous":
             return "?"
 
@@ -197,6 +199,8 @@ def _legend(used: Iterable[str]) -> Iterator[str]:
         yield "hn holds up to n steps"
     if any(c.endswith("*") for c in codes):
         yield "* every state of this size was visited"
+    if "w" in codes:
+        yield "w holds if a waiver is right, see below"
     if "?" in codes:
         yield "? unknown, see below"
     if "." in codes:

@@ -17,7 +17,7 @@ from ..model.account import Fate
 from ..properties import REGISTRY
 from ..runner.asking.results import Change, Document, Result, RoleSteps
 from ..runner.asking.traces import StuckStates
-from ..runner.telling.answers import expectation_text, kind_text, verdict_text
+from ..runner.telling.answers import expectation_text, kind_text, verdict_text, waiver_lines, waivers_text
 from .stored import Key, Left, Stored, key_of
 
 Tone = Literal["good", "known", "bad", "open"]
@@ -317,7 +317,7 @@ class Overview:
         groups: dict[str, list[Cell]] = {}
         for cell in self.cells.values():
             if cell.tone == "open" and not _is_suspended(cell.record):
-                groups.setdefault(cell.record.reason or "no reason was left", []).append(cell)
+                groups.setdefault(cell.record.reason or "; ".join(waiver_lines(cell.record)) or "no reason was left", []).append(cell)
         return tuple(Open(reason, tuple(cells)) for reason, cells in groups.items())
 
     @cached_property
@@ -402,6 +402,8 @@ def tone_of(record: Result) -> Tone:
     match record.verdict:
         case "proved" | "holds_up_to":
             return "good"
+        case "waived":
+            return "open"
         case "violated":
             return "known" if record.as_expected else "bad"
         case "unknown" | "vacuous":
@@ -417,6 +419,8 @@ def short_text(record: Result) -> str:
             return f"holds to {record.depth}"
         case "violated":
             return f"violated in {record.depth}"
+        case "waived":
+            return f"leaning on {waivers_text(record)}"
         case "vacuous" | "unknown":
             return f"unknown: {kind_text(record)}"
 

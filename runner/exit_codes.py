@@ -9,7 +9,11 @@ from enum import IntEnum
 class ExitCode(IntEnum):
     """How a command ends; `meaning` is what `--help` and the manual say of it."""
 
-    HOLDS = 0, "everything holds as far as asked, or is violated as its scenario expects; or what was to be done is done"
+    HOLDS = (
+        0,
+        "everything holds as far as asked (also where it leans on a waiver), or is violated as its scenario expects; "
+        "or what was to be done is done",
+    )
     VIOLATED = 1, "something is violated that its scenario does not expect, or that the change introduced; or what was given is no proof"
     BAD_INPUT = 2, "bad input or wrong usage; one message says what and what to do"
     UNKNOWN = (

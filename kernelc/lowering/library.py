@@ -249,6 +249,23 @@ Meaning = Callable[..., "Effect | Sequence[Effect] | Value"]
 
 
 @dataclass(frozen=True)
+class Waives:
+    """What a statement says of itself that nobody checks.
+
+    Args:
+        what: what it says, and so is not asked, in words.
+        over: the state variables in which it says so; empty where runs are left out.
+        ends: what it says the end of; it waives nothing where it stands, but something where it is taken away.
+        real: Linux has the statement, too, so that it is somebody's word only where a flow has it that had none.
+    """
+
+    what: str
+    over: tuple[str, ...] = ()
+    ends: str = ""
+    real: bool = False
+
+
+@dataclass(frozen=True)
 class Intrinsic:
     """A call that kernel C does not define.
 
@@ -263,6 +280,7 @@ class Intrinsic:
         acquires, releases: locks, as `name:read` or `name:write`.
         reads, writes: which groups of shared state it touches, for that computation.
         doc: what it stands for, with its source.
+        waives: of a ghost, which the model alone knows, what it takes out of the question.
     """
 
     name: str
@@ -277,6 +295,7 @@ class Intrinsic:
     doc: str = ""
     when: Callable[..., z3.BoolRef] | None = None
     blocks: bool = False
+    waives: Waives | None = None
 
     @property
     def home(self) -> str:

@@ -6,7 +6,7 @@ import z3
 
 from ...core.sorts import BOOL, StateVar
 from ...core.system import Param, Update, set_at, set_where
-from ...kernelc.lowering.library import BOOLEAN, VOID, Effect, Intrinsic, Meaning, Ref, Value, boolean, scalar
+from ...kernelc.lowering.library import BOOLEAN, VOID, Effect, Intrinsic, Meaning, Ref, Value, Waives, boolean, scalar
 from ..machine import ghosts, host
 from ..machine.sorts import FRAME, GFN, between, g, h, region_of, root, u
 from .types import GFN_T, HUGE_PFN_T, KVM, LEVEL_T, LEVELS, PFN_T
@@ -127,6 +127,9 @@ def _zap_end(t: z3.ExprRef) -> Effect:
     return Effect(updates=(set_where(host.zap_window, xs, xs[0] == t, FALSE),))
 
 
+OPENS = Waives("the host is unmapping these gfns, so nobody asks whether they are seen missing", (ghosts.promised.name,), real=True)
+"""Of a notifier that is so; a flow that is none may say it, too."""
+
 INTRINSICS = (
     Intrinsic(
         "mmu_invalidate_seq_read", (KVM,), VOID, _snapshot, reads=("seq",), doc="fault->mmu_seq = kvm->mmu_invalidate_seq; smp_rmb()"
@@ -156,6 +159,7 @@ INTRINSICS = (
         _begin(host.window),
         writes=("window",),
         doc="kvm_mmu_invalidate_begin()",
+        waives=OPENS,
     ),
     Intrinsic("mmu_invalidate_in_progress_sub", (KVM,), VOID, _end(host.window), writes=("window", "seq"), doc="kvm_mmu_invalidate_end()"),
     Intrinsic(
@@ -165,6 +169,7 @@ INTRINSICS = (
         _begin(host.inner_window),
         writes=("window",),
         doc="the same, of a nested invalidation",
+        waives=OPENS,
     ),
     Intrinsic(
         "mmu_invalidate_nested_sub",
@@ -225,6 +230,25 @@ INTRINSICS = (
         doc="kvm_replace_memslot() and rcu_assign_pointer(kvm->memslots[as_id]), kvm_invalidate_memslot(), kvm_main.c",
     ),
     Intrinsic("gfn_to_folio", (GFN_T,), HUGE_PFN_T, _folio, reads=("host",), doc="the huge page behind a huge mapping: the aligned pfn"),
-    Intrinsic("zap_begin", (GFN_T, GFN_T), VOID, _zap_begin, "right", doc="ghost: these gfns are being unmapped on purpose"),
-    Intrinsic("zap_end", (), VOID, _zap_end, "left", doc="ghost: they were"),
+    Intrinsic(
+        "zap_begin",
+        (GFN_T, GFN_T),
+        VOID,
+        _zap_begin,
+        "right",
+        doc="ghost: these gfns are being unmapped on purpose",
+        waives=Waives(
+            "these gfns are being unmapped on purpose, so nobody asks whether they are seen missing",
+            (ghosts.promised.name, host.zap_window.name),
+        ),
+    ),
+    Intrinsic(
+        "zap_end",
+        (),
+        VOID,
+        _zap_end,
+        "left",
+        doc="ghost: they were",
+        waives=Waives("up to here gfns are being unmapped on purpose", (host.zap_window.name,), "gfns are unmapped on purpose no longer"),
+    ),
 )

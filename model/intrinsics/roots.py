@@ -6,7 +6,7 @@ import z3
 
 from ...core.sorts import StateVar
 from ...core.system import Update, set_at, set_where
-from ...kernelc.lowering.library import BOOLEAN, VOID, Effect, Intrinsic, Meaning, Need, Value, boolean
+from ...kernelc.lowering.library import BOOLEAN, VOID, Effect, Intrinsic, Meaning, Need, Value, Waives, boolean
 from ..machine import cpu, devices, ghosts, iommu, tables
 from ..machine.sorts import ROOT, d
 from .types import DEVICE_T, KVM, PAGE, VCPU_T, root_page
@@ -109,6 +109,7 @@ INTRINSICS = (
         (KVM,),
         BOOLEAN,
         lambda t, kvm: boolean(z3.Exists([d], devices.noncoherent_registered(d))),
+        doc="atomic_read(&kvm->arch.noncoherent_dma_count)",
         reads=("noncoherent",),
     ),
     Intrinsic(
@@ -127,7 +128,14 @@ INTRINSICS = (
         writes=("noncoherent",),
         doc="atomic_dec(&kvm->arch.noncoherent_dma_count)",
     ),
-    Intrinsic("kvm_tdp_is_exported", (KVM,), BOOLEAN, lambda t, kvm: boolean(devices.tdp_exported()), reads=("exported",)),
+    Intrinsic(
+        "kvm_tdp_is_exported",
+        (KVM,),
+        BOOLEAN,
+        lambda t, kvm: boolean(devices.tdp_exported()),
+        reads=("exported",),
+        doc="the exported TDP is on exported_tdp_list",
+    ),
     Intrinsic(
         "kvm_tdp_set_exported",
         (KVM,),
@@ -136,7 +144,14 @@ INTRINSICS = (
         writes=("exported",),
         doc="the exported TDP is on exported_tdp_list",
     ),
-    Intrinsic("kvm_tdp_clear_exported", (KVM,), VOID, _flag(devices.tdp_exported, False), writes=("exported",)),
+    Intrinsic(
+        "kvm_tdp_clear_exported",
+        (KVM,),
+        VOID,
+        _flag(devices.tdp_exported, False),
+        writes=("exported",),
+        doc="it is taken off exported_tdp_list",
+    ),
     Intrinsic("importer_list_add", (KVM,), VOID, _flag(devices.importer, True), writes=("importers",), doc="kvm_tdp_fd's importer list"),
     Intrinsic(
         "iommu_is_coherent",
@@ -147,15 +162,44 @@ INTRINSICS = (
         reads=("const",),
         doc="ECAP.SC and PGSNP: enforce_cache_coherency()",
     ),
-    Intrinsic("iommu_device_attached", (DEVICE_T,), BOOLEAN, lambda t, device: boolean(iommu.attached(device.term)), reads=("attached",)),
+    Intrinsic(
+        "iommu_device_attached",
+        (DEVICE_T,),
+        BOOLEAN,
+        lambda t, device: boolean(iommu.attached(device.term)),
+        reads=("attached",),
+        doc="the device's PASID entry is set",
+    ),
     Intrinsic("pasid_entry_set", (DEVICE_T,), VOID, _attach, writes=("attached",), doc="intel_pasid_setup_second_level()"),
-    Intrinsic("note_refused", (), VOID, _flag(ghosts.refused, True), "local", writes=("own",), doc="ghost: a request was refused"),
-    Intrinsic("note_fast_zap", (), VOID, _flag(ghosts.fast_zapped, True), "local", writes=("own",), doc="ghost: a fast zap ran"),
+    Intrinsic(
+        "note_refused",
+        (),
+        VOID,
+        _flag(ghosts.refused, True),
+        "local",
+        writes=("own",),
+        doc="ghost: a request was refused",
+        waives=Waives("a request was refused", (ghosts.refused.name,)),
+    ),
+    Intrinsic(
+        "note_fast_zap",
+        (),
+        VOID,
+        _flag(ghosts.fast_zapped, True),
+        "local",
+        writes=("own",),
+        doc="ghost: a fast zap ran",
+        waives=Waives("a fast zap ran", (ghosts.fast_zapped.name,)),
+    ),
 )
 
 FIELDS = {
-    ("struct kvm_mmu_page *", "role.invalid"): Intrinsic("role.invalid", (PAGE,), BOOLEAN, _get(tables.root_invalid), reads=("roots",)),
-    ("struct kvm_mmu_page *", "exported"): Intrinsic("exported", (PAGE,), BOOLEAN, _get(tables.root_exported), reads=("roots",)),
+    ("struct kvm_mmu_page *", "role.invalid"): Intrinsic(
+        "role.invalid", (PAGE,), BOOLEAN, _get(tables.root_invalid), reads=("roots",), doc="union kvm_mmu_page_role"
+    ),
+    ("struct kvm_mmu_page *", "exported"): Intrinsic(
+        "exported", (PAGE,), BOOLEAN, _get(tables.root_exported), reads=("roots",), doc="the RFC: the root is exported"
+    ),
 }
 
 
@@ -170,6 +214,10 @@ def _export(t: z3.ExprRef, page: Value, value: Value) -> Effect:
 
 
 STORES = {
-    ("struct kvm_mmu_page *", "role.invalid"): Intrinsic("role.invalid=", (PAGE, BOOLEAN), VOID, _invalidate, writes=("roots",)),
-    ("struct kvm_mmu_page *", "exported"): Intrinsic("exported=", (PAGE, BOOLEAN), VOID, _export, writes=("roots",)),
+    ("struct kvm_mmu_page *", "role.invalid"): Intrinsic(
+        "role.invalid=", (PAGE, BOOLEAN), VOID, _invalidate, writes=("roots",), doc="union kvm_mmu_page_role"
+    ),
+    ("struct kvm_mmu_page *", "exported"): Intrinsic(
+        "exported=", (PAGE, BOOLEAN), VOID, _export, writes=("roots",), doc="the RFC: the root is exported, and referenced for it"
+    ),
 }

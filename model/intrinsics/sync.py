@@ -8,7 +8,7 @@ import z3
 
 from ...core.sorts import BOOL
 from ...core.system import Param, set_at, set_where
-from ...kernelc.lowering.library import BOOLEAN, VOID, Check, Effect, Handle, Intrinsic, Value, boolean
+from ...kernelc.lowering.library import BOOLEAN, VOID, Check, Effect, Handle, Intrinsic, Value, Waives, boolean
 from ..machine import cpu
 from ..machine.locks import LOCK, held, mmu_reader, mmu_writer
 from ..machine.sorts import u, v
@@ -86,7 +86,9 @@ def _mutex(lock: Handle) -> tuple[Intrinsic, ...]:
     return (
         Intrinsic(f"lock_{name}", (lock,), VOID, take, "right", acquires=(f"{name}:write",), doc=f"takes {name}"),
         Intrinsic(f"unlock_{name}", (lock,), VOID, drop, "left", releases=(f"{name}:write",), doc=f"releases {name}"),
-        Intrinsic(f"lockdep_assert_held_{name}", (lock,), VOID, check, "local", reads=("own",)),
+        Intrinsic(
+            f"lockdep_assert_held_{name}", (lock,), VOID, check, "local", reads=("own",), doc=f"include/linux/lockdep.h: {name} is held"
+        ),
     )
 
 
@@ -99,6 +101,7 @@ INTRINSICS = (
         lambda t, lock: Effect(updates=(set_at(mmu_writer, (t,), FALSE),)),
         "left",
         releases=("mmu_lock:write",),
+        doc="write_unlock(&kvm->mmu_lock)",
     ),
     Intrinsic("read_lock", (MMU_LOCK,), VOID, _read_lock, "right", acquires=("mmu_lock:read",), doc="read_lock(&kvm->mmu_lock)"),
     Intrinsic(
@@ -108,21 +111,39 @@ INTRINSICS = (
         lambda t, lock: Effect(updates=(set_at(mmu_reader, (t,), FALSE),)),
         "left",
         releases=("mmu_lock:read",),
+        doc="read_unlock(&kvm->mmu_lock)",
     ),
-    Intrinsic("lockdep_assert_held_write", (MMU_LOCK,), VOID, _held_write, "local", reads=("own",)),
-    Intrinsic("lockdep_assert_held_read", (MMU_LOCK,), VOID, _held_read, "local", reads=("own",)),
-    Intrinsic("lockdep_assert_held", (MMU_LOCK,), VOID, _held, "local", reads=("own",)),
+    Intrinsic("lockdep_assert_held_write", (MMU_LOCK,), VOID, _held_write, "local", reads=("own",), doc="include/linux/lockdep.h"),
+    Intrinsic("lockdep_assert_held_read", (MMU_LOCK,), VOID, _held_read, "local", reads=("own",), doc="include/linux/lockdep.h"),
+    Intrinsic("lockdep_assert_held", (MMU_LOCK,), VOID, _held, "local", reads=("own",), doc="include/linux/lockdep.h: either way"),
     Intrinsic("rcu_read_lock", (), VOID, lambda t: Effect(updates=(set_at(rcu_reader, (t,), TRUE),)), "right", doc="one bit per thread"),
     Intrinsic("rcu_read_unlock", (), VOID, _rcu_unlock, "left", doc="grace periods no longer wait for this thread"),
     Intrinsic("srcu_gp_start", (SRCU,), VOID, _srcu_start, doc="synchronize_srcu() begins: whoever reads now is waited for"),
     Intrinsic("srcu_gp_wait", (SRCU,), VOID, _srcu_wait, "wait", doc="synchronize_srcu() ends: they have all left"),
     *(
-        Intrinsic(name, (BOOLEAN,), BOOLEAN, _warn(name), "local", reads=("own",))
+        Intrinsic(
+            name,
+            (BOOLEAN,),
+            BOOLEAN,
+            _warn(name),
+            "local",
+            reads=("own",),
+            doc="include/linux/bug.h, kvm_host.h: never true, and says what it was given",
+        )
         for name in ("WARN_ON", "WARN_ON_ONCE", "BUG_ON", "KVM_BUG_ON")
     ),
     Intrinsic(
         "need_resched", (), BOOLEAN, _maybe, "local", reads=("own",), doc="contention or a due reschedule: either, at every yield point"
     ),
-    Intrinsic("assume", (BOOLEAN,), VOID, _assume, "local", reads=("own",), doc="restricts the open arguments of an entry function"),
+    Intrinsic(
+        "assume",
+        (BOOLEAN,),
+        VOID,
+        _assume,
+        "local",
+        reads=("own",),
+        doc="ghost: restricts the open arguments of an entry function",
+        waives=Waives("runs in which it is false are not looked at"),
+    ),
     *(intrinsic for lock in MUTEXES for intrinsic in _mutex(lock)),
 )

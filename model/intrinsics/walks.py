@@ -99,7 +99,7 @@ INTRINSICS = (
     Intrinsic(
         "tdp_walk_visited", (GFN_T, LEVEL_T), VOID, _visited, "local", writes=("own",), doc="the entry at that level has been visited"
     ),
-    Intrinsic("tdp_root_restart", (), VOID, _restart_roots, "local", writes=("own",)),
+    Intrinsic("tdp_root_restart", (), VOID, _restart_roots, "local", writes=("own",), doc="a walk over all roots begins"),
     Intrinsic(
         "tdp_mmu_next_root",
         (KVM, Ref(PAGE), BOOLEAN),

@@ -16,13 +16,15 @@ from ...model import judged
 from ...model.account import Accounted, Fate, unmodelled
 from ...model.scenario import Expected, Scenario
 from ...model.system import Model, designs
+from ...model.waivers import Waiver
 from ..exit_codes import ExitCode, worst
 from .coverage import Coverage
 from .proofs import short_hash
 from .question import Answer, Subject
 from .traces import Deadlock, TraceStep, deadlock, trace_steps
 
-Word = Literal["proved", "violated", "holds_up_to", "unknown", "vacuous"]
+Word = Literal["proved", "violated", "holds_up_to", "unknown", "vacuous", "waived"]
+Held = Literal["proved", "holds_up_to"]
 Label = Literal["introduced", "pre-existing", "fixed"]
 SCHEMA = 2
 """The form of run.json and of the museum's document. 2: `kind` of an answer that is none, `twin` of the museum."""
@@ -80,10 +82,26 @@ class Before(msgspec.Struct, frozen=True):
     depth: int | None
 
 
+class Waived(msgspec.Struct, frozen=True):
+    """A statement that is its author's word, and what it says: nobody checks that."""
+
+    file: str
+    line: int
+    function: str
+    text: str
+    what: str
+
+    @property
+    def place(self) -> str:
+        """Where it stands, and its text."""
+        return f"{self.file}:{self.line}: {self.text}"
+
+
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to one question.
 
     Args:
+        verdict: `waived` where it holds if those are right who wrote `waivers`; `held` is what it would be without them.
         depth: of a violation its steps; else how deep nothing was found.
         reason: why there is no answer, for people.
         kind: the same for code; there is one if, and only if, there is no answer.
@@ -104,6 +122,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         certificate: a short hash of the certificate that two solvers accepted, where there is one.
         absent: what of a machine has no part in this model.
         alone: why this scenario was not asked without the change; empty if it was, or if there is none.
+        waivers: the ghost statements of a change or of a design from outside on which the answer leans.
     """
 
     property: str
@@ -143,6 +162,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     absent: tuple[str, ...] = ()
     kind: ReasonKind | None = None
     alone: str = ""
+    waivers: tuple[Waived, ...] = ()
+    held: Held | None = None
 
     def __post_init__(self) -> None:
         if (self.verdict in ("unknown", "vacuous")) != (self.kind is not None):
@@ -227,8 +248,9 @@ def result(
     *,
     cached: bool = False,
     alone: str = "",
+    waivers: Iterable[Waiver] = (),
 ) -> Result:
-    """The record of one answer; `before` is the verdict without the change, `alone` why there is none."""
+    """The record of one answer; `before` is the verdict without the change, `alone` why there is none; `waivers` on which it leans."""
     model, survey, verdict = subject.model, subject.survey, answer.verdict
     lifted, ours, intrinsics = made_of(model)
     made = Result(
@@ -269,7 +291,21 @@ def result(
         absent=absent(model),
         alone=alone,
     )
-    return in_context(made, expected, change, before)
+    return in_context(_leaning(made, waivers), expected, change, before)
+
+
+def _leaning(record: Result, waivers: Iterable[Waiver]) -> Result:
+    """What holds only if somebody's word is right is no approval; a violation needs nobody's word."""
+    several = waived(waivers)
+    if not several or record.verdict not in APPROVED:
+        return record
+    held: Held = "proved" if record.verdict == "proved" else "holds_up_to"
+    return msgspec.structs.replace(record, verdict="waived", held=held, waivers=several)
+
+
+def waived(waivers: Iterable[Waiver]) -> tuple[Waived, ...]:
+    """Waivers as they are told."""
+    return tuple(Waived(w.file, w.line, w.function, w.text, w.what) for w in waivers)
 
 
 def before_of(verdict: Verdict | PlainVerdict) -> Before:
@@ -327,6 +363,8 @@ def _as_expected(verdict: Word, wanted: Expected, label: Label | None) -> bool:
             return wanted == "violated" and label != "introduced"
         case "proved" | "holds_up_to":
             return wanted == "holds" or label == "fixed"
+        case "waived":
+            return wanted == "holds"
         case "unknown" | "vacuous":
             return False
 
@@ -345,13 +383,15 @@ def label_of(before: Word, after: Word) -> Label | None:
 
 
 APPROVED: tuple[Word, ...] = ("holds_up_to", "proved")
+HOLDING: tuple[Word, ...] = (*APPROVED, "waived")
+"""What an answer is that found nothing."""
 
 
 def without_approval(record: Result, why: Reason) -> Result:
     """The record of a change that the model does not contain: what holds is Unknown, a violation stays one."""
-    if record.verdict not in APPROVED:
+    if record.verdict not in HOLDING:
         return record
-    return msgspec.structs.replace(record, verdict="unknown", reason=why.text, kind=why.kind, label=None, as_expected=False)
+    return msgspec.structs.replace(record, verdict="unknown", held=None, reason=why.text, kind=why.kind, label=None, as_expected=False)
 
 
 def change_record(
@@ -392,7 +432,7 @@ def _code(record: Result) -> ExitCode:
             return ExitCode.HOLDS if record.as_expected else ExitCode.VIOLATED
         case "unknown" | "vacuous":
             return ExitCode.UNKNOWN
-        case "proved" | "holds_up_to":
+        case "proved" | "holds_up_to" | "waived":
             return ExitCode.HOLDS
 
 

@@ -15,8 +15,9 @@ from ..asking.coverage import Coverage, covered
 from ..asking.question import Answer, Limits, Subject
 from ..asking.traces import deadlock
 from ..inputs.changes import patched
-from ..inputs.sources import Files, built, files_of
-from ..inputs.terms import ASSERTIONS
+from ..inputs.sources import Files, built, code_for, files_of
+from ..inputs.terms import ASSERTIONS, property_of
+from ..inputs.waivers import before_change, leaned_on, waivers_in
 from ..telling.rendering import document_of
 from . import Exercise, broken_change, shipped_exercises
 
@@ -96,7 +97,10 @@ def _repair(exercise: Exercise, shipped: Files, after: Files, where: str, limits
             f"But code that ran before never runs now: {'; '.join(asleep[:3])}. A property that holds because its code is switched off "
             "is not repaired."
         )
-    if bad or stuck or forgotten or asleep:
+    leaning = waivers_in(subject.model, code_for(scenario, None, after), after, before_change(shipped, base.model))
+    leaning = leaned_on(leaning, subject.model, [property_of(subject.model, name) for name in names])
+    said += [f"But nobody checks what your patch says of itself: {w.file}:{w.line}: {w.text}: {w.what}." for w in leaning]
+    if bad or stuck or forgotten or asleep or leaning:
         return Graded(False, tuple(said))
     others = f"So does all else that {scenario.name} expects" if len(names) > 1 else "It holds"
     return Graded(True, (*said, f"{others}, every goal is reached, and all work is done as before."))

@@ -313,7 +313,7 @@ class _Run:
         if certificate and record.verdict == "proved":
             self._outcome.certificates[where] = certificate
         version = self._plan.versions[where[1]]
-        self._listener.answered(record, open_=where[1] > 0 and version.overlay is None and record.verdict in results.APPROVED)
+        self._listener.answered(record, open_=where[1] > 0 and version.overlay is None and record.verdict in results.HOLDING)
 
     def _lost(self, place: int, news: Failed | Died, doing: str = "") -> None:
         """A worker ended before its time: bad input is an error of the run; anything else costs the answers that are missing."""
@@ -413,7 +413,7 @@ class _Run:
     def _withdraw(self, name: str, why: Reason) -> None:
         told = self._outcome.told
         for where, record in told.items():
-            if record.change == name and record.verdict in results.APPROVED:
+            if record.change == name and record.verdict in results.HOLDING:
                 told[where] = results.without_approval(record, why)
                 self._listener.answered(told[where])
 

@@ -17,6 +17,7 @@ from ...core.errors import EngineError, TdpcheckError
 from ...core.plain import PlainRun, PlainViolated, plain_verdict, violation
 from ...core.verdict import TIME_IS_UP, HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict, Violated
 from ...model.account import Ran, ran
+from ...model.waivers import Waiver
 from ..asking import results
 from ..asking.asked import Asked, PlainAnswer, carry, ended, fault, same_model
 from ..asking.coverage import Coverage, with_coverage
@@ -27,7 +28,8 @@ from ..asking.survey import Survey, surveyed
 from ..asking.traces import deadlock
 from ..inputs.changes import touched
 from ..inputs.sources import built, code_for
-from ..inputs.terms import goals_of
+from ..inputs.terms import goals_of, property_of
+from ..inputs.waivers import before_change, leaned_on, waivers_in
 from .cache import Known
 from .plan import Plan
 from .slots import Slots
@@ -122,6 +124,7 @@ class Worker:
         self._slots = slots
         self._say = say
         self._versions: dict[int, Asked] = {}
+        self._waivers: dict[int, tuple[Waiver, ...]] = {}
         self._unbuilt: dict[int, Unbuilt] = {}
         self._tasks: list[_Task] = []
         self._running: dict[Child, tuple[_Task, dict[str, int]]] = {}
@@ -364,11 +367,21 @@ class Worker:
         was = None if before is None else results.before_of(before.answers[name].verdict)
         skipped = self._unbuilt.get(version.number - 1)
         alone = "" if skipped is None else skipped.why
-        record = results.result(version.subject, judged, coverage, expected, change, was, cached=plain.cached, alone=alone)
+        leaning = self._leaning(version, name) if isinstance(judged.verdict, HoldsUpTo | Proved) else ()
+        record = results.result(version.subject, judged, coverage, expected, change, was, cached=plain.cached, alone=alone, waivers=leaning)
         run = plain.verdict.run if isinstance(plain.verdict, PlainViolated) else None
         certificate = plain.certificate if record.verdict == "proved" else ""
         spent = self._spent.get((version.number, name), version.subject.spent)
         self._say(Told(version.number, name, record, run, self._kept(version, plain, record), certificate, spent))
+
+    def _leaning(self, version: Asked, name: str) -> tuple[Waiver, ...]:
+        """The waivers on which what holds of a property leans."""
+        made, plan = version.made, self._plan
+        if version.number not in self._waivers:
+            first = self._versions.get(0)
+            before = before_change(plan.versions[0].files, None if first is None else first.made.model) if version.number else None
+            self._waivers[version.number] = waivers_in(made.model, made.code, plan.versions[version.number].files, before)
+        return leaned_on(self._waivers[version.number], made.model, [property_of(made.model, name)])
 
     def _kept(self, version: Asked, plain: PlainAnswer, record: Result) -> Known | None:
         """What the cache may keep: answers that would be the same again, whatever the clock and the machine say."""

@@ -17,8 +17,22 @@ def verdict_text(record: Result) -> str:
             return f"Violated in {steps_text(record.depth)}{shortest}"
         case "holds_up_to":
             return f"HoldsUpTo {record.depth}"
+        case "waived":
+            certificate = f"; certificate {record.certificate}" if record.certificate else ""
+            held = f"Proved{certificate}" if record.held == "proved" else f"HoldsUpTo {record.depth}"
+            return f"Waived (leaning on {waivers_text(record)}; with them {held})"
         case "vacuous" | "unknown":
             return f"Unknown ({kind_text(record)})"
+
+
+def waivers_text(record: Result) -> str:
+    """On how many waivers an answer leans."""
+    return "a waiver" if len(record.waivers) == 1 else f"{len(record.waivers)} waivers"
+
+
+def waiver_lines(record: Result) -> tuple[str, ...]:
+    """Each waiver on which an answer leans: where it stands, and what is its author's word."""
+    return tuple(f"waiver {waiver.place}: {waiver.what}" for waiver in record.waivers)
 
 
 def steps_text(number: int | None) -> str:

@@ -12,6 +12,8 @@ import pytest
 
 from tdpcheck.cli.listing import KINDS
 from tdpcheck.core.errors import InputError
+from tdpcheck.model.intrinsics import LIBRARY
+from tdpcheck.model.machine import parts
 from tdpcheck.runner.asking.question import Limits
 from tdpcheck.runner.museum.items import read_item
 from tdpcheck.runner.museum.visits import visit
@@ -25,6 +27,23 @@ def test_each_list(call: Call, kind: str) -> None:
     found = json.loads(as_json.stdout)
     assert (plain.exit_code, as_json.exit_code, found["schema"], found["kind"]) == (0, 0, 1, kind)
     assert all(item["name"] in plain.stdout for item in found["items"])
+
+
+def test_what_kernel_c_may_name_is_listed_with_its_types_and_what_it_touches(call: Call) -> None:
+    """All of it is computed: a name that the library knows is there, and its state variables are the machine's."""
+    items = {item["name"]: item for item in json.loads(call("list", "intrinsics", "--json").stdout)["items"]}
+    state = {var.name for var in parts.state()}
+
+    assert LIBRARY.intrinsics.keys() | LIBRARY.erased.keys() <= items.keys()
+    assert all(item["meaning"] and item["home"].startswith("model/intrinsics/") for item in items.values() if item["kind"] == "call")
+    assert all(set(item["reads"]) | set(item["writes"]) <= state for item in items.values())
+    wait = items["qi_wait"]
+    assert (wait["arguments"], wait["result"], wait["mover"]) == ([], "void", "wait")
+    assert {"inv_submitted"} <= set(wait["reads"])
+    assert {"owes_io"} <= set(wait["writes"])
+    assert items["for_each_tdp_mmu_root"]["arguments"] == ["kvm", "root"]
+    assert (items["zap_begin"]["waives"] != "", items["write_lock"]["waives"]) == (True, "")
+    assert (items["try_cmpxchg64"]["arguments"], items["try_cmpxchg64"]["result"]) == (["tdp_ptep_t", "u64 *", "u64"], "bool")
 
 
 @pytest.mark.parametrize("command", [[], ["verify"], ["show"], ["replay"], ["list"], ["museum"], ["report"], ["explore"]])
