@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -35,7 +36,12 @@ def read_regular(path: str | os.PathLike[str], most: int, kind: str = "such file
         InputError: it is larger than `most`.
     """
     # Without O_NONBLOCK, opening a pipe waits for whoever writes to it.
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket, which cannot be opened at all
+            raise OSError(22, f"it is {_kind(os.stat(path).st_mode)}, no regular file") from None
+        raise
     with os.fdopen(handle, "rb") as file:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):

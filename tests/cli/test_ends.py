@@ -105,6 +105,21 @@ def test_nobody_is_left_when_the_command_is_killed(tmp_path: Path) -> None:
     assert [True] * 3 == [r["cached"] for r in json.loads(ended("verify", "--scenario", QUICK, "--json", env=env).stdout)["results"]]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", ["--timeout", "--total"])
+def test_what_takes_for_ever_ends_with_its_time(limit: str, tmp_path: Path) -> None:
+    """A scenario with so many threads that looking at it has no end. To start, on a busy machine, may take some seconds, too."""
+    shipped = Path(__file__).parents[2] / "model" / "scenarios" / "notifier-vs-fault.toml"
+    (tmp_path / "crowd.toml").write_text(shipped.read_text().replace('role = "', 'count = 7\nrole = "'))
+    begun = time.monotonic()
+    done = ended("verify", "--scenario", str(tmp_path / "crowd.toml"), "--no-cache", limit, "6")
+    took = time.monotonic() - begun
+
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "time is up" in done.stdout + done.stderr
+    assert took < 6 * 1.1 + 8
+
+
 def test_two_runs_on_one_cache_give_the_same_answers(tmp_path: Path) -> None:
     env = {**os.environ, "TDPCHECK_CACHE": str(tmp_path / "cache")}
     runs = [started("verify", "--scenario", QUICK, "--json", env=env) for _ in range(2)]
