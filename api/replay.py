@@ -70,8 +70,8 @@ def replay(
 
     Example:
         >>> from tdpcheck import Change, replay, verify
-        >>> bad = Change.of_museum("flush-without-iommu")
-        >>> run = verify("notifier-vs-fault", "no_stale_io_mapping", change=bad, certify=False, cache=False)
+        >>> bad = Change.of_museum("export-check-outside-lock")
+        >>> run = verify("noncoherent-export", "reject_noncoherent_dma", change=bad, certify=False, cache=False)
         >>> replay(run.violations[0].counterexample, change=bad).holds_up
         True
     """

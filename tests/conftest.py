@@ -14,7 +14,9 @@ from click.testing import CliRunner, Result
 from hypothesis import settings
 
 from tdpcheck.cli.main import tdpcheck
-from tdpcheck.tests.calling import Call, diff
+from tdpcheck.model.scenario import shipped_scenarios
+from tdpcheck.runner.inputs.sources import code_for, files_of
+from tdpcheck.tests.calling import QUICK, Call, diff
 
 DEBIAN_KERNEL = Path("/usr/src/linux-source-6.1.tar.xz")
 
@@ -63,8 +65,14 @@ def kernel_tree() -> Path:
     pytest.skip(reason)
 
 
+@pytest.fixture(scope="session")
+def parsed() -> None:
+    """The shipped kernel C, parsed: a process that is forked to answer begins with it."""
+    code_for(shipped_scenarios()[QUICK], None, files_of(None))
+
+
 @pytest.fixture
-def call() -> Call:
+def call(parsed: None) -> Call:
     """Call the command line; no exception may come out of it."""
 
     def called(*arguments: str) -> Result:

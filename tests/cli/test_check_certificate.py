@@ -199,6 +199,7 @@ def test_another_system_is_named(call: Call, file: Path, pattern: str, replaceme
     assert complaint in result.stderr
 
 
+@pytest.mark.slow
 def test_a_change_belongs_to_what_it_is_about(call: Call, file: Path) -> None:
     """What was proved of the changed code is not proved of the shipped one, nor the other way round."""
     patch = str(FOLDER / "mm-exit-without-flush" / "change.patch")

@@ -13,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from tdpcheck.tests.few import few
+
 COMMAND = str(Path(sys.executable).with_name("tdpcheck"))
 QUICK = "noncoherent-export"
 MOMENTS = int(os.environ.get("TDPCHECK_SIGNALS", "10"))
 """How many random moments the slow tests try; a night has more."""
+WORDS = (("--help",), ("list", "intrinsics"), ("list", "goals", "--json"), ("show", "--schema"))
 NOISE = ("Traceback", "Exception ignored", "fault of tdpcheck", "KeyboardInterrupt")
 
 
@@ -64,7 +67,7 @@ def test_at_any_moment_a_signal_ends_a_run_without_noise(moments: int) -> None:
             assert "interrupted" in out, where
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", few([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], 3))
 def test_what_was_found_before_a_signal_is_printed_and_kept(number: signal.Signals, tmp_path: Path) -> None:
     """The answers that are there are on the terminal, and in the folder; the others are said not to have been asked."""
     out = tmp_path / "out"
@@ -120,6 +123,7 @@ def test_what_takes_for_ever_ends_with_its_time(limit: str, tmp_path: Path) -> N
     assert took < 6 * 1.1 + 8
 
 
+@pytest.mark.slow
 def test_two_runs_on_one_cache_give_the_same_answers(tmp_path: Path) -> None:
     env = {**os.environ, "TDPCHECK_CACHE": str(tmp_path / "cache")}
     runs = [started("verify", "--scenario", QUICK, "--json", env=env) for _ in range(2)]
@@ -132,7 +136,7 @@ def test_two_runs_on_one_cache_give_the_same_answers(tmp_path: Path) -> None:
     assert told[0] == told[1]
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("list", "intrinsics"), ("list", "goals", "--json"), ("show", "--schema")])
+@pytest.mark.parametrize("arguments", few([(a,) for a in WORDS], 3))
 def test_standard_output_that_cannot_be_written_is_said_in_a_line(arguments: tuple[str, ...]) -> None:
     """A full disk, and a descriptor that is closed: exit code 2, which is no verdict."""
     with Path("/dev/full").open("w") as full:

@@ -57,6 +57,7 @@ def test_without_an_initial_state_nothing_is_proved(call: Call, tmp_path: Path, 
     assert "undecided whether there is an initial state: the file names none" in told.stdout
 
 
+@pytest.mark.slow
 def test_a_change_that_breaks_a_lemma_is_told_with_the_step_and_its_line(call: Call, tmp_path: Path, proved: tuple[Result, str]) -> None:
     """No proof, no certificate that is accepted, and no claim that there is a race; and instances of another kernel do not help.
 

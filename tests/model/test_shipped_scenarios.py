@@ -43,7 +43,7 @@ SIZES = {
     "share-vs-notifier": (351, 18),
 }
 BMC_DEPTH = 8
-QUICK = ("noncoherent-export", "noncoherent-attach", "share-vs-fast-zap", "share-vs-notifier", "mm-exit")
+QUICK = ("noncoherent-export", "noncoherent-attach", "mm-exit")
 EACH = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SCENARIOS]
 COUNTED = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SIZES]
 

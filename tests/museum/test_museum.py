@@ -26,7 +26,7 @@ from . import table
 
 ITEMS = shipped_items()
 ASSERTIONS = "kernel_assertions"
-QUICK = ("noncoherent-export", "noncoherent-attach", "mm-exit", "share-vs-fast-zap")
+QUICK = ("noncoherent-export", "noncoherent-attach", "mm-exit")
 """Scenarios that are built and asked in less than five seconds."""
 
 Subject = tuple[Model, GroundSystem]

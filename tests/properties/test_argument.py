@@ -38,7 +38,7 @@ ROLES: dict[str, tuple[Given, ...]] = {
         ("share", "kvm_share_tdp", {}),
     ),
 }
-ASKED = [pytest.param(name, marks=pytest.mark.slow) if name == "everything" else name for name in ROLES]
+ASKED = [pytest.param(name, marks=pytest.mark.slow) if name in ("everything", "recovery") else name for name in ROLES]
 
 
 @cache

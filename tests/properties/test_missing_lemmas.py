@@ -23,10 +23,19 @@ def changed(scenario: str, patch: str | None = None) -> Parametric:
     return parametric(asked, code_for(asked, None, files_with(patch)))
 
 
-QUICK = ("attach-noncoherent-device", "export-check-outside-lock", "export-over-noncoherent")
+QUICK = ("attach-noncoherent-device",)
 
 
-@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(x, marks=pytest.mark.slow) for x in ("export-invalid-root", "cpus-not-flushed"))])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *QUICK,
+        *(
+            pytest.param(x, marks=pytest.mark.slow)
+            for x in ("export-check-outside-lock", "export-over-noncoherent", "export-invalid-root", "cpus-not-flushed")
+        ),
+    ],
+)
 def test_a_mistake_is_a_race_of_the_system_for_every_size(name: str) -> None:
     """Found at a small size, and replayed; it is as long as the shortest one of the scenario's own size, or a little longer."""
     item = read_item(FOLDER / name)

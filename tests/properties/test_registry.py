@@ -129,6 +129,7 @@ def test_a_property_that_knows_nothing_of_itself_is_told_all_the_same(violated: 
     assert f"{last.actor}: {last.label} (step 2). After that, somebody was sent away." == story(violated)
 
 
+@pytest.mark.slow
 def test_every_registered_lemma_is_one_of_the_argument() -> None:
     """Else a name that was misspelled would filter nothing."""
     known = {

@@ -16,6 +16,7 @@ from tdpcheck.runner.asking.coverage import covered
 from tdpcheck.runner.inputs.changes import Version, patched, touched
 from tdpcheck.runner.inputs.sources import Files, built, files_of
 from tdpcheck.tests.calling import QUICK, diff
+from tdpcheck.tests.few import few
 
 SCENARIO = shipped_scenarios()[QUICK]
 EXPORT = "\troot->exported = true;\n"
@@ -46,35 +47,38 @@ def fates(file: str, old: str, new: str, **how: bool) -> list[Fate]:
 
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
-    [
-        (EXPORT, "", ["reached"]),
-        (EXPORT, EXPORT + "\tnote_refused();\n", ["reached"]),
-        # A call that is inlined, and a jump, leave no operation of their own.
-        ("\t\tkvm_domain_attach_device(kvm, dev);\n", "", ["reached"]),
-        (EXPORT, "\tgoto out;\nout:\n" + EXPORT, ["reached", "reached"]),
-        # Only the jump leads to the label.
-        (EXPORT, "\tgoto out;\n\tnote_refused();\nout:\n" + EXPORT, ["reached", "unreachable", "reached"]),
-        # A jump that is never taken, though its label is passed.
-        (EXPORT, "\tif (root->role.invalid)\n\t\tgoto out;\nout:\n" + EXPORT, ["reached", "unreachable", "reached"]),
-        # A statement over two lines.
-        (EXPORT, "\tlockdep_assert_held_write(\n\t\t&kvm->mmu_lock);\n" + EXPORT, ["reached", "reached"]),
-        # The head of a function.
-        ("static int kvm_create_tdp_fd(struct kvm *kvm)", "int kvm_create_tdp_fd(struct kvm *kvm)", ["reached", "reached"]),
-        # What cannot run.
-        (EXPORT, EXPORT + "\tif (false)\n\t\tnote_refused();\n", ["reached", "unreachable"]),
-        # What says nothing.
-        (EXPORT, EXPORT + "\n\t/* a comment */\n\t{\n\t}\n", []),
-        ("/* KVM_CREATE_TDP_FD", '#include "x.h"\nint declared(struct kvm *kvm);\n\n/* KVM_CREATE_TDP_FD', []),
-        # What the model does not contain.
-        (EXPORT, EXPORT + "\tcond_resched();\n", ["erased"]),
-        ("/* KVM_CREATE_TDP_FD", "int global;\n\n/* KVM_CREATE_TDP_FD", ["outside"]),
-        ("/* KVM_CREATE_TDP_FD", "#define LIMIT 3\n\n/* KVM_CREATE_TDP_FD", ["outside"]),
-        ("/* KVM_CREATE_TDP_FD", "void unused(void)\n{\n\tnote_refused();\n}\n\n/* KVM_CREATE_TDP_FD", ["outside", "outside"]),
-        ("\tnoncoherent_dma_count_dec(kvm, dev);\n", "", ["outside"]),
-        (EXPORT, EXPORT + "#ifdef CONFIG_X86_32\n\tnote_refused();\n#endif\n", ["outside", "outside", "outside"]),
-        # The model is sequentially consistent.
-        ("\tif (root->role.invalid) {\n", "\tif (READ_ONCE(root->role.invalid)) {\n", ["erased", "erased"]),
-    ],
+    few(
+        [
+            (EXPORT, "", ["reached"]),
+            (EXPORT, EXPORT + "\tnote_refused();\n", ["reached"]),
+            # A call that is inlined, and a jump, leave no operation of their own.
+            ("\t\tkvm_domain_attach_device(kvm, dev);\n", "", ["reached"]),
+            (EXPORT, "\tgoto out;\nout:\n" + EXPORT, ["reached", "reached"]),
+            # Only the jump leads to the label.
+            (EXPORT, "\tgoto out;\n\tnote_refused();\nout:\n" + EXPORT, ["reached", "unreachable", "reached"]),
+            # A jump that is never taken, though its label is passed.
+            (EXPORT, "\tif (root->role.invalid)\n\t\tgoto out;\nout:\n" + EXPORT, ["reached", "unreachable", "reached"]),
+            # A statement over two lines.
+            (EXPORT, "\tlockdep_assert_held_write(\n\t\t&kvm->mmu_lock);\n" + EXPORT, ["reached", "reached"]),
+            # The head of a function.
+            ("static int kvm_create_tdp_fd(struct kvm *kvm)", "int kvm_create_tdp_fd(struct kvm *kvm)", ["reached", "reached"]),
+            # What cannot run.
+            (EXPORT, EXPORT + "\tif (false)\n\t\tnote_refused();\n", ["reached", "unreachable"]),
+            # What says nothing.
+            (EXPORT, EXPORT + "\n\t/* a comment */\n\t{\n\t}\n", []),
+            ("/* KVM_CREATE_TDP_FD", '#include "x.h"\nint declared(struct kvm *kvm);\n\n/* KVM_CREATE_TDP_FD', []),
+            # What the model does not contain.
+            (EXPORT, EXPORT + "\tcond_resched();\n", ["erased"]),
+            ("/* KVM_CREATE_TDP_FD", "int global;\n\n/* KVM_CREATE_TDP_FD", ["outside"]),
+            ("/* KVM_CREATE_TDP_FD", "#define LIMIT 3\n\n/* KVM_CREATE_TDP_FD", ["outside"]),
+            ("/* KVM_CREATE_TDP_FD", "void unused(void)\n{\n\tnote_refused();\n}\n\n/* KVM_CREATE_TDP_FD", ["outside", "outside"]),
+            ("\tnoncoherent_dma_count_dec(kvm, dev);\n", "", ["outside"]),
+            (EXPORT, EXPORT + "#ifdef CONFIG_X86_32\n\tnote_refused();\n#endif\n", ["outside", "outside", "outside"]),
+            # The model is sequentially consistent.
+            ("\tif (root->role.invalid) {\n", "\tif (READ_ONCE(root->role.invalid)) {\n", ["erased", "erased"]),
+        ],
+        3,
+    ),
 )
 def test_each_kind_of_line(old: str, new: str, expected: list[Fate]) -> None:
     assert fates("tdp_fd.c", old, new) == expected

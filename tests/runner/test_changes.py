@@ -78,7 +78,7 @@ NO_PLACE = "--- a/tdp_fd.c\n+++ b/tdp_fd.c\n@@ -1,2 +1,1 @@\n no such line\n-nei
             (("2/3] odd", "--- a/f\n+++ b/f\n@@ garbage @@\n a\n"), "this hunk header is malformed"),
             (("2/3] odd", "diff --git a/tdp_fd.c b/tdp_fd.c\nBinary files a/tdp_fd.c and b/tdp_fd.c differ\n"), "is a binary file"),
         ],
-        2,
+        5,
     ),
 )
 def test_a_patch_that_is_not_understood_is_named_and_the_others_are_answered(

@@ -29,6 +29,7 @@ from tdpcheck.runner.runs.plan import Plan
 from tdpcheck.runner.runs.run import Outcome, run
 from tdpcheck.runner.runs.slots import Slots
 from tdpcheck.tests.calling import QUICK
+from tdpcheck.tests.few import few
 
 ROOT = Path(__file__).parents[2]
 SCENARIOS = tuple(shipped_scenarios()[name] for name in (QUICK, "mm-exit"))
@@ -134,7 +135,7 @@ def plain(outcome: Outcome) -> str:
     return json.dumps(document)
 
 
-@pytest.mark.parametrize("engines", [{}, {"survey": None}])
+@pytest.mark.parametrize("engines", few([{"survey": None}, {}], 2))
 def test_the_answers_do_not_depend_on_how_many_run_at_once(engines: dict[str, Any]) -> None:
     asked = SCENARIOS if not engines else SCENARIOS[:1]
     alone, together = run(plan(1, scenarios=asked, **engines)), run(plan(3, scenarios=asked, **engines))

@@ -10,6 +10,7 @@ from tdpcheck import Change, Run, verify
 from tdpcheck.runner.asking.results import APPROVED
 from tdpcheck.runner.inputs.sources import files_of
 from tdpcheck.tests.calling import QUICK, diff
+from tdpcheck.tests.few import few
 
 from .rewritings import EXIT, EXPORT, FAULT, JOINED_RETURNS, Rewriting, mbox
 
@@ -45,25 +46,28 @@ EXPORTED = "\troot->exported = true;\n"
 
 @pytest.mark.parametrize(
     ("old", "new", "said"),
-    [
-        # A statement, a whole condition, one of its operands, a value, an arm: what never turns out so keeps something from being seen.
-        (EXPORTED, "\tif (false)\n\t\treturn -EBUSY;\n" + EXPORTED, [("false", "never true")]),
-        (EXPORTED, "\tif (root->role.invalid)\n\t\treturn -EBUSY;\n" + EXPORTED, [("root->role.invalid", "never true")]),
-        (EXPORTED, "\tif (!root->role.invalid)\n\t" + EXPORTED, [("root->role.invalid", "never true")]),
-        (
-            "\tif (kvm_arch_has_noncoherent_dma(kvm)) {\n",
-            "\tif (kvm_arch_has_noncoherent_dma(kvm) && !root->role.invalid) {\n",
-            [("root->role.invalid", "never true")],
-        ),
-        (
-            "\tif (kvm_arch_has_noncoherent_dma(kvm)) {\n",
-            "\tif (kvm_arch_has_noncoherent_dma(kvm) ||\n\t    root->role.invalid) {\n",
-            [("root->role.invalid", "never true")],
-        ),
-        (EXPORTED, "\troot->exported = root->role.invalid ? false : true;\n", [("root->role.invalid", "never true")]),
-        (EXPORTED, "\troot->exported = !root->role.invalid;\n", [("root->role.invalid", "never true")]),
-        (EXPORTED, EXPORTED + "\twhile (root->role.invalid)\n\t\tnote_refused();\n", [("root->role.invalid", "never true")]),
-    ],
+    few(
+        [
+            # A statement, a whole condition, one of its operands, a value, an arm: what never turns out so keeps something from being seen.
+            (EXPORTED, "\tif (false)\n\t\treturn -EBUSY;\n" + EXPORTED, [("false", "never true")]),
+            (EXPORTED, "\tif (root->role.invalid)\n\t\treturn -EBUSY;\n" + EXPORTED, [("root->role.invalid", "never true")]),
+            (EXPORTED, "\tif (!root->role.invalid)\n\t" + EXPORTED, [("root->role.invalid", "never true")]),
+            (
+                "\tif (kvm_arch_has_noncoherent_dma(kvm)) {\n",
+                "\tif (kvm_arch_has_noncoherent_dma(kvm) && !root->role.invalid) {\n",
+                [("root->role.invalid", "never true")],
+            ),
+            (
+                "\tif (kvm_arch_has_noncoherent_dma(kvm)) {\n",
+                "\tif (kvm_arch_has_noncoherent_dma(kvm) ||\n\t    root->role.invalid) {\n",
+                [("root->role.invalid", "never true")],
+            ),
+            (EXPORTED, "\troot->exported = root->role.invalid ? false : true;\n", [("root->role.invalid", "never true")]),
+            (EXPORTED, "\troot->exported = !root->role.invalid;\n", [("root->role.invalid", "never true")]),
+            (EXPORTED, EXPORTED + "\twhile (root->role.invalid)\n\t\tnote_refused();\n", [("root->role.invalid", "never true")]),
+        ],
+        3,
+    ),
 )
 def test_a_condition_that_only_ever_turned_out_one_way_is_named(old: str, new: str, said: list[tuple[str, str]]) -> None:
     run = checked("tdp_fd.c", old, new)
