@@ -22,6 +22,7 @@ from tdpcheck.tests.random_systems import GEOMETRY, random_property, random_syst
 from tdpcheck.tests.toys import TOYS, Toy
 
 every_toy = pytest.mark.parametrize("toy", TOYS, ids=lambda toy: toy.name)
+some_toys = pytest.mark.parametrize("toy", few(TOYS, 3), ids=lambda toy: toy.name)
 DEPTH = 13
 
 
@@ -64,7 +65,7 @@ def test_bounded_model_checking_finds_the_same_and_claims_no_more(toy: Toy) -> N
             assert DEPTH == verdict.depth
 
 
-@every_toy
+@some_toys
 @pytest.mark.parametrize("seeded", [True, False], ids=["with lemmas", "without"])
 def test_pdr_decides_every_toy_with_lemmas_and_without(toy: Toy, seeded: bool) -> None:
     """A proof holds in every state that enumeration reaches, and is inductive."""
@@ -81,7 +82,7 @@ def test_pdr_decides_every_toy_with_lemmas_and_without(toy: Toy, seeded: bool) -
             assert_proof(verdict, toy)
 
 
-@every_toy
+@some_toys
 @pytest.mark.parametrize("seeded", [True, False], ids=["with lemmas", "without"])
 def test_k_induction_finds_the_shortest_run_or_a_proof_or_says_how_far_it_got(toy: Toy, seeded: bool) -> None:
     """With the lemmas k is 1; without them some k is too large."""
@@ -111,7 +112,7 @@ def assert_proof(verdict: Verdict, toy: Toy) -> None:
     assert () == check_inductive(ground(toy.system, toy.geometry), toy.prop, verdict.invariant)
 
 
-@every_toy
+@some_toys
 def test_random_walks_find_the_violation_or_say_that_they_know_nothing(toy: Toy) -> None:
     """A walk that meets nothing is Unknown: neither a proof nor a bound."""
     verdict = walk(toy.system, toy.geometry, toy.prop, walks=400, timeout=None).verdict
@@ -160,7 +161,7 @@ def test_a_toy_is_total(toy: Toy) -> None:
     assert () == check_total(ground(toy.system, toy.geometry))
 
 
-@every_toy
+@some_toys
 def test_the_premise_is_reached_where_exploration_reaches_it(toy: Toy) -> None:
     """Bounded search and enumeration agree on the nearest state of interest, or that there is none."""
     evaluator = Evaluator(toy.system, toy.geometry)

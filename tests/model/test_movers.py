@@ -22,6 +22,7 @@ from tdpcheck.kernelc.stepping.footprint import Footprint, footprint, of_action
 from tdpcheck.model.intrinsics import LIBRARY
 from tdpcheck.model.machine import cpu, cursors, devices, ghosts, host, iommu, locks, rcu, sorts, tables
 from tdpcheck.properties import PROPERTIES
+from tdpcheck.tests.few import few
 
 STATE = {v.name: v for part in (tables, host, cpu, iommu, locks, devices, cursors, ghosts) for v in part.STATE}
 MACHINE = (*rcu.actions(), *iommu.actions(), *cpu.actions())
@@ -290,7 +291,7 @@ def test_what_does_not_commute_is_found_out(wrong: str, side: str, meets: str) -
     assert any(meets in pair for pair in does_not_commute(wrong, side, locked=False))
 
 
-@pytest.mark.parametrize("name", ["tdp_mmu_init_split_sp", "tdp_mmu_free_sp", "vcpu_mmu_root", "host_maps_whole"])
+@pytest.mark.parametrize("name", few(["tdp_mmu_init_split_sp", "tdp_mmu_free_sp", "vcpu_mmu_root", "host_maps_whole"], 4))
 def test_a_condition_is_needed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without its condition, the claim is false."""
     bare = replace(ALL[name], when=None)

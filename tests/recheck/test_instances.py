@@ -75,7 +75,7 @@ def without_one_instance(text: str) -> Iterator[tuple[str, str]]:
                 yield step.strip("|"), text.replace(line, f"(set-info :uses ({step} ))")
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", few(EXAMPLES, 2))
 def test_a_step_without_its_instances_is_not_accepted(name: str) -> None:
     """They are the proof."""
     steps = list(without_one_instance(certificate(name)))
@@ -117,7 +117,7 @@ def test_a_step_without_its_instances_is_missed_in_each_share() -> None:
         assert all(a.verdict == "undecided" and a.reason for a in answer.answers)
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", few(EXAMPLES, 2))
 def test_a_certificate_names_an_initial_state(name: str) -> None:
     """What is proved of every run says nothing if there is none: without one, or with another state, nobody accepts."""
     text = certificate(name)
@@ -169,7 +169,7 @@ def lemma_lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("(define-fun |lemma")]
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", few(EXAMPLES, 2))
 def test_a_clause_that_is_flipped_is_not_accepted(name: str) -> None:
     """Each clause of the invariant said the other way round."""
     text = certificate(name)

@@ -128,6 +128,7 @@ def test_what_the_tool_prints_is_what_the_scenario_lacks(call: Call, tmp_path: P
     assert "the others are declared unreachable" in passed.stdout
 
 
+@pytest.mark.slow
 def test_a_declaration_of_what_does_run_is_told(call: Call, tmp_path: Path) -> None:
     text = SHIPPED.read_text() + '\n[[unreachable]]\nbecause = "it moved"\nsteps = ["share: kvm_share_tdp", "nobody: nothing"]\n'
 
@@ -186,6 +187,7 @@ def test_a_lock_that_is_never_given_back_is_told_with_the_shortest_run(call: Cal
     assert "tdp_fd.c:" in str([step["source"] for step in stuck[0]["trace"]])
 
 
+@pytest.mark.slow
 def test_a_scenario_may_say_that_a_thread_gets_stuck(call: Call, patch: Patch, tmp_path: Path) -> None:
     path = patch("tdp_fd.c", LAST_UNLOCK, LAST_UNLOCK.replace("\twrite_unlock(&kvm->mmu_lock);\n", ""))
     lines = SHIPPED.read_text().splitlines(keepends=True)

@@ -21,13 +21,14 @@ from tdpcheck.core.system import Property, TransitionSystem, truth
 from tdpcheck.core.verdict import TIME_IS_UP
 from tdpcheck.examples import table_cache
 from tdpcheck.recheck.questions import check_certificate
+from tdpcheck.tests.few import few
 from tdpcheck.tests.random_systems import GEOMETRY, random_property, random_state, random_system
 from tdpcheck.tests.toys import TOYS, Toy
 
 TABLE = Geometry({"Page": 2, "Device": 2, "Thread": 1})
 
 
-@pytest.mark.parametrize("toy", TOYS, ids=lambda toy: toy.name)
+@pytest.mark.parametrize("toy", few(TOYS, 3), ids=lambda toy: toy.name)
 def test_what_exploration_says_of_a_toy_is_certified(toy: Toy) -> None:
     """Two solvers find the learned clauses inductive; where the property is violated there is nothing to learn."""
     system = ground(toy.system, toy.geometry)

@@ -233,7 +233,7 @@ def _outcomes(built: Built, graph: Graph, state: State) -> set[tuple[State, froz
     return found
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", few(PROGRAMS, 3))
 def test_folding_constants_changes_nothing_that_a_thread_does(name: str) -> None:
     """A graph whose branches were decided, and whose edges were led past them, has the same runs as the graph as it was lowered."""
     built = build(name)
