@@ -27,6 +27,7 @@ from ..kernelc.text.parse import parse
 from .beyond import refuse_beyond
 from .intrinsics import LIBRARY, types
 from .machine import parts, sorts, tables
+from .own_state import OwnState, own_state, refusal_of
 from .scenario import Scenario, Thread
 
 KERNEL = Path(__file__).parent / "kernel"
@@ -52,6 +53,7 @@ class Code:
 
     Args:
         lifted: functions as they stand in a kernel tree; `ours`, those of our own that stand beside them.
+        own: the state that it declares itself.
         sized: for code that computes with frame numbers, the library at a scenario's geometry.
     """
 
@@ -64,6 +66,7 @@ class Code:
     digest: str = ""
     arguments: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     ours: tuple[str, ...] = ()
+    own: OwnState | None = None
     sized: Callable[[Scenario], Sized] | None = None
 
     def at(self, scenario: Scenario) -> Code:
@@ -140,6 +143,7 @@ def parse_source(source: KernelSource) -> Code:
     structs: dict[str, ast.Struct] = {}
     broken: dict[str, Exception] = {}
     unmodelled: dict[str, Exception] = {}
+    statics: dict[str, ast.Static] = {}
     for name, text in source.files.items():
         unit = parse(text, name, macros={n: t for n, t in source.files.items() if n != name})
         for refusal in unit.strange:
@@ -150,7 +154,17 @@ def parse_source(source: KernelSource) -> Code:
         functions |= unit.functions
         structs |= unit.structs
         broken |= unit.broken
-    return Code(functions, structs, unmodelled | broken, digest=source.digest)
+        for name_, static in unit.statics.items():
+            if name_ in statics:
+                raise InputError(f"{static.at}: {name_} is declared at {statics[name_].at}, too; one design declares a variable once")
+            statics[name_] = static
+    own = own_state(statics.values(), LIBRARY)
+    for name_, static in statics.items():
+        if name_ in own.names:
+            unmodelled.pop(name_, None)
+        elif name_ in unmodelled:
+            unmodelled[name_] = refusal_of(static)
+    return Code(functions, structs, unmodelled | broken, own.library, digest=source.digest, own=own)
 
 
 def own_size(scenario: Scenario, threads: int) -> Geometry:
@@ -220,9 +234,11 @@ def compile_software(
         if code.sized is not None:
             by_value(graphs[-1], _tells_apart)
     refuse_beyond(scenario, graphs)
-    machine = Machine(parts.state(), parts.initial(scenario), parts.actions(scenario))
+    state, init = (code.own.state, code.own.init) if code.own is not None else ((), ())
+    machine = Machine((*parts.state(), *state), (*parts.initial(scenario), *init), parts.actions(scenario))
     paths = Paths if code.sized is None else JoinedPaths
-    return compile_threads(graphs, roles, machine=machine, merge=merge, paths=paths)
+    software = compile_threads(graphs, roles, machine=machine, merge=merge, paths=paths)
+    return replace(software, shared=state, shared_init=init)
 
 
 def _tells_apart(local: Local) -> bool:
@@ -291,8 +307,8 @@ def assemble(scenario: Scenario, software: Software, rigids: Sequence[Rigid] = (
     return TransitionSystem(
         scenario.name,
         (*own_sorts, *software.sorts),
-        (*parts.state(), *software.state),
-        (*parts.initial(scenario), *software.init),
+        (*parts.state(), *software.shared, *software.state),
+        (*parts.initial(scenario), *software.shared_init, *software.init),
         (*software.actions, *parts.actions(scenario)),
         (*sorts.RIGIDS, *software.rigids, *rigids),
     )

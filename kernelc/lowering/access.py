@@ -82,6 +82,9 @@ class Access(Builder):
                     if isinstance(found, MissingPlace):
                         raise found.refusal
                     return found
+                if name in self.library.variables:
+                    variable = self.library.variables[name]
+                    return FieldPlace(Value(variable, name=variable.name), "")
                 self.modelled(name, spot_of(expression))
                 known = self.named(name)
                 if known is None:

@@ -39,8 +39,10 @@ class Calls(Expressions):
         bound = self.frame.names.get(name)
         if isinstance(bound, FixedPlace) and isinstance(bound.value.type, FunctionName):
             name = bound.value.name
-        self.modelled(name, spot)
         library = self.library
+        if len(arguments) == 1 and library.methods:
+            name = library.methods.get((name, self._handle(arguments[0])), name)
+        self.modelled(name, spot)
         if name in library.identities and len(arguments) == 1:
             return self.value(arguments[0])
         if name == "WRITE_ONCE" and len(arguments) == 2:

@@ -403,7 +403,9 @@ class Expressions(Access):
     def has_effects(self, expression: ast.Expr) -> bool:
         """Whether evaluating it may do more than compute. What is not known to be harmless has effects."""
         match expression:
-            case ast.IntLiteral() | ast.Name():
+            case ast.Name(name=name):
+                return name in self.library.variables and name not in self.frame.names  # reading it is a step
+            case ast.IntLiteral():
                 return False
             case ast.Assign() | ast.Step() | ast.Watched():
                 return True  # what is watched is a way of its own

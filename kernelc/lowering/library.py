@@ -317,6 +317,8 @@ class Library:
         handles: `(handle name, field)` to the handle that stands there: `kvm->mmu_lock`.
         embedded: `(type name, field)` to what `&base->field` is: a thing that is known by what it lies in (`&sp->rcu_head`).
         loads, saves: by type name of a pointer: what `*p` and `*p = x` mean.
+        variables: variables at file level, each to the handle under which `fields` and `stores` (with the path '') have it.
+        methods: `(function, handle name)` to the intrinsic that a call of it with that handle means: `mutex_lock(&a)`.
         identities: calls that give back their only argument (`likely`, `READ_ONCE`).
         erased: calls without effect here, each with the reason: a report lists them as erased by abstraction.
         erased_fields: stores to fields that the model does not have, likewise.
@@ -331,6 +333,8 @@ class Library:
     embedded: Mapping[tuple[str, str], Intrinsic] = field(default_factory=dict)
     loads: Mapping[str, Intrinsic] = field(default_factory=dict)
     saves: Mapping[str, Intrinsic] = field(default_factory=dict)
+    variables: Mapping[str, Handle] = field(default_factory=dict)
+    methods: Mapping[tuple[str, str], str] = field(default_factory=dict)
     identities: frozenset[str] = frozenset()
     erased: Mapping[str, str] = field(default_factory=dict)
     erased_fields: Mapping[tuple[str, str], str] = field(default_factory=dict)

@@ -87,6 +87,8 @@ class Software:
     assertions: tuple[str, ...]
     unreachable: tuple[Refused, ...]
     lines: Mapping[tuple[str, int], str]
+    shared: tuple[StateVar, ...] = ()
+    shared_init: tuple[Update, ...] = ()
 
     @property
     def pc(self) -> StateVar:

@@ -282,12 +282,27 @@ class Struct:
 
 
 @dataclass(frozen=True, slots=True)
+class Static:
+    """A variable that stands at file level and is declared `static`.
+
+    Args:
+        initial: the number that it begins with; None of one that begins with something else than a plain constant.
+    """
+
+    name: str
+    type: TypeRef
+    initial: int | None
+    at: Location
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """One parsed file: what it defines.
 
     `broken` names functions that could not be parsed, with the refusal: it is raised only when somebody needs that function,
     so that one exotic function does not keep the rest of a kernel file from being lifted. `unmodelled` names what stands at file
-    level and has no meaning here (variables, enumerators), with the refusal for who uses it; `strange` is what is not understood there.
+    level and has no meaning here (variables, enumerators), with the refusal for who uses it; of these `statics` can be given one. `strange`
+    is what is not understood there.
     """
 
     file: str
@@ -296,3 +311,4 @@ class Unit:
     broken: dict[str, Exception]
     unmodelled: dict[str, Unmodelled] = field(default_factory=dict)
     strange: list[Refusal] = field(default_factory=list)
+    statics: dict[str, Static] = field(default_factory=dict)

@@ -15,7 +15,7 @@ import tree_sitter_c
 from tree_sitter import Language, Node, Parser
 
 from ..errors import Refusal, Unmodelled
-from .ast import Expr, Function, Location, Return, Struct, Unit
+from .ast import Expr, Function, Location, Return, Static, Struct, TypeRef, Unit
 from .conditional import Region
 from .preprocess import DEFAULT_CONFIG, Preprocessed, preprocess
 from .syntax import ATTRIBUTES, DEPTH_LIMIT, Syntax, text_of
@@ -332,6 +332,9 @@ def _declaration(item: _Item, unit: Unit) -> None:
                 unit.structs[struct.name] = struct
         except Refusal as refusal:
             unit.broken[f"{words[0].text} {words[1].text}"] = refusal
+    elif (lock := _lock(item)) is not None:
+        unit.statics[lock.name] = lock
+        unit.unmodelled[lock.name] = Unmodelled(lock.at, "a lock at file level is not modelled", lock.name, _USE)
     elif _is_registration(words):
         unit.strange.append(_stray(item.source, item.start, "this macro at file level is not understood", "leave it out"))
     else:
@@ -344,8 +347,20 @@ def _declaration(item: _Item, unit: Unit) -> None:
             if node.type not in _DECLARATIONS:
                 unit.strange.append(syntax.refuse(node, "this is not understood at file level", "leave it out, or move it into a function"))
                 continue
+            unit.statics.update((static.name, static) for static in syntax.statics(node))
             for name, what in syntax.declared_names(node):
                 unit.unmodelled[text_of(name)] = Unmodelled(syntax.at(name), f"{what} is not modelled", text_of(name), _USE)
+
+
+_LOCKS = {"DEFINE_MUTEX": "struct mutex", "DEFINE_SPINLOCK": "spinlock_t"}
+
+
+def _lock(item: _Item) -> Static | None:
+    """The lock that `static DEFINE_MUTEX(name);` or `static DEFINE_SPINLOCK(name);` declares."""
+    words = [token.text for token in item.tokens]
+    if len(words) != 6 or words[0] != "static" or words[1] not in _LOCKS or (words[2], *words[4:]) != ("(", ")", ";"):
+        return None
+    return Static(words[3], TypeRef(_LOCKS[words[1]]), 0, item.first)
 
 
 def _struct(item: _Item) -> Struct | None:

@@ -13,6 +13,7 @@ alone do not show:
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal, cast
 
 from tree_sitter import Node
@@ -167,6 +168,21 @@ class Syntax:
                 if widths:
                     declared = ast.TypeRef(declared.base + widths[0], declared.pointer)
                 fields.append((name, declared))
+
+    def statics(self, node: Node) -> list[ast.Static]:
+        """The variables that a declaration at file level declares `static`; nothing of one whose type or declarator is not understood."""
+        words = {text_of(child) for child in node.children if child.type in ("storage_class_specifier", "type_qualifier")}
+        if node.type != "declaration" or "static" not in words or "const" in words:
+            return []
+        found = []
+        with suppress(Refusal):
+            base = self._base(node)
+            for declarator in node.children_by_field_name("declarator"):
+                value = declarator.child_by_field_name("value") if declarator.type == "init_declarator" else None
+                inner = self._field(declarator, "declarator") if declarator.type == "init_declarator" else declarator
+                declared, name = self._declared(base, inner)
+                found.append(ast.Static(name, declared, _plain(value), self.at(inner)))
+        return found
 
     def declared_names(self, node: Node) -> list[tuple[Node, str]]:
         """What a declaration at file level declares: variables, types, enumerators, each with what it is; prototypes declare none.
@@ -513,3 +529,11 @@ def _sized(text: str) -> str:
     size = " ".join(["long"] * words.count("long")) or ("short" if "short" in words else "char" if "char" in words else "int")
     rest = [word for word in words if word not in ("unsigned", "signed", "long", "short", "int", "char")]
     return sign + " ".join(rest or [size])
+
+
+def _plain(value: Node | None) -> int | None:
+    """The number that a variable begins with: 0 if nothing is said, None if it is no plain constant."""
+    if value is None:
+        return 0
+    word = text_of(value)
+    return {"true": 1, "false": 0}.get(word, int(word) if word in ("0", "1") else None)
