@@ -14,10 +14,12 @@ import tdpcheck as public
 from tdpcheck.cli.main import COMMANDS, tdpcheck
 from tdpcheck.core.verdict import ReasonKind
 from tdpcheck.docs import api, rooms
+from tdpcheck.kernelc.errors import Refusal
 from tdpcheck.model.scenario import read_scenario
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.runner.exit_codes import PRECEDENCE, ExitCode
 from tdpcheck.tests.counterexamples.planted import GOLDEN, SHOWN
+from tdpcheck.tests.kernelc.alone import explored
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -113,3 +115,29 @@ def test_the_manual_has_every_kind_of_reason() -> None:
     table = manual.partition("| Unknown (…) | `kind` | meaning |\n| --- | --- | --- |\n")[2].partition("\n\n")[0]
 
     assert [(kind.label, kind.value) for kind in ReasonKind] == re.findall(r"^\| (.+?) \| `([a-z-]+)` \| .+ \|$", table, re.MULTILINE)
+
+
+def rows_of_c() -> list[tuple[str, str, str]]:
+    """The rows of the tables on the page about C: the head of the second column, the text, and what the row says of it."""
+    found, head, whole = [], "", False
+    for line in (ROOT / "docs" / "kernel-c.md").read_text(encoding="utf-8").split("\n"):
+        if match := re.fullmatch(r"\| the (whole text|body of a function) \| (.*) \|", line):
+            whole, head = match.group(1) == "whole text", match.group(2)
+        elif match := re.fullmatch(r"\| `(.*?)` \| (.*) \|", line):
+            text = match.group(1).replace("⏎", "\n")
+            found.append((head, text if whole else f"void f(void) {{ {text} }}", match.group(2)))
+    return found
+
+
+@pytest.mark.parametrize(("head", "text", "said"), rows_of_c())
+def test_every_row_about_c_is_what_happens(head: str, text: str, said: str) -> None:
+    """The page cannot promise more of C, or less, than the compiler keeps."""
+    if head == "the error":
+        with pytest.raises(Refusal, match=re.escape(said[1:-1])):
+            explored(text)
+        return
+    final, failed = explored(text)
+    if head == "what fails":
+        assert (set() if said == "nothing" else {f"{said[1:-1]} at toy.c:1"}) == failed
+    else:
+        assert ({int(said)}, set()) == (final, failed)

@@ -14,9 +14,13 @@ import z3
 
 from ...core.errors import ModelError
 from ...core.evaluation.evaluate import Evaluator, State
+from ...core.shape import shape, subterms
 from ...core.sorts import Kind
 from ...core.system import Action, Param, truth
 from ..lowering.cfg import THREADS, Branch, Graph, Havoc, Nop, Op, Refuse, Set
+
+_numbers = itertools.count()
+"""An evaluator remembers actions by their names, so no two interpreters may share any."""
 
 Choices = Mapping[str, int]
 """Values of choices, by the choice's name; `Havoc` chooses for `path@node`."""
@@ -51,6 +55,7 @@ class Interpreter:
 
     def __init__(self, graph: Graph, evaluator: Evaluator, thread: int) -> None:
         self.graph = graph
+        self._number = next(_numbers)
         self._evaluator = evaluator
         self._thread = thread
         self._params = {"t": Param("t", THREADS)} | {f"%{path}": Param(f"%{path}", x.kind) for path, x in graph.locals.items()}
@@ -155,23 +160,18 @@ class Interpreter:
             names = tuple(dict.fromkeys(name for u in updates for name in self._names(u.value, chosen)))
             kinds = {c.name: c for c in node.effects[which].choices}
             params = tuple(kinds.get(name) or self._params[name] for name in names)
-            self._actions[key] = (Action(f"{id(self.graph)}:{node.number}:{which}", "", params, truth(True), updates), names)
+            self._actions[key] = (Action(f"{self._number}:{node.number}:{which}", "", params, truth(True), updates), names)
         action, names = self._actions[key]
         return self._evaluator.after(action, [self._plain(name, config, chosen) for name in names], config.state)
 
     def _names(self, term: z3.ExprRef, chosen: Choices) -> Iterator[str]:
         """The thread, locals and choices that a term mentions."""
-        todo, seen = [term], set()
-        while todo:
-            part = todo.pop()
-            if part.get_id() in seen:
-                continue
-            seen.add(part.get_id())
-            if z3.is_const(part) and part.decl().kind() == z3.Z3_OP_UNINTERPRETED:
+        for part in subterms(term):
+            seen = shape(part)
+            if seen.operator == z3.Z3_OP_UNINTERPRETED and not seen.children:
                 name = part.decl().name()
                 if name in self._params or name in chosen:
                     yield name
-            todo += [part.body()] if z3.is_quantifier(part) else part.children()
 
     def _param(self, name: str) -> Param:
         if name in self._params:

@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from tdpcheck import Geometry
-from tdpcheck.examples.toy_kernel import Built, Toy, toy
+from tdpcheck.examples.toy_kernel import Built, toy
 from tdpcheck.kernelc.lowering.cfg import Graph, Op
 
-ALONE = Toy(geometry=Geometry({"Thread": 1, "Cell": 2, "Page": 1, "Gfn": 1}))
+from ..alone import explored
+
 STRUCT = "struct s { u2 a; u2 b[2]; }; struct t { struct s in; bool c; }; "
 
 
 def failures(text: str) -> set[str]:
     """The assertions that some run of one thread finds false."""
-    built = ALONE.build(STRUCT + text, threads=("f",))
-    start = next(built.evaluator.initial())
-    seen, todo, failed = {start}, [start], set()
-    moves = list(built.evaluator.moves())
-    at = built.evaluator.layout.offset["assertion_failed"]
-    while todo:
-        state = todo.pop()
-        failed |= {label for number, label in enumerate(built.software.assertions) if state[at + number]}
-        for move in moves:
-            if move.guard(state) and (after := move.apply(state)) not in seen:
-                seen.add(after)
-                todo.append(after)
-    return failed
+    return explored(STRUCT + text)[1]
 
 
 def checks(graph: Graph) -> list[str]:
@@ -80,6 +68,7 @@ def test_a_read_before_the_local_is_set_is_an_assertion_that_fails(text: str, wh
         "void f(void) { u2 n; do n = any_u2(); while (n); *cell0 = n; }",
         "void f(void) { u2 n; for (;;) { if (any_bool()) { n = 1; break; } } *cell0 = n; }",
         "void f(void) { u2 n; (void)n; }",
+        "void f(void) { u2 n; trace_event(n); }",
         "void f(void) { u2 n; if (any_bool()) goto out; n = 1; *cell0 = n; out: *cell1 = 1; }",
         "static void g(u2 *p) { *p = 1; } void f(void) { u2 n; g(&n); *cell0 = n; }",
         "static bool g(u2 *p) { if (any_bool()) return false; *p = 1; return true; } void f(void) { u2 n; if (g(&n)) *cell0 = n; }",
