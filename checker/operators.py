@@ -1,6 +1,7 @@
 """The operators that terms may have, by their names in SMT-LIB and in BTOR2: whoever writes terms for others takes them from here.
 
-What a certificate may say is a closed list of its own (`recheck/sexpr.py`), which believes nobody; a test compares the two.
+What a certificate may say is a closed list of its own (words in `recheck/sexpr.py`, sorts in `recheck/sorting.py`), which believes
+nobody; a test compares the two. Engines need its meaning, too: in `core/evaluation/` and in `circuits/blast.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Reading SMT-LIB text as nested lists, without a solver: what a certificate says is taken apart here and nowhere else."""
+"""Reading SMT-LIB text as nested lists, without a solver: what a certificate says is taken apart here and nowhere else.
+
+Here stands how large a certificate may be, and which operators its terms may have.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """Repairs: small edits of the kernel C, in words, that a violation may call for. None is told before its verdict is in.
 
+What each property proposes stands with it (`properties/`); moves of a statement are the same for all of them and stand here.
+
 A recipe names a statement and what to put before it, after it or in its place. It is tried only in functions that the run executes. Who
 tries it builds the edited code and asks the same question again (see `verified`): this room has no solver and no compiler of C.
 """

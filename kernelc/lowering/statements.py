@@ -1,4 +1,4 @@
-"""Statements: jumps, loops, declarations."""
+"""Statements: conditions, jumps, loops, declarations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Locks: mmu_lock as a reader-writer lock without a counter, and the mutexes and spinlocks that the flows take."""
+"""Locks: mmu_lock as a reader-writer lock without a counter, and the mutexes and spinlocks that the flows take.
+
+A new lock is a name in `LOCK`: its calls and its field of struct kvm are made from that. A lock of one design is declared in its C.
+"""
 
 from __future__ import annotations
 

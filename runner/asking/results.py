@@ -1,4 +1,7 @@
-"""What a run says, as typed records: the JSON document is these and nothing else, and tables are made from them."""
+"""What a run says, as typed records: the JSON document is these and nothing else, and tables are made from them.
+
+Which verdict makes `verify` end with which exit code is decided here; that of `prove` in `cli/prove.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An answer in a few words, the same in tables, pages, mails and logs."""
+"""An answer in a few words, and the line that sums a run up: the same in tables, pages, mails and logs."""
 
 from __future__ import annotations
 
