@@ -37,7 +37,8 @@ def test_names_that_nobody_knows_are_refused_with_those_that_are(call: Call) -> 
     """Bad input: one message, exit code 2."""
     for arguments in (
         ("explain", "no_stale_io_maping"),
-        ("explain", "no_stale_io_mapping", "--scenario", "linux-6.1-collapse"),
+        ("explain", "no_stale_io_mapping", "--scenario", "linux-6.1-colapse"),
+        ("explain", "no_stale_io_mapping", "--scenario", "linux-6.1-lift-collapse-vs-fault"),
         (*QUICK, "--drop", "writer_were"),
     ):
         result = call(*arguments)
