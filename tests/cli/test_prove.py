@@ -138,7 +138,7 @@ def test_a_minimal_argument_says_of_each_lemma_what_misses_it(call: Call) -> Non
     ("arguments", "complaint"),
     [
         (("prove", "no_stale_io_maping"), "no_stale_io_mapping"),
-        (("prove", "--scenario", "linux-6.1-collapse"), "scenario of the shared design"),
+        (("prove", "--scenario", "linux-6.1-lift-collapse-vs-fault"), "no scenario of kernel C"),
         ((*QUICK, "--from", "/nowhere/proof.smt2"), "/nowhere/proof.smt2"),
         ((*QUICK, "--out", "/nowhere/proof.smt2"), "/nowhere/proof.smt2: cannot be written (No such file or directory)"),
         ((*QUICK, "--change", "/nowhere/x.patch"), "/nowhere/x.patch"),
