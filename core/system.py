@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -57,6 +57,27 @@ def set_at(var: StateVar, at: Sequence[z3.ExprRef], value: z3.ExprRef) -> Update
 def set_where(var: StateVar, variables: Sequence[z3.ExprRef], condition: z3.BoolRef, value: z3.ExprRef) -> Update:
     """Set `var(*variables)` to `value` wherever `condition` holds; both may speak of `variables`."""
     return Update(var, tuple(variables), z3.If(condition, value, var(*variables)))
+
+
+def reset_where(variables: Sequence[StateVar], condition: Callable[..., z3.BoolRef]) -> tuple[Update, ...]:
+    """Set what is no longer meant to its first value, False or the first element, wherever `condition` holds of the arguments.
+
+    What nobody may read is the same in every state then; states that differ in it alone would be visited, and proved about, for nothing.
+
+    Args:
+        variables: with the same arguments: whether something is there, and what it is.
+    """
+    return tuple(set_where(var, xs := var.variables(), condition(*xs), _first(var)) for var in variables)
+
+
+def _first(var: StateVar) -> z3.ExprRef:
+    match var.kind:
+        case Sort():
+            return var.kind.element(0)
+        case Word():
+            return z3.BitVecVal(0, var.kind.width)
+        case _:
+            return z3.BoolVal(False)
 
 
 def substitute_updates(term: z3.ExprRef, updates: Iterable[Update]) -> z3.ExprRef:

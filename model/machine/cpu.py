@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import z3
 
 from ...core.sorts import StateVar
-from ...core.system import Action, Param, Update, bool_var, set_at, set_where
+from ...core.system import Action, Param, Update, bool_var, reset_where, set_at
 from ...kernelc.lowering.cfg import THREADS
 from ..naming import frame_name, gfns
 from ..roles import CACHE_BOX, Actor, Assumption, Cache, Link, Mark, Number, Telling, Thing
@@ -35,6 +35,8 @@ tlb_valid = bool_var("tlb_valid", VCPU, GFN, doc="the TLB holds a translation of
 tlb_frame = StateVar("tlb_frame", (VCPU, GFN), FRAME, "its frame")
 
 STATE = (vcpu_root, in_guest, handles_fault, srcu_waits, flush_pending, reload_pending, tlb_valid, tlb_frame)
+_TLB = (tlb_valid, tlb_frame)
+"""What is cached, and what it is: forgotten together."""
 
 
 def alive(root: z3.ExprRef) -> z3.BoolRef:
@@ -60,7 +62,6 @@ def actions() -> tuple[Action, ...]:
     """Entry (which flushes and reloads first), exit, and TLB fills while in the guest."""
     vcpu, gfn, new = Param("vcpu", VCPU), Param("gfn", GFN), Param("root", ROOT)
     a, b, c = vcpu.const, gfn.const, new.const
-    mine = tlb_valid.variables()
     return (
         Action(
             VCPU_ENTER,
@@ -68,7 +69,7 @@ def actions() -> tuple[Action, ...]:
             (vcpu,),
             z3.And(z3.Not(in_guest(a)), z3.Not(handles_fault(a)), z3.Not(reload_pending(a)), z3.Not(root_invalid(vcpu_root(a)))),
             (
-                set_where(tlb_valid, mine, z3.And(mine[0] == a, flush_pending(a)), z3.BoolVal(False)),
+                *reset_where(_TLB, lambda vcpu, gfn: z3.And(vcpu == a, flush_pending(a))),
                 set_at(flush_pending, (a,), z3.BoolVal(False)),
                 set_at(in_guest, (a,), z3.BoolVal(True)),
             ),
@@ -83,7 +84,7 @@ def actions() -> tuple[Action, ...]:
             (
                 set_at(vcpu_root, (a,), c),
                 set_at(reload_pending, (a,), z3.BoolVal(False)),
-                set_where(tlb_valid, mine, mine[0] == a, z3.BoolVal(False)),
+                *reset_where(_TLB, lambda vcpu, gfn: vcpu == a),
             ),
             "loads root {root}, flushes its TLB",
         ),

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import z3
 
 from ...core.sorts import StateVar
-from ...core.system import Action, Param, Update, bool_var, set_at, set_where
+from ...core.system import Action, Param, Update, bool_var, reset_where, set_at
 from ...kernelc.lowering.cfg import THREADS
 from ..naming import cell, frame_name, gfns, listed
 from ..roles import CACHE_BOX, Actor, Assumption, Cache, Flags, Link, Number, Queue, Telling, Thing, Translation, cells_of
@@ -81,6 +81,9 @@ STATE = (
     inv_submitted, inv_gfn, inv_leaf_only,
 )  # fmt: skip
 
+_UPPER, _SMALL, _HUGE = (psc_valid, psc_pt), (iotlb_valid, iotlb_frame, iotlb_writable), (iotlb_huge, iotlb_block, iotlb_huge_writable)
+"""What is cached, and what it is: forgotten together."""
+
 
 def active(iommu: z3.ExprRef) -> z3.BoolRef:
     """Whether some attached device makes this IOMMU walk the domain."""
@@ -107,14 +110,17 @@ def initial(devices_attached: bool) -> list[Update]:
     ]
 
 
+def _overlaps(thread: z3.ExprRef, region: z3.ExprRef) -> z3.BoolRef:
+    """Whether a thread's invalidation covers a part of a region."""
+    return z3.Exists([g], z3.And(region_of(g) == region, inv_gfn(thread, g)))
+
+
 def actions() -> tuple[Action, ...]:
     """Fills at any time, and the completion of each submitted invalidation."""
     iommu, region, gfn, thread = Param("iommu", IOMMU), Param("region", REGION), Param("gfn", GFN), Param("thread", THREADS)
     a, b, c, e = iommu.const, region.const, gfn.const, thread.const
     upper, lower = (domain_root(a), b), (psc_pt(a, region_of(c)), slot_of(c))
     true = z3.BoolVal(True)
-    x, y, z = iotlb_valid.variables(), iotlb_huge.variables(), psc_valid.variables()
-    region_covered = z3.Exists([g], z3.And(region_of(g) == y[1], inv_gfn(e, g)))
     return (
         Action(
             PSC_FILL,
@@ -155,15 +161,10 @@ def actions() -> tuple[Action, ...]:
             inv_submitted(e, a),
             (
                 set_at(inv_submitted, (e, a), z3.BoolVal(False)),
-                set_where(iotlb_valid, x, z3.And(x[0] == a, inv_gfn(e, x[1])), z3.BoolVal(False)),
+                *reset_where(_SMALL, lambda iommu, gfn: z3.And(iommu == a, inv_gfn(e, gfn))),
                 # A page-selective invalidation drops larger entries that overlap: an assumption that reports print.
-                set_where(iotlb_huge, y, z3.And(y[0] == a, region_covered), z3.BoolVal(False)),
-                set_where(
-                    psc_valid,
-                    z,
-                    z3.And(z[0] == a, z3.Not(inv_leaf_only(e)), z3.Exists([g], z3.And(region_of(g) == z[1], inv_gfn(e, g)))),
-                    z3.BoolVal(False),
-                ),
+                *reset_where(_HUGE, lambda iommu, region: z3.And(iommu == a, _overlaps(e, region))),
+                *reset_where(_UPPER, lambda iommu, region: z3.And(iommu == a, z3.Not(inv_leaf_only(e)), _overlaps(e, region))),
             ),
             "invalidation of thread {thread} completes",
         ),
