@@ -56,11 +56,12 @@ def label(template: str, arguments: Mapping[str, Value], statement: str, doing: 
         taken = [said for said in lesser if said.startswith(locks)] if any(said.startswith("lockdep") for said in doing) else []
         return "; ".join([*taken, *doing, *(said for said in lesser if said.startswith(unlocks))])
     known = {name.partition("@")[0].rpartition(".")[2]: value for name, value in arguments.items()}
-    text = PLACEHOLDER.sub(lambda m: str(known.get(m[1], m[0])), template) or statement
+    own = PLACEHOLDER.sub(lambda m: str(known.get(m[1], m[0])), template)
+    text = own or statement
     if "cmpxchg" in text:
         return "try_cmpxchg64() changes nothing" + (f", {seen}" if seen else "")
     if lesser and lesser[-1].startswith(tuple(lock.left for lock in worded)):
-        return "; ".join([*([seen] if seen else []), *lesser])
+        return "; ".join(said for said in (seen or own, *lesser) if said)
     return seen or listed(lesser) or text
 
 

@@ -325,14 +325,14 @@ class Cache:
 
 @dataclass(frozen=True)
 class Queue:
-    """Requests that stand in a queue of a thing until it completes them, one a thread.
+    """Requests of threads that stand in a queue of a thing until it completes them: by thread, by more, and last by the thing.
 
     Args:
         owner: the kind of the thing that has it.
         submitted: that a thread's request stands there.
     """
 
-    sorts: tuple[Sort, Sort]
+    sorts: tuple[Sort, ...]
     group: str
     owner: str
     key: str

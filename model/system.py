@@ -28,6 +28,7 @@ from .beyond import refuse_beyond
 from .intrinsics import LIBRARY, types
 from .machine import parts, sorts, tables
 from .own_state import OwnState, own_state, refusal_of
+from .queue_depth import queue_depth
 from .scenario import Scenario, Thread
 
 KERNEL = Path(__file__).parent / "kernel"
@@ -167,8 +168,8 @@ def parse_source(source: KernelSource) -> Code:
     return Code(functions, structs, unmodelled | broken, own.library, digest=source.digest, own=own)
 
 
-def own_size(scenario: Scenario, threads: int) -> Geometry:
-    """The size that a scenario names, for so many threads."""
+def own_size(scenario: Scenario, threads: int, software: Software | None = None) -> Geometry:
+    """The size that a scenario names, for so many threads, and for what they may have in queues if their program is given."""
     sizes = scenario.geometry
     own = sorts.geometry(
         thread=threads,
@@ -181,6 +182,7 @@ def own_size(scenario: Scenario, threads: int) -> Geometry:
         vcpu=sizes.vcpus,
         iommu=sizes.iommus,
         device=sizes.devices,
+        desc=1 if software is None else queue_depth(software.graphs.values()),
     )
     return Geometry({**own.sizes, **parts.sizes(scenario)})
 
@@ -197,7 +199,13 @@ def build(scenario: Scenario, code: Code, *, merge: bool = True) -> Model:
     software = compile_software(scenario, code, roles, merge=merge)
     system = assemble(scenario, software, code.rigids(scenario))
     return Model(
-        scenario, system, own_size(scenario, len(roles)), software, digest_of(scenario, code, merge=merge), code.kernel, code.lifted
+        scenario,
+        system,
+        own_size(scenario, len(roles), software),
+        software,
+        digest_of(scenario, code, merge=merge),
+        code.kernel,
+        code.lifted,
     )
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import z3
 
+from ..core.sorts import StateVar
 from ..core.system import Property
 from ..model.machine.ghosts import owes_cpu, owes_cpu_pt, owes_io, owes_io_huge, owes_io_pt
 from ..model.machine.locks import mmu_reader, mmu_writer
-from ..model.machine.sorts import THREADS, g, r, t
+from ..model.machine.sorts import THREADS, g, i, r, t
 from ..model.machine.tables import rcu_reader
 from ..model.naming import cell, gfns, listed
 from ..model.scene import Scene
+from ..model.state_view import indices
 from .registered import Registered
 from .repairs import FLUSHES
 from .telling import Run, Teller, Wrong, chain, place, statement, step_effect
@@ -22,9 +24,9 @@ PROPERTY = Property(
     name="flush_before_release",
     sentence="A thread that owes a flush holds mmu_lock, and is in its RCU read side if it unlinked a table page.",
     holds=z3.And(
-        z3.ForAll([t, g], z3.Implies(z3.Or(owes_cpu(t, g), owes_io(t, g)), z3.Or(mmu_writer(t), mmu_reader(t)))),
-        z3.ForAll([t, r], z3.Implies(owes_io_huge(t, r), z3.Or(mmu_writer(t), mmu_reader(t)))),
-        z3.ForAll([t], z3.Implies(z3.Or(owes_cpu_pt(t), owes_io_pt(t)), rcu_reader(t))),
+        z3.ForAll([t, i, g], z3.Implies(z3.Or(owes_cpu(t, g), owes_io(t, i, g)), z3.Or(mmu_writer(t), mmu_reader(t)))),
+        z3.ForAll([t, i, r], z3.Implies(owes_io_huge(t, i, r), z3.Or(mmu_writer(t), mmu_reader(t)))),
+        z3.ForAll([t, i, r], z3.Implies(z3.Or(owes_cpu_pt(t), owes_io_pt(t, i, r)), rcu_reader(t))),
     ),
     premise=z3.Or(z3.Exists([t, g], owes_cpu(t, g)), z3.Exists([t], owes_cpu_pt(t))),
     source="tdp_mmu_iter_cond_resched() and commits a835429cda91 (Linux 5.12) and bd29677952fa (Linux 5.18)",
@@ -37,19 +39,23 @@ def _found(scene: Scene) -> Iterator[Wrong]:
     for t in scene.each(THREADS):
         locked = scene.is_set(mmu_writer, t) or scene.is_set(mmu_reader, t)
         for whom, owed in scene.owed(t).items() if not locked else ():
-            small = (owes_io if whom == "IOMMUs" else owes_cpu, owed)
-            huge = (owes_io_huge, sorted({scene.region_of(g) for g in owed}) if whom == "IOMMUs" else [])
+            debts = (owes_io, owes_io_huge) if whom == "IOMMUs" else (owes_cpu,)
             yield Wrong(
                 f"{scene.thread(t)} owes the {whom} a flush of {gfns(owed)} and does not hold mmu_lock",
                 {"thread": t, "gfn": owed[0]},
-                tuple(cell(var, t, at) for var, places in (small, huge) for at in places if scene.is_set(var, t, at)),
+                _set(scene, debts, t),
             )
         for whom in scene.owed_tables(t) if not scene.is_set(rcu_reader, t) else ():
             yield Wrong(
                 f"{scene.thread(t)} owes the {whom} a flush of a table page that it unlinked and has left its RCU read side",
                 {"thread": t},
-                (cell(owes_io_pt if whom == "IOMMUs" else owes_cpu_pt, t),),
+                _set(scene, (owes_io_pt if whom == "IOMMUs" else owes_cpu_pt,), t),
             )
+
+
+def _set(scene: Scene, debts: Sequence[StateVar], thread: int) -> tuple[str, ...]:
+    """The cells of what a thread owes."""
+    return tuple(cell(v, thread, *at) for v in debts for at in indices(scene, *v.params[1:]) if scene.is_set(v, thread, *at))
 
 
 def _owed(run: Run, found: Wrong, thread: int) -> str:

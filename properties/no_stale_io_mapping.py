@@ -11,8 +11,6 @@ from ..model.machine.host import frame_free, maps
 from ..model.machine.iommu import (
     active,
     domain_root,
-    inv_gfn,
-    inv_submitted,
     iotlb_block,
     iotlb_frame,
     iotlb_huge,
@@ -21,6 +19,7 @@ from ..model.machine.iommu import (
     iotlb_writable,
     psc_pt,
     psc_valid,
+    queued,
     reaches,
 )
 from ..model.machine.sorts import IOMMU, REGION, THREADS, f, g, i, r
@@ -121,13 +120,12 @@ def _reaches(end: Scene, iommu: int, gfn: int, huge: bool) -> str:
 def _no_flush(run: Run, iommu: int, since: int, covered: Sequence[int]) -> str:
     """Which invalidation did not come: one that is queued, or none at all."""
     end = run.end
-    queued = [t for t in end.each(THREADS) if end.is_set(inv_submitted, t, iommu) and any(end.is_set(inv_gfn, t, g) for g in covered)]
-    if queued:
-        return f"The invalidation that {listed([end.thread(t) for t in queued])} queued has not completed"
+    waiting = [t for t in end.each(THREADS) if set(covered) & set(queued(end, t, iommu))]
+    if waiting:
+        return f"The invalidation that {listed([end.thread(t) for t in waiting])} queued has not completed"
 
     def completes(before: Scene, after: Scene) -> bool:
-        threads = [t for t in before.each(THREADS) if before.is_set(inv_submitted, t, iommu) and not after.is_set(inv_submitted, t, iommu)]
-        return any(before.is_set(inv_gfn, t, g) for t in threads for g in covered)
+        return any(set(covered) & set(queued(before, t, iommu)) - set(queued(after, t, iommu)) for t in before.each(THREADS))
 
     earlier = run.happened(completes)
     if earlier is None:

@@ -65,7 +65,7 @@ def _target(cex: Cex, step: Step, ids: dict[str, str]) -> str | None:
     for var, index in changed:
         if var in queues:
             thread = [a.name for a in cex.actors if a.kind == "thread"][index[0]]
-            other = thread if step.actor != thread else f"{queues[var]} {index[1]}"
+            other = thread if step.actor != thread else f"{queues[var]} {index[-1]}"
             if other in ids:
                 return ids[other]
     for (i, _), own in _shared().items():

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from ...core.evaluation.evaluate import Evaluator, State
 from ...model.machine.ghosts import DEBTS, TABLE_DEBTS
-from ...model.machine.iommu import INV_COMPLETE, domain_root, inv_gfn, inv_leaf_only, inv_submitted
-from ...model.machine.sorts import GFN, IOMMU
+from ...model.machine.iommu import INV_COMPLETE, domain_root, inv_gfn, inv_submitted, inv_table
 from ...model.machine.tables import pt_state
 from ...model.naming import cell, gfns, listed
 from ...model.scene import Scene
+from ...model.state_view import indices
 from ..schema import Instance
 from .schedule import Scheduler
 
@@ -76,13 +76,13 @@ def _translations(violation: Sequence[Instance], scenes: Sequence[Scene], evalua
     if not covered:
         return None
     complete = next(a for a in evaluator.system.actions if a.name == INV_COMPLETE)
-    queue = {cell(var, *at): False for var, sort in ((inv_submitted, IOMMU), (inv_gfn, GFN)) for at in ((0, n) for n in end.each(sort))}
-    queue[cell(inv_leaf_only, 0)] = False
+    queue = {cell(var, 0, 0, *at): False for var in (inv_submitted, inv_gfn, inv_table) for at in indices(end, *var.params[2:])}
 
     def done(state: State) -> State:
         for iommu, numbers in covered.items():
-            asked = {cell(inv_submitted, 0, iommu): True, **{cell(inv_gfn, 0, g): True for g in numbers}}
-            after = evaluator.after(complete, (iommu, 0), _with(state, evaluator, {**queue, **asked}))
+            covers = {cell(var, 0, 0, iommu, g): True for var in (inv_gfn, inv_table) for g in numbers}
+            asked = {cell(inv_submitted, 0, 0, iommu): True, **covers}
+            after = evaluator.after(complete, (iommu, 0, 0), _with(state, evaluator, {**queue, **asked}))
             # What stands in the queue stays as it was: this flush is one more.
             state = _kept(after, state, evaluator, queue)
         return state

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import z3
 
-from ...core.system import Update, set_where
+from ...core.sorts import StateVar
+from ...core.system import Param, Update, set_where
 from ...kernelc.lowering.library import BOOLEAN, VOID, Effect, Intrinsic, Value, boolean
 from ..machine import cpu, devices, ghosts, iommu
-from ..machine.sorts import between, g, i, region_of, v
+from ..machine.sorts import DESC, between, i, n, v
 from .types import GFN_T, KVM, REQUEST_T, REQUESTS
 
 TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
+SUBMITS, WAITS = frozenset(("qi_submit_iotlb", "qi_submit_iotlb_domain")), frozenset(("qi_wait",))
+"""What puts a descriptor into the queues, and what is not over before all of them are done."""
 
 
 def _all_cpus_request(t: z3.ExprRef, kvm: Value, request: Value) -> Effect:
@@ -30,32 +33,27 @@ def _all_cpus_request(t: z3.ExprRef, kvm: Value, request: Value) -> Effect:
 
 
 def _submit(t: z3.ExprRef, start: z3.ExprRef | None, last: z3.ExprRef | None, leaf_only: z3.BoolRef) -> Effect:
-    xs, gs, hs = iommu.inv_submitted.variables(), iommu.inv_gfn.variables(), iommu.inv_leaf_only.variables()
-    covered = TRUE if start is None or last is None else between(gs[1], start, last)
+    """One more descriptor in the queue of every IOMMU that walks the domain, beside those that this thread has there already.
+
+    They complete in any order: what stands before a wait descriptor is ordered by nothing but its fence (VT-d specification, 6.5.2.8).
+    """
+    desc = Param("desc", DESC)
+
+    def asked(var: StateVar, condition: z3.BoolRef) -> Update:
+        xs = var.variables()
+        covers = [] if len(xs) == 3 or start is None or last is None else [between(xs[3], start, last)]
+        return set_where(var, xs, z3.And(xs[0] == t, xs[1] == desc.const, iommu.active(xs[2]), condition, *covers), TRUE)
+
     return Effect(
-        updates=(
-            set_where(iommu.inv_submitted, xs, xs[0] == t, iommu.active(xs[1])),
-            set_where(iommu.inv_gfn, gs, gs[0] == t, covered),
-            set_where(iommu.inv_leaf_only, hs, hs[0] == t, leaf_only),
-        )
+        choices=(desc,),
+        guard=z3.ForAll([i], z3.Not(iommu.inv_submitted(t, desc.const, i))),
+        updates=(asked(iommu.inv_submitted, TRUE), asked(iommu.inv_gfn, TRUE), asked(iommu.inv_table, z3.Not(leaf_only))),
     )
 
 
 def _wait(t: z3.ExprRef) -> Effect:
     """The wait descriptor: everything that this thread submitted has completed."""
-    mine, pts, gs = ghosts.owes_io.variables(), ghosts.owes_io_pt.variables(), iommu.inv_gfn.variables()
-    hint, huge = iommu.inv_leaf_only.variables(), ghosts.owes_io_huge.variables()
-    overlaps = z3.Exists([g], z3.And(region_of(g) == huge[1], iommu.inv_gfn(t, g)))
-    return Effect(
-        guard=z3.ForAll([i], z3.Not(iommu.inv_submitted(t, i))),
-        updates=(
-            set_where(ghosts.owes_io, mine, z3.And(mine[0] == t, iommu.inv_gfn(t, mine[1])), FALSE),
-            set_where(ghosts.owes_io_huge, huge, z3.And(huge[0] == t, overlaps), FALSE),
-            set_where(ghosts.owes_io_pt, pts, z3.And(pts[0] == t, z3.Not(iommu.inv_leaf_only(t))), FALSE),
-            set_where(iommu.inv_gfn, gs, gs[0] == t, FALSE),
-            set_where(iommu.inv_leaf_only, hint, hint[0] == t, FALSE),
-        ),
-    )
+    return Effect(guard=z3.ForAll([n, i], z3.Not(iommu.inv_submitted(t, n, i))), label="its IOTLB invalidation is complete")
 
 
 INTRINSICS = (

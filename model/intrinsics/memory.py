@@ -14,7 +14,7 @@ from ...core.sorts import Sort, StateVar
 from ...core.system import Param, Update, set_at, set_where, substitute_updates
 from ...kernelc.lowering.library import BOOLEAN, VOID, Check, Effect, Intrinsic, Need, Ref, Value, boolean, record
 from ..machine import ghosts, host, iommu, tables
-from ..machine.sorts import BLOCK, FRAME, PT, REGION, ROOT, SLOT, g, i, part, r, region_of, root, slot_of
+from ..machine.sorts import BLOCK, FRAME, PT, REGION, ROOT, SLOT, g, part, r, region_of, root, slot_of
 from ..machine.tables import (
     FROZEN,
     LEAF,
@@ -146,7 +146,6 @@ def _ghost_updates(t: z3.ExprRef, pointer: Value, new: Value, stores: Sequence[U
     unlinked = z3.And(
         z3.Not(pointer["lower"]), old["kind"] == TABLE, z3.Or(new["kind"] != TABLE, new["pt"] != old["pt"]), z3.Not(root_invalid(table))
     )
-    io = z3.Exists([i], iommu.active(i))
     installed = z3.And(new["kind"] == LEAF, old["kind"] != LEAF, old["kind"] != TABLE)
     # The pfn that counts is the faulting gfn's. That a huge mapping also covers neighbours is the host's word, read under mmu_lock; when
     # the host splits its huge page it invalidates the whole region.
@@ -166,10 +165,10 @@ def _ghost_updates(t: z3.ExprRef, pointer: Value, new: Value, stores: Sequence[U
     was_present = z3.Or(old["kind"] == LEAF, old["kind"] == TABLE)
     return (
         owe(ghosts.owes_cpu, lambda gfn: _at(lost, x, gfn)),
-        owe(ghosts.owes_io, lambda gfn: z3.And(io, z3.Not(was_huge), _at(lost, x, gfn))),
-        owe(ghosts.owes_io_huge, lambda there: z3.And(io, was_huge, there == region, z3.Exists([x], lost))),
+        owe(ghosts.owes_io, lambda whom, gfn: z3.And(iommu.active(whom), z3.Not(was_huge), _at(lost, x, gfn))),
+        owe(ghosts.owes_io_huge, lambda whom, there: z3.And(iommu.active(whom), was_huge, there == region, z3.Exists([x], lost))),
         owe(ghosts.owes_cpu_pt, lambda: unlinked),
-        owe(ghosts.owes_io_pt, lambda: z3.And(unlinked, io)),
+        owe(ghosts.owes_io_pt, lambda whom, there: z3.And(unlinked, iommu.active(whom), there == region)),
         Update(ghosts.promised, promised, z3.And(kept, z3.Not(host.being_unmapped(promised[1])))),
         _sticky(ghosts.stale_install, z3.And(installed, stale)),
         _sticky(ghosts.dead_install, z3.And(present, z3.Not(was_present), root_invalid(table))),

@@ -7,17 +7,19 @@ import z3
 from ...core.sorts import StateVar
 from ...core.system import Update, bool_var
 from ...kernelc.lowering.cfg import THREADS
-from ..state_view import View
-from .sorts import GFN, REGION, ROOT, g, region_at, root
+from ..state_view import View, indices
+from .sorts import GFN, IOMMU, REGION, ROOT, g, region_at, root
 from .tables import holds
 
 owes_cpu = bool_var("owes_cpu", THREADS, GFN, doc="this thread changed what the gfn translates to and has not flushed the CPUs since")
-owes_io = bool_var("owes_io", THREADS, GFN, doc="the same for the IOMMUs, of a 4 KiB translation")
+owes_io = bool_var("owes_io", THREADS, IOMMU, GFN, doc="the same for that IOMMU, of a 4 KiB translation")
 owes_io_huge = bool_var(
-    "owes_io_huge", THREADS, REGION, doc="the same for the IOMMUs, of a 2 MiB translation: flushing any part of it will do"
+    "owes_io_huge", THREADS, IOMMU, REGION, doc="the same for that IOMMU, of a 2 MiB translation: flushing any part of it will do"
 )
 owes_cpu_pt = bool_var("owes_cpu_pt", THREADS, doc="this thread unlinked a table page and has not flushed the CPUs since")
-owes_io_pt = bool_var("owes_io_pt", THREADS, doc="the same for the IOMMUs")
+owes_io_pt = bool_var(
+    "owes_io_pt", THREADS, IOMMU, REGION, doc="this thread unlinked the region's table page and has not flushed that IOMMU"
+)
 promised = bool_var("promised", ROOT, GFN, doc="a walk for the gfn has succeeded, and nobody has begun to unmap it since")
 resolved = StateVar("resolved", (THREADS,), GFN, "the gfn whose pfn this thread resolved last")
 pfn_stale = bool_var("pfn_stale", THREADS, GFN, doc="an invalidation that covers the gfn has ended since this thread resolved its pfn")
@@ -58,7 +60,8 @@ def owed(view: View, thread: int) -> dict[str, tuple[int, ...]]:
     """The gfns of which a thread owes a flush in a state, by whose caches hold them."""
 
     def io(gfn: int) -> bool:
-        return view.is_set(owes_io, thread, gfn) or view.is_set(owes_io_huge, thread, region_at(view, gfn))
+        small = any(view.is_set(owes_io, thread, n, gfn) for n in view.each(IOMMU))
+        return small or any(view.is_set(owes_io_huge, thread, n, region_at(view, gfn)) for n in view.each(IOMMU))
 
     found = {
         "IOMMUs": tuple(n for n in view.each(GFN) if io(n)),
@@ -69,4 +72,4 @@ def owed(view: View, thread: int) -> dict[str, tuple[int, ...]]:
 
 def owed_tables(view: View, thread: int) -> tuple[str, ...]:
     """Those to whom a thread owes a flush in a state because it unlinked a table page."""
-    return tuple(whom for var, whom in TABLE_DEBTS.items() if view.is_set(var, thread))
+    return tuple(whom for var, whom in TABLE_DEBTS.items() if any(view.is_set(var, thread, *at) for at in indices(view, *var.params[1:])))

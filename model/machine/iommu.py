@@ -8,7 +8,7 @@ drivers/iommu/intel/ (qi_submit_sync, iommu_flush_iotlb_psi).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import z3
 
@@ -18,9 +18,11 @@ from ...kernelc.lowering.cfg import THREADS
 from ..naming import cell, frame_name, gfns, listed
 from ..roles import CACHE_BOX, Actor, Assumption, Cache, Flags, Link, Number, Queue, Telling, Thing, Translation, cells_of
 from ..state_view import At, Changed, View
+from .ghosts import owes_io, owes_io_huge, owes_io_pt
 from .host import translated
 from .sorts import (
     BLOCK,
+    DESC,
     DEVICE,
     FRAME,
     GFN,
@@ -35,6 +37,7 @@ from .sorts import (
     gfns_in,
     i,
     iommu_of,
+    k,
     part,
     region_at,
     region_name,
@@ -72,13 +75,15 @@ iotlb_writable = bool_var("iotlb_writable", IOMMU, GFN, doc="its write permissio
 iotlb_huge = bool_var("iotlb_huge", IOMMU, REGION, doc="the IOTLB holds a 2 MiB translation of the region")
 iotlb_block = StateVar("iotlb_block", (IOMMU, REGION), BLOCK, "its huge page")
 iotlb_huge_writable = bool_var("iotlb_huge_writable", IOMMU, REGION, doc="its write permission")
-inv_submitted = bool_var("inv_submitted", THREADS, IOMMU, doc="this thread's invalidation stands in the queue, not yet complete")
-inv_gfn = bool_var("inv_gfn", THREADS, GFN, doc="the gfns that it covers")
-inv_leaf_only = bool_var("inv_leaf_only", THREADS, doc="its invalidation hint (IH): only leaf entries changed")
+inv_submitted = bool_var("inv_submitted", THREADS, DESC, IOMMU, doc="this descriptor of the thread stands in the queue, not yet complete")
+inv_gfn = bool_var("inv_gfn", THREADS, DESC, IOMMU, GFN, doc="the gfns that it covers")
+inv_table = bool_var(
+    "inv_table", THREADS, DESC, IOMMU, GFN, doc="those of which non-leaf entries go, too: its invalidation hint (IH) is clear"
+)
 
 STATE = (
     attached, domain_root, psc_valid, psc_pt, iotlb_valid, iotlb_frame, iotlb_writable, iotlb_huge, iotlb_block, iotlb_huge_writable,
-    inv_submitted, inv_gfn, inv_leaf_only,
+    inv_submitted, inv_gfn, inv_table,
 )  # fmt: skip
 
 _UPPER, _SMALL, _HUGE = (psc_valid, psc_pt), (iotlb_valid, iotlb_frame, iotlb_writable), (iotlb_huge, iotlb_block, iotlb_huge_writable)
@@ -99,7 +104,7 @@ def reaches(iommu: z3.ExprRef, gfn: z3.ExprRef, frame: z3.ExprRef) -> z3.BoolRef
 
 def initial(devices_attached: bool) -> list[Update]:
     """Caches are empty; the domain points to root 0."""
-    empty = (psc_valid, iotlb_valid, iotlb_writable, iotlb_huge, iotlb_huge_writable, inv_submitted, inv_gfn, inv_leaf_only)
+    empty = (psc_valid, iotlb_valid, iotlb_writable, iotlb_huge, iotlb_huge_writable, inv_submitted, inv_gfn, inv_table)
     return [
         Update(attached, (d,), z3.BoolVal(devices_attached)),
         Update(domain_root, (i,), ROOT.element(0)),
@@ -110,15 +115,38 @@ def initial(devices_attached: bool) -> list[Update]:
     ]
 
 
-def _overlaps(thread: z3.ExprRef, region: z3.ExprRef) -> z3.BoolRef:
-    """Whether a thread's invalidation covers a part of a region."""
-    return z3.Exists([g], z3.And(region_of(g) == region, inv_gfn(thread, g)))
+def _complete(thread: z3.ExprRef, desc: z3.ExprRef, at: z3.ExprRef) -> tuple[Update, ...]:
+    """A descriptor is done at an IOMMU: what it covers is forgotten there, and its thread owes that flush no longer."""
+    z = REGION.const("z")
+
+    def touched(covered: StateVar) -> z3.BoolRef:
+        """That it covers a part of region `z`."""
+        return z3.Exists([g], z3.And(region_of(g) == z, covered(thread, desc, at, g)))
+
+    def forget(variables: Sequence[StateVar], bound: z3.ExprRef, covered: z3.BoolRef) -> tuple[Update, ...]:
+        return reset_where(variables, lambda iommu, there: z3.And(iommu == at, z3.substitute(covered, (bound, there))))
+
+    def settle(var: StateVar, bound: z3.ExprRef, covered: z3.BoolRef) -> tuple[Update, ...]:
+        return reset_where((var,), lambda u, iommu, there: z3.And(u == thread, iommu == at, z3.substitute(covered, (bound, there))))
+
+    small, large, upper = inv_gfn(thread, desc, at, k), touched(inv_gfn), touched(inv_table)
+    return (
+        set_at(inv_submitted, (thread, desc, at), z3.BoolVal(False)),
+        *reset_where((inv_gfn, inv_table), lambda u, m, iommu, gfn: z3.And(u == thread, m == desc, iommu == at)),
+        *forget(_SMALL, k, small),
+        # A page-selective invalidation drops larger entries that overlap: an assumption that reports print.
+        *forget(_HUGE, z, large),
+        *forget(_UPPER, z, upper),
+        *settle(owes_io, k, small),
+        *settle(owes_io_huge, z, large),
+        *settle(owes_io_pt, z, upper),
+    )
 
 
 def actions() -> tuple[Action, ...]:
     """Fills at any time, and the completion of each submitted invalidation."""
-    iommu, region, gfn, thread = Param("iommu", IOMMU), Param("region", REGION), Param("gfn", GFN), Param("thread", THREADS)
-    a, b, c, e = iommu.const, region.const, gfn.const, thread.const
+    iommu, region, gfn, thread, desc = (Param(s.name.lower(), s) for s in (IOMMU, REGION, GFN, THREADS, DESC))
+    a, b, c, e, n = iommu.const, region.const, gfn.const, thread.const, desc.const
     upper, lower = (domain_root(a), b), (psc_pt(a, region_of(c)), slot_of(c))
     true = z3.BoolVal(True)
     return (
@@ -157,15 +185,9 @@ def actions() -> tuple[Action, ...]:
         Action(
             INV_COMPLETE,
             "iommu",
-            (iommu, thread),
-            inv_submitted(e, a),
-            (
-                set_at(inv_submitted, (e, a), z3.BoolVal(False)),
-                *reset_where(_SMALL, lambda iommu, gfn: z3.And(iommu == a, inv_gfn(e, gfn))),
-                # A page-selective invalidation drops larger entries that overlap: an assumption that reports print.
-                *reset_where(_HUGE, lambda iommu, region: z3.And(iommu == a, _overlaps(e, region))),
-                *reset_where(_UPPER, lambda iommu, region: z3.And(iommu == a, z3.Not(inv_leaf_only(e)), _overlaps(e, region))),
-            ),
+            (iommu, thread, desc),
+            inv_submitted(e, n, a),
+            _complete(e, n, a),
             "invalidation of thread {thread} completes",
         ),
     )
@@ -195,9 +217,14 @@ def translations(view: View, iommu: int) -> Iterator[tuple[int, int, bool]]:
             yield gfn, frames_of(view, view.number(iotlb_block, iommu, region))[slot_at(view, gfn)], True
 
 
-def covered(view: View, thread: int) -> tuple[int, ...]:
-    """The gfns of a thread's invalidation."""
-    return tuple(n for n in view.each(GFN) if view.is_set(inv_gfn, thread, n))
+def covered(view: View, thread: int, desc: int, iommu: int) -> tuple[int, ...]:
+    """The gfns that a thread's descriptor in an IOMMU's queue covers."""
+    return tuple(n for n in view.each(GFN) if view.is_set(inv_gfn, thread, desc, iommu, n))
+
+
+def queued(view: View, thread: int, iommu: int) -> tuple[int, ...]:
+    """The gfns that a thread's descriptors in an IOMMU's queue cover together."""
+    return tuple(sorted({gfn for desc in view.each(DESC) for gfn in covered(view, thread, desc, iommu)}))
 
 
 def _huge_maps(view: View, at: At) -> tuple[Translation, ...]:
@@ -211,7 +238,7 @@ def _points(view: View, at: At) -> tuple[str, bool]:
 
 
 def _queued(view: View, at: At) -> Flags:
-    return ("queued", gfns(covered(view, at[0]))) if view.is_set(inv_submitted, *at) else ()
+    return ("queued", gfns(covered(view, *at))) if view.is_set(inv_submitted, *at) else ()
 
 
 def _headline(view: View, at: At) -> str:
@@ -231,19 +258,25 @@ def _links(view: View, at: At) -> Iterator[Link]:
 
 def _words(before: View, after: View, changed: Changed) -> Iterator[str]:
     done = [at for at in changed.at(inv_submitted) if not after.is_set(inv_submitted, *at)]
-    several = sum(before.is_set(inv_submitted, n, done[0][1]) for n in before.each(THREADS)) > 1 if done else False
-    for thread, _ in done:
-        whose = f"{after.thread(thread)}'s " if several else ""
-        yield f"completes {whose}invalidation of {gfns(covered(before, thread))}"
-    submitted = sorted({thread for thread, n in changed.at(inv_submitted) if after.is_set(inv_submitted, thread, n)})
-    for thread in submitted:
-        leaves = " (IH: leaves only)" if after.is_set(inv_leaf_only, thread) else ""
-        yield f"queues IOTLB invalidation of {gfns(covered(after, thread))}{leaves}"
-    if any(not after.is_set(inv_gfn, thread, n) and thread not in submitted for thread, n in changed.at(inv_gfn)):
-        yield "its IOTLB invalidation is complete"
+    several = sum(bool(queued(before, n, done[0][-1])) for n in before.each(THREADS)) > 1 if done else False
+    for at in done:
+        whose = f"{after.thread(at[0])}'s " if several else ""
+        yield f"completes {whose}invalidation of {gfns(covered(before, *at))}"
+    yield from _queues(before, after, changed)
     yield from IOTLB.words(before, after, changed, "iommu {0} " if after.count(IOMMU) > 1 and done else "")
     yield from IOTLB_HUGE.words(before, after, changed)
     yield from PSC.words(before, after, changed)
+
+
+def _queues(before: View, after: View, changed: Changed) -> Iterator[str]:
+    """What threads submit. Every IOMMU is told the same, so that it is said once."""
+    asked: dict[int, set[int]] = {}
+    for at in changed.at(inv_gfn):
+        if after.is_set(inv_gfn, *at):
+            asked.setdefault(at[0], set()).add(at[-1])
+    for thread, numbers in sorted(asked.items()):
+        leaves = not any(thread == at[0] and after.is_set(inv_table, *at) for at in changed.at(inv_table))
+        yield f"queues IOTLB invalidation of {gfns(sorted(numbers))}{' (IH: leaves only)' if leaves else ''}"
 
 
 IOTLB = Cache(
@@ -288,12 +321,12 @@ PSC = Cache(
     footnote="PSC: the IOMMU's cache of non-leaf entries (paging-structure cache).",
 )
 INVALIDATIONS = Queue(
-    (THREADS, IOMMU),
+    (THREADS, DESC, IOMMU),
     "IOMMU",
     "iommu",
     "queue",
     inv_submitted,
-    name=lambda view, at: f"invalidation of {view.thread(at[0])}",
+    name=lambda view, at: f"invalidation {f'{at[1] + 1} ' if view.count(DESC) > 1 else ''}of {view.thread(at[0])}",
     flags=_queued,
 )
 TOLD = Telling(

@@ -2,7 +2,8 @@
 
 A guest frame number (`Gfn`) lies in a `Region` (what one level-2 entry covers, 2 MiB) at a `Slot` (its index in the level-1
 table). A `Block` is what a huge page maps: one host `Frame` per slot. `Pt` are level-1 table pages, `Root` are level-2 tables;
-two levels are modelled, one sort each, so that child functions run downwards only.
+two levels are modelled, one sort each, so that child functions run downwards only. A thread may have several descriptors in the queues of
+IOMMUs; `Desc` numbers those of each thread.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ GFN, REGION, SLOT = Sort("Gfn"), Sort("Region"), Sort("Slot")
 FRAME, BLOCK = Sort("Frame"), Sort("Block")
 PT, ROOT = Sort("Pt"), Sort("Root")
 VCPU, IOMMU, DEVICE = Sort("Vcpu"), Sort("Iommu"), Sort("Device")
-SORTS = (GFN, REGION, SLOT, FRAME, BLOCK, PT, ROOT, VCPU, IOMMU, DEVICE)
+DESC = Sort("Desc")
+SORTS = (GFN, REGION, SLOT, FRAME, BLOCK, PT, ROOT, VCPU, IOMMU, DEVICE, DESC)
 
 g, h, k = GFN.const("g"), GFN.const("h"), GFN.const("k")
 r, s = REGION.const("r"), SLOT.const("s")
 f, b = FRAME.const("f"), BLOCK.const("b")
 p, root = PT.const("p"), ROOT.const("root")
-v, i, d = VCPU.const("v"), IOMMU.const("i"), DEVICE.const("d")
+v, i, d, n = VCPU.const("v"), IOMMU.const("i"), DEVICE.const("d"), DESC.const("n")
 # Bound variables only. The free constant of the thread that acts is `t`: a bound one of that name would capture it.
 t, u = THREADS.const("any_thread"), THREADS.const("other_thread")
 
@@ -76,7 +78,8 @@ def between(gfn: z3.ExprRef, start: z3.ExprRef, last: z3.ExprRef) -> z3.BoolRef:
 
 def geometry(**sizes: int) -> Geometry:
     """A geometry of the machine, from the sizes by the sort's name in lower case; gfns are counted from regions and slots."""
-    return Geometry({sort.name: sizes[sort.name.lower()] for sort in (*SORTS[1:], THREADS)} | {"Gfn": sizes["region"] * sizes["slot"]})
+    own = {sort.name: sizes[sort.name.lower()] for sort in (*SORTS[1:], THREADS) if sort != DESC}
+    return Geometry(own | {DESC.name: sizes.get("desc", 1), GFN.name: sizes["region"] * sizes["slot"]})
 
 
 COUNTED = {

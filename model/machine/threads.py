@@ -8,10 +8,10 @@ from ...core.sorts import StateVar
 from ...kernelc.lowering.cfg import THREADS
 from ..naming import cell, gfns
 from ..roles import THREAD_BOX, Flags, Link, Telling, Thing
-from ..state_view import At, View
+from ..state_view import At, View, indices
 from .ghosts import DEBTS, TABLE_DEBTS, owed, owed_tables
 from .host import WINDOWS, inner_window, unmapped_by, window
-from .iommu import inv_submitted
+from .iommu import queued
 from .locks import LOCK, held, mmu_reader, mmu_writer
 from .sorts import GFN, IOMMU, PT, table_name
 from .tables import pt_state, rcu_reader, rcu_waits
@@ -56,7 +56,7 @@ def _links(view: View, at: At) -> Iterator[Link]:
         if view.is_set(held, n, thread):
             yield Link(mine, view.named(LOCK, n), "holds", lock=True)
     for n in view.each(IOMMU):
-        if view.is_set(inv_submitted, thread, n):
+        if queued(view, thread, n):
             yield Link(mine, f"iommu {n}", "waits-for", "invalidation")
     for n in view.each(PT):
         if view.word(pt_state, n) == "rcu" and view.is_set(rcu_waits, n, thread):
@@ -65,8 +65,7 @@ def _links(view: View, at: At) -> Iterator[Link]:
 
 def _cells(view: View, var: StateVar, thread: int) -> Iterator[str]:
     """The cells of a thread's variable."""
-    rest = [()] if len(var.params) == 1 else [(n,) for n in view.each(var.params[1])]
-    return (cell(var, thread, *more) for more in rest)
+    return (cell(var, thread, *more) for more in indices(view, *var.params[1:]))
 
 
 TOLD = Telling(

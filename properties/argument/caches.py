@@ -9,16 +9,11 @@ import z3
 from ...core.system import Lemma
 from ...model.machine import ghosts, host, iommu, tables
 from ...model.machine.sorts import part, region_of, slot_of
-from ...model.program_points import Edge, Location
+from ...model.program_points import Location
 from .setting import Setting
-from .words import EXPORTED, FREE, LEAF, PRIVATE, RCU, g, h, i, lemma, p, r, root, t, u
+from .words import EXPORTED, FREE, LEAF, PRIVATE, RCU, g, i, lemma, p, r, root, t, u
 
 _DOMAIN = iommu.domain_root(i)
-
-
-def _pending(covers: z3.BoolRef) -> z3.BoolRef:
-    """That an invalidation by `u` has not completed at `i`, if it `covers` what is asked."""
-    return z3.Implies(covers, iommu.inv_submitted(u, i))
 
 
 def chapter(here: Setting) -> Iterator[Lemma]:
@@ -52,27 +47,26 @@ def chapter(here: Setting) -> Iterator[Lemma]:
 
 
 def _translations() -> Iterator[Lemma]:
-    owed = z3.Exists([u], z3.And(ghosts.owes_io(u, g), _pending(iommu.inv_gfn(u, g))))
+    owed = z3.Exists([u], ghosts.owes_io(u, i, g))
     agrees = tables.same_walk(_DOMAIN, g, iommu.iotlb_frame(i, g))
     yield lemma(
         "iotlb_agrees_or_owed",
         [i, g],
         z3.Implies(iommu.iotlb_valid(i, g), z3.Or(agrees, owed)),
-        "A 4 KiB translation in an IOTLB is the one that the table gives, or its flush is owed and has not reached that IOMMU.",
+        "A 4 KiB translation in an IOTLB is the one that the table gives, or somebody owes that IOMMU its flush.",
         "iotlb_fill takes it from the table; who changes the table then owes the flush; inv_complete drops it.",
     )
     region = region_of(g)
-    inside = z3.ForAll([h], z3.Implies(z3.And(region_of(h) == region, iommu.inv_gfn(u, h)), iommu.inv_submitted(u, i)))
-    owed_huge = z3.Exists([u], z3.And(ghosts.owes_io_huge(u, region), inside))
+    owed_huge = z3.Exists([u], ghosts.owes_io_huge(u, i, region))
     block = part(iommu.iotlb_block(i, region), slot_of(g))
     yield lemma(
         "huge_iotlb_agrees_or_owed",
         [i, g],
         z3.Implies(iommu.iotlb_huge(i, region), z3.Or(tables.same_walk(_DOMAIN, g, block), owed, owed_huge)),
-        "Each part of a 2 MiB translation in an IOTLB is what the table gives, or a flush of it is owed and has not reached that IOMMU.",
+        "Each part of a 2 MiB translation in an IOTLB is what the table gives, or somebody owes that IOMMU a flush of it.",
         "iotlb_fill_huge takes it from the table; a split keeps it; a zap owes the flush, and flushing any part drops it (inv_complete).",
     )
-    pt_owed = z3.Exists([u], z3.And(ghosts.owes_io_pt(u), _pending(iommu.inv_gfn(u, g))))
+    pt_owed = z3.Exists([u], ghosts.owes_io_pt(u, i, region))
     yield lemma(
         "no_small_below_huge",
         [i, g],
@@ -94,7 +88,7 @@ def _table_pages(here: Setting) -> Iterator[Lemma]:
         "psc_fill takes it from the table, and its unlinker flushes before it leaves the RCU read side on which the page waits.",
     )
     unlinked = [
-        z3.Implies(z3.And(here.at(u, places), iommu.psc_valid(i, r), iommu.psc_pt(i, r) == var(u)), ghosts.owes_io_pt(u))
+        z3.Implies(z3.And(here.at(u, places), iommu.psc_valid(i, r), iommu.psc_pt(i, r) == var(u)), ghosts.owes_io_pt(u, i, r))
         for var, places in here.unlinkers
     ]
     yield lemma(
@@ -104,13 +98,12 @@ def _table_pages(here: Setting) -> Iterator[Lemma]:
         "A thread in handle_removed_pt() owes the IOMMUs a flush if one of them still has that page in its paging-structure cache.",
         "An IOMMU with such an entry is active, and who replaces a non-leaf spte while one is active owes it.",
     )
-    submitted = here.places.after(Edge("qi_submit_iotlb"), Edge("qi_submit_iotlb_domain"), until=(Edge("qi_wait"),))
-    witness = z3.Exists([u], z3.And(ghosts.owes_io_pt(u), _pending(here.at(u, submitted)), tables.rcu_waits(p, u)))
+    witness = z3.Exists([u], z3.And(ghosts.owes_io_pt(u, i, r), tables.rcu_waits(p, u)))
     yield lemma(
         "psc_unlinked_is_owed",
         [i, r, p],
         z3.Implies(z3.And(points, state == RCU), witness),
-        "A cached table page that waits for its grace period waits for a thread that owes its flush, which has not reached that IOMMU.",
+        "A cached table page that waits for its grace period waits for a thread that owes that IOMMU its flush.",
         "The unlinker calls call_rcu_free_sp() inside its own RCU read side, and flushes before it leaves that.",
     )
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import z3
 
+from ...core.sorts import StateVar
 from ...core.system import Lemma
 from ...model.machine import ghosts, iommu
 from ...model.machine.sorts import between, gfn_le, region_of
 from ...model.program_points import Edge, Location, Op, Outcome
 from .setting import Setting
-from .words import FALSE, Here, g, lemma, r, t
+from .words import FALSE, Here, g, i, lemma, n, r, t
 
 _RELEASES = ("write_unlock", "read_unlock")
 
@@ -23,8 +24,8 @@ def debts(here: Setting) -> Iterator[Lemma]:
     kick = "kvm_make_all_cpus_request(KVM_REQ_TLB_FLUSH)"
     for var, at, does, by in (
         (ghosts.owes_cpu, (g,), _kicks, kick),
-        (ghosts.owes_io, (g,), _waits, "qi_wait()"),
-        (ghosts.owes_io_huge, (r,), _waits, "qi_wait()"),
+        (ghosts.owes_io, (i, g), _waits, "qi_wait()"),
+        (ghosts.owes_io_huge, (i, r), _waits, "qi_wait()"),
     ):
         yield lemma(
             f"{var.name}_on_the_way",
@@ -33,11 +34,15 @@ def debts(here: Setting) -> Iterator[Lemma]:
             f"Whoever owes a flush ({var.doc}) comes to {by} before it unlocks mmu_lock.",
             "tdp_mmu_zap_leafs() says so in `flush`, and whoever holds mmu_lock calls a kvm_flush_remote_tlbs() before it lets go of it.",
         )
-    for var, does, by in ((ghosts.owes_cpu_pt, _kicks, kick), (ghosts.owes_io_pt, _waits, "qi_wait()")):
+    tables: tuple[tuple[StateVar, tuple[z3.ExprRef, ...], Outcome, str], ...] = (
+        (ghosts.owes_cpu_pt, (), _kicks, kick),
+        (ghosts.owes_io_pt, (i, r), _waits, "qi_wait()"),
+    )
+    for var, at, settles, by in tables:
         yield lemma(
             f"{var.name}_on_the_way",
-            [t],
-            z3.Implies(var(t), _sure(here, does, _leaves, held & set(here.rcu))),
+            [t, *at],
+            z3.Implies(var(t, *at), _sure(here, settles, _leaves, held & set(here.rcu))),
             f"Whoever owes a flush ({var.doc}) comes to {by} before rcu_read_unlock() and before it unlocks mmu_lock.",
             "Recovery sets `flush` and flushes before it leaves the RCU read side; tdp_mmu_map_handle_target_level() flushes at once.",
         )
@@ -57,8 +62,8 @@ def _sure(here: Setting, does: Outcome, undoes: Outcome, within: set[Location]) 
 def _ranges(here: Setting, ranged: Here) -> Iterator[Lemma]:
     yield lemma(
         "only_writers_lose",
-        [t, g],
-        z3.Implies(ghosts.owes_io(t, g), here.at(t, here.write)),
+        [t, i, g],
+        z3.Implies(ghosts.owes_io(t, i, g), here.at(t, here.write)),
         "Who owes the IOMMUs the flush of a 4 KiB translation holds mmu_lock for writing.",
         "Under mmu_lock for reading, leaves are only added, split and recovered, and each of these keeps the translations that there are.",
     )
@@ -68,8 +73,8 @@ def _ranges(here: Setting, ranged: Here) -> Iterator[Lemma]:
 
     yield lemma(
         "owes_within_range",
-        [t, g],
-        z3.Implies(ghosts.owes_io(t, g), here.each(ranged, within_range)),
+        [t, i, g],
+        z3.Implies(ghosts.owes_io(t, i, g), here.each(ranged, within_range)),
         "Where kvm_flush_remote_tlbs_range() is to come, each gfn whose flush is owed lies in the range.",
         "tdp_walk_next_leaf() picks only leaves of the range that is flushed afterwards.",
     )
@@ -86,10 +91,17 @@ def _ranges(here: Setting, ranged: Here) -> Iterator[Lemma]:
 
     yield lemma(
         "owes_huge_within_range",
-        [t, r],
-        z3.Implies(ghosts.owes_io_huge(t, r), here.each(ranged, touched)),
+        [t, i, r],
+        z3.Implies(ghosts.owes_io_huge(t, i, r), here.each(ranged, touched)),
         "Where kvm_flush_remote_tlbs_range() is to come, each region whose flush is owed has a gfn in the range.",
         "A huge leaf is zapped for a gfn of the range, and a region that meets a range holds an end of it or lies in it.",
+    )
+    yield lemma(
+        "ranges_unlink_nothing",
+        [t, i, r],
+        z3.Implies(ghosts.owes_io_pt(t, i, r), z3.Not(here.at(t, ranged))),
+        "Where kvm_flush_remote_tlbs_range() is to come, no table page has been unlinked.",
+        "Notifiers zap leaves; faults and recovery, which replace tables by huge leaves, flush everything.",
     )
 
     def ordered(x: Location) -> z3.BoolRef | None:
@@ -109,39 +121,51 @@ def invalidations(here: Setting) -> Iterator[Lemma]:
     """What the invalidations in the queue cover."""
     places = here.places
     one, whole, wait = Edge("qi_submit_iotlb"), Edge("qi_submit_iotlb_domain"), Edge("qi_wait")
+    submitted = places.after(one, whole, until=(wait,))
     yield lemma(
         "submitted_where",
-        [t, g],
-        z3.Implies(iommu.inv_gfn(t, g), here.at(t, places.after(one, whole, until=(wait,)))),
-        "A thread's invalidation covers something only between its submission and qi_wait().",
-        "qi_submit_iotlb() and qi_submit_iotlb_domain() set what it covers, and qi_wait() clears it.",
+        [t, n, i],
+        z3.Implies(iommu.inv_submitted(t, n, i), here.at(t, submitted)),
+        "A thread has a descriptor in a queue only between its submission and qi_wait().",
+        "qi_submit_iotlb() and qi_submit_iotlb_domain() submit, and qi_wait() is not over before all of them are complete.",
+    )
+    yield lemma(
+        "covers_while_submitted",
+        [t, n, i, g],
+        z3.And(
+            z3.Implies(iommu.inv_gfn(t, n, i, g), iommu.inv_submitted(t, n, i)),
+            iommu.inv_table(t, n, i, g) == iommu.inv_gfn(t, n, i, g),
+        ),
+        "A descriptor covers something only while it stands in the queue, and none has the hint that only leaves changed.",
+        "inv_complete forgets what it covered; kvm_tdp_fd_flush_notify_range() and qi_submit_iotlb_domain() never give the hint.",
     )
     yield lemma(
         "domain_flush",
-        [t, g],
-        z3.Implies(here.at(t, places.after(whole, until=(wait, one))), iommu.inv_gfn(t, g)),
-        "Between qi_submit_iotlb_domain() and qi_wait(), the invalidation covers every gfn.",
+        [t, n, i, g],
+        z3.Implies(z3.And(here.at(t, places.after(whole, until=(wait, one))), iommu.inv_submitted(t, n, i)), iommu.inv_gfn(t, n, i, g)),
+        "Between qi_submit_iotlb_domain() and qi_wait(), what stands in the queue covers every gfn.",
         "That is what a domain-selective invalidation covers, and only its own thread changes it.",
     )
-
-    def same(x: Location) -> z3.BoolRef | None:
-        inside = here.within(x, g)
-        return None if inside is None else iommu.inv_gfn(t, g) == inside
-
-    yield lemma(
-        "range_flush",
-        [t, g],
-        here.each(places.after(one, until=(wait, whole)), same),
-        "Between qi_submit_iotlb() and qi_wait(), the invalidation covers exactly the range on which the thread works.",
-        "kvm_mmu_notifier_invalidate_range_start() and mmu_notifier_unmap_part() flush the range that they zapped.",
-    )
-    yield lemma(
-        "no_hint",
-        [t],
-        z3.Not(iommu.inv_leaf_only(t)),
-        "No invalidation carries the hint that only leaves changed.",
-        "kvm_tdp_fd_flush_notify_range() and qi_submit_iotlb_domain() never give it.",
-    )
+    here_covered = z3.And(iommu.inv_gfn(t, n, i, g), region_of(g) == r)
+    for var, at, among, covered in (
+        (ghosts.owes_io, (i, g), [n], iommu.inv_gfn(t, n, i, g)),
+        (ghosts.owes_io_huge, (i, r), [n, g], here_covered),
+        (ghosts.owes_io_pt, (i, r), [n, g], here_covered),
+    ):
+        yield lemma(
+            f"{var.name}_to_the_active",
+            [t, *at],
+            z3.Implies(var(t, *at), iommu.active(i)),
+            f"A flush is owed to an IOMMU ({var.doc}) only if some device behind it is attached.",
+            "Who takes a translation away owes those that walk the domain then, and no device is detached.",
+        )
+        yield lemma(
+            f"{var.name}_is_asked",
+            [t, *at],
+            z3.Implies(z3.And(var(t, *at), here.at(t, submitted)), z3.Exists(among, covered)),
+            f"Between a submission and qi_wait(), what is still owed ({var.doc}) is covered by a descriptor in the queue.",
+            "What is zapped lies in the range that is flushed, and nothing is zapped in between; inv_complete settles what it drops.",
+        )
 
 
 def _waits(op: Op, which: int) -> bool:

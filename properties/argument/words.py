@@ -8,13 +8,13 @@ import z3
 
 from ...core.system import Lemma
 from ...model.machine import tables
-from ...model.machine.sorts import GFN, IOMMU, PT, REGION, ROOT, SLOT
+from ...model.machine.sorts import DESC, GFN, IOMMU, PT, REGION, ROOT, SLOT
 from ...model.program_points import THREADS, Location
 
 t, u = THREADS.const("t"), THREADS.const("u")
 g, h = GFN.const("g"), GFN.const("h")
 r, s, p = REGION.const("r"), SLOT.const("s"), PT.const("p")
-root, i = ROOT.const("root"), IOMMU.const("i")
+root, i, n = ROOT.const("root"), IOMMU.const("i"), DESC.const("n")
 
 TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
 LEAF, TABLE, FROZEN = tables.LEAF, tables.TABLE, tables.FROZEN

@@ -6,7 +6,7 @@ Which verdict makes `verify` end with which exit code is decided here; that of `
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -17,6 +17,7 @@ from ...counterexamples.document import absent
 from ...kernelc.lowering.cfg import Op
 from ...model import judged
 from ...model.account import Accounted, Fate, unmodelled
+from ...model.machine.sorts import DESC
 from ...model.scenario import Expected, Scenario
 from ...model.system import Model, designs
 from ...model.waivers import Waiver
@@ -456,5 +457,7 @@ def assumptions(model: Model) -> tuple[str, ...]:
 
 
 def _sizes(model: Model) -> str:
-    sizes: Mapping[str, int] = msgspec.structs.asdict(model.scenario.geometry) | {"frames": model.scenario.frames}
-    return ", ".join(f"{name} {size}" for name, size in sizes.items())
+    sizes: dict[str, int] = msgspec.structs.asdict(model.scenario.geometry) | {"frames": model.scenario.frames}
+    descs = model.geometry.sizes[DESC.name]
+    several = {"descriptors of a thread in a queue": descs} if descs > 1 else {}
+    return ", ".join(f"{name} {size}" for name, size in (sizes | several).items())

@@ -67,7 +67,7 @@ def test_an_invalidation_that_is_queued_is_not_called_missing() -> None:
     """'Nobody invalidates' and 'the invalidation has not completed' are two different faults."""
     kept = FAULTS["skip-iotlb-flush"].kept
     gfn = kept.violation[0].at["gfn"]
-    queued = with_change(kept, kept.depth, Change("inv_submitted[0,0]", False, True), Change(f"inv_gfn[0,{gfn}]", False, True))
+    queued = with_change(kept, kept.depth, Change("inv_submitted[0,0,0]", False, True), Change(f"inv_gfn[0,0,0,{gfn}]", False, True))
 
     assert "No IOTLB invalidation" in story(kept)
     assert "The invalidation that notifier queued has not completed" in story(queued)
@@ -78,8 +78,8 @@ def test_an_invalidation_that_came_too_early_is_named() -> None:
     """The fix is to move it, not to add one."""
     kept = FAULTS["skip-iotlb-flush"].kept
     gfn = kept.violation[0].at["gfn"]
-    begun = msgspec.structs.replace(kept, initial=kept.initial | {"inv_submitted[0,0]": True, f"inv_gfn[0,{gfn}]": True})
-    early = with_change(begun, 1, Change("inv_submitted[0,0]", True, False))
+    begun = msgspec.structs.replace(kept, initial=kept.initial | {"inv_submitted[0,0,0]": True, f"inv_gfn[0,0,0,{gfn}]": True})
+    early = with_change(begun, 1, Change("inv_submitted[0,0,0]", True, False), Change(f"inv_gfn[0,0,0,{gfn}]", True, False))
 
     assert f"The IOTLB invalidation of gfn {gfn} completed earlier, in step 1" in story(early)
 

@@ -249,6 +249,8 @@ NOTHING_BREAKS: dict[str, tuple[str, ...]] = {
         "kvm_fault_exported_tdp: fault.gfn = gfn;",
     ),
     "it does the work: without it nothing is done, and nothing wrong": (
+        "mmu_notifier_unmap: host_unmap_and_free(start, last);",
+        "mmu_notifier_unmap_part: host_unmap_and_free(start, last);",
         "kvm_tdp_page_fault: ret = direct_page_fault(kvm, vcpu_mmu_root(vcpu), &fault);",
         "kvm_fault_exported_tdp: ret = direct_page_fault(kvm, kvm_exported_root(kvm), &fault);",
         "kvm_mmu_slot_try_split_huge_pages: kvm_tdp_mmu_try_split_huge_pages(kvm, start, last, true);",
