@@ -40,7 +40,7 @@ def test_what_kernel_c_may_name_is_listed_with_its_types_and_what_it_touches(cal
     wait = items["qi_wait"]
     assert (wait["arguments"], wait["result"], wait["mover"]) == ([], "void", "wait")
     assert {"inv_submitted"} <= set(wait["reads"])
-    assert {"owes_io"} <= set(wait["writes"])
+    assert {"inv_submitted", "inv_gfn"} <= set(items["qi_submit_iotlb"]["writes"])
     assert items["for_each_tdp_mmu_root"]["arguments"] == ["kvm", "root"]
     assert (items["zap_begin"]["waives"] != "", items["write_lock"]["waives"]) == (True, "")
     assert (items["try_cmpxchg64"]["arguments"], items["try_cmpxchg64"]["result"]) == (["tdp_ptep_t", "u64 *", "u64"], "bool")

@@ -473,6 +473,8 @@ WAITING = """
 import sys
 from pathlib import Path
 
+from tdpcheck.recheck import recheck as checking
+
 limits = checking._Limits(60.0, 60.0, None, None)
 checking._in_process([Path(sys.argv[1])], checking._Task((0,), ("z3",)), limits, checking._Running())
 """

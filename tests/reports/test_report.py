@@ -429,7 +429,7 @@ NO_RUN = [
     (b" \n", "run.json: the file is empty"),
     (b"{", "run.json: not a JSON document"),
     (b"\xff\xfe", "run.json: not a JSON document"),
-    (b"[" * 100_000, "run.json: not a JSON document"),
+    (b"[" * 100_000, "run.json: arrays or objects nest too deep"),
     (b"[]", "run.json: JSON, but not a run of tdpcheck"),
     (b'{"schema": true, "results": []}', "run.json: JSON, but not a run of tdpcheck"),
     (b'{"schema": 2, "items": []}', "run.json: JSON, but not a run of tdpcheck"),
