@@ -61,7 +61,8 @@ def label(template: str, arguments: Mapping[str, Value], statement: str, doing: 
     if "cmpxchg" in text:
         return "try_cmpxchg64() changes nothing" + (f", {seen}" if seen else "")
     if lesser and lesser[-1].startswith(tuple(lock.left for lock in worded)):
-        return "; ".join(said for said in (seen or own, *lesser) if said)
+        found = seen or (own if own != statement else "")
+        return "; ".join(said for said in (found, *lesser) if said)
     return seen or listed(lesser) or text
 
 
