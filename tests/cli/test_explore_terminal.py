@@ -211,7 +211,7 @@ async def answer(app: Explorer, pilot: Pilot[None], text: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("given", "message"), [("/nowhere/x.json", "there is no such file"), ("/dev/null", "the file is empty"), ("", "")])
+@pytest.mark.parametrize(("given", "message"), [("/nowhere/x.json", "there is no such file"), ("/dev/null", "no regular file"), ("", "")])
 def test_a_file_that_is_no_run_is_said_to_be_so(session: Session, tmp_path: Path, given: str, message: str) -> None:
     async def play(app: Explorer, pilot: Pilot[None]) -> None:
         await pilot.press("l")

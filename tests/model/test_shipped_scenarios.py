@@ -36,11 +36,11 @@ SIZES = {
     "noncoherent-attach": (178, 7),
     "noncoherent-export": (19, 5),
     "notifier-iofault-split": (19890, 25),
-    "notifier-two-roots": (870, 18),
+    "notifier-two-roots": (832, 18),
     "notifier-vs-fault": (2178, 19),
     "notifier-vs-iofault": (1246, 15),
     "recover-vs-notifier": (1481, 27),
-    "share-vs-notifier": (291, 15),
+    "share-vs-notifier": (277, 15),
 }
 BMC_DEPTH = 8
 QUICK = ("noncoherent-export", "noncoherent-attach", "mm-exit")
