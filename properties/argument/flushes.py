@@ -96,13 +96,6 @@ def _ranges(here: Setting, ranged: Here) -> Iterator[Lemma]:
         "Where kvm_flush_remote_tlbs_range() is to come, each region whose flush is owed has a gfn in the range.",
         "A huge leaf is zapped for a gfn of the range, and a region that meets a range holds an end of it or lies in it.",
     )
-    yield lemma(
-        "ranges_unlink_nothing",
-        [t, i, r],
-        z3.Implies(ghosts.owes_io_pt(t, i, r), z3.Not(here.at(t, ranged))),
-        "Where kvm_flush_remote_tlbs_range() is to come, no table page has been unlinked.",
-        "Notifiers zap leaves; faults and recovery, which replace tables by huge leaves, flush everything.",
-    )
 
     def ordered(x: Location) -> z3.BoolRef | None:
         ends = here.range(x)
