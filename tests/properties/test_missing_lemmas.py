@@ -66,7 +66,7 @@ def test_what_is_right_has_no_race_and_its_argument_comes_out_of_nothing() -> No
 def test_a_lemma_that_is_left_out_of_a_large_argument_is_made_good() -> None:
     """Fifty lemmas lack one, and the rest does not go through."""
     model, prop = changed("mm-exit"), PROPERTIES["no_stale_io_mapping"]
-    rest = [x for x in argument(model, prop) if x.name != "owes_io_on_the_way"]
+    rest = [x for x in argument(model, prop) if x.name != "owes_io_to_the_active"]
     lacking = missing(model.system, [prop], rest, *sizes(model.scenario))
     assert isinstance(lacking, Missing)
 
