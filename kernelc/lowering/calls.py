@@ -235,7 +235,7 @@ class Calls(Expressions):
         if parameter.type.array is not None:
             what = f"parameter {parameter.name} of {function.name} is an array"
             raise Refusal(function.at, what, show_type(parameter.type, parameter.name), "pass a pointer to a struct that holds it")
-        return self.types(parameter.type, function.at)
+        return self.types.of_variable(parameter.type, parameter.name, function.at)
 
     def open(self, function: ast.Function) -> Frame:
         """A frame for one more call of `function`."""

@@ -55,6 +55,16 @@ class Types:
         what = "give the type a meaning in model/intrinsics/types.py, or use a known one"
         raise Refusal(at, "unknown type", show_type(ref), f"{near} If not, {what}" if near else what)
 
+    def of_variable(self, ref: ast.TypeRef, name: str, at: ast.Location) -> CType:
+        """What the type of a variable means.
+
+        Raises:
+            Refusal: it means nothing here, or the variable's name is a type's: `(u8) - 1` would not be a difference for the reader.
+        """
+        if any(base == name for base, _ in self._library.types):
+            raise Refusal(at, "a variable has the name of a type", name, "name it otherwise")
+        return self(ref, at)
+
     def _target(self, ref: ast.TypeRef, at: ast.Location) -> CType:
         if ref.pointer > 1:
             raise Refusal(at, "a pointer to a pointer", show_type(ref), "pass the value or one pointer")

@@ -119,7 +119,7 @@ class Statements(Calls):
 
     def _declare(self, statement: ast.Declare) -> None:
         """A declared local. Where the declaration cannot run, its name still means something behind a label further down."""
-        ctype = self.types(statement.type, statement.at)
+        ctype = self.types.of_variable(statement.type, statement.name, statement.at)
         value = statement.value
         text = f"{show_type(statement.type, statement.name)}" + ("" if value is None else f" = {show(value)}")
         spot = Spot(statement.at, text)

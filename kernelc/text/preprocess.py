@@ -10,7 +10,8 @@ What happens to the text, and why:
 * attributes that change nothing we model (`__must_check`, `noinline`, ...) go, since they are no C that tree-sitter knows; any other
   attribute marks its line, and so do directives that are not understood;
 * `struct` goes from the type argument of `container_of` and its like; `module_param*` and `EXPORT_SYMBOL*` go from file level;
-* `(u64)-x` becomes a cast: without a symbol table the grammar reads it as a subtraction.
+* `(u64)-x` becomes a cast: without a symbol table the grammar reads it as a subtraction; `(a * (b)) & c` becomes `(((a)) * (b)) & c`:
+  the grammar may take it for a cast, to pointers to functions that return an `a`.
 
 Every line of the result is the line of the original. Columns agree as well, except to the right of an expansion; `origin` maps
 each place exactly: text from a macro's body lies where the macro is used, an argument lies where the user wrote it.
@@ -94,7 +95,7 @@ _TYPE_ARGUMENT = _words(
     """
 )
 _DROPPED_AT_FILE_LEVEL = ("module_param", "MODULE_PARM", "EXPORT_SYMBOL", "EXPORT_STATIC_CALL", "EXPORT_TRACEPOINT")
-_KERNEL_TYPES = _words("u8 u16 u32 u64 s8 s16 s32 s64 __u8 __u16 __u32 __u64 __s8 __s16 __s32 __s64")
+_KERNEL_TYPES = _words("u8 u16 u32 u64 s8 s16 s32 s64 __u8 __u16 __u32 __u64 __s8 __s16 __s32 __s64 _Bool")
 
 Item = Token | Directive
 
@@ -408,20 +409,44 @@ def _typedefs(tokens: list[Token]) -> frozenset[str]:
 _ENDS_A_VALUE = frozenset({")", "]"})
 _WORDS_BEFORE_A_VALUE = _words("return else do case")
 _AMBIGUOUS = frozenset({"-", "+", "*", "&", "(", "++", "--"})
+_AFTER_A_NAME = frozenset({")", "*", "(", "["})
+_AFTER_A_TYPE = _words("* const volatile restrict")
 _TYPE_WORDS = _words("void bool _Bool char short int long signed unsigned struct union enum const volatile")
+_NO_VALUES = _TYPE_WORDS | _words("sizeof _Alignof alignof __alignof__ typeof __typeof__ __typeof typeof_unqual offsetof _Generic")
 
 
 def _mark_casts(tokens: list[Token], typedefs: frozenset[str]) -> list[Token]:
-    """Rewrite `(type)` where the grammar would take what follows for an operator or a call."""
+    """Rewrite `(type)` where the grammar would take what follows for an operator or a call, and a value that it would take for a type."""
     types = typedefs | _KERNEL_TYPES
     marked: list[Token] = []
     for index, token in enumerate(tokens):
         if _is_cast(tokens, index, types):
             marked.append(Token("name", "struct", token.line, token.column, token.hidden, token.inserted))
             marked.append(Token("name", CAST_PREFIX + token.text, token.line, token.column, token.hidden, True))
+        elif _is_mistaken(tokens, index, types):
+            lone = tokens[index + 1].text == ")"
+            # Two brackets around a name are a value, one may be a type.
+            opened, closed = ([replace(token, kind="punct", text=bracket, inserted=True)] * (1 if lone else 2) for bracket in "()")
+            marked += (*opened, replace(token, inserted=True), *closed)
         else:
             marked.append(token)
     return marked
+
+
+def _is_mistaken(tokens: list[Token], index: int, types: frozenset[str]) -> bool:
+    """Say whether `tokens[index]` is the `a` of a value `(a * (b))`, `(a)` or `(a[b])` that the grammar may take for a type to cast to."""
+    token = tokens[index]
+    if token.kind != "name" or not 0 < index < len(tokens) - 2 or tokens[index - 1].text != "(":
+        return False
+    # A name in `_t` may well be a function's.
+    after = tokens[index + 1].text
+    type_ = token.text in types if after == "(" else _is_type(token, types)
+    if after not in _AFTER_A_NAME or type_ or token.text in _NO_VALUES or not _begins_a_value(tokens, index - 1, types):
+        return False
+    end = closing(tokens, index - 1)
+    if end is None or end + 1 == len(tokens) or tokens[end + 1].text not in _AMBIGUOUS | {"&&"}:
+        return False
+    return end == index + 1 or any(inner.text not in _AFTER_A_TYPE for inner in tokens[index + 1 : end])
 
 
 def _is_cast(tokens: list[Token], index: int, types: frozenset[str]) -> bool:
@@ -431,9 +456,14 @@ def _is_cast(tokens: list[Token], index: int, types: frozenset[str]) -> bool:
         return False
     if not _is_type(token, types) or tokens[index + 2].text not in _AMBIGUOUS:
         return False
-    if index == 1 or _closes_type(tokens, index - 2, types):
+    return _begins_a_value(tokens, index - 1, types)
+
+
+def _begins_a_value(tokens: list[Token], opening: int, types: frozenset[str]) -> bool:
+    """Say whether what stands before `tokens[opening]`, a bracket, is no value: then it holds no arguments."""
+    if opening == 0 or _closes_type(tokens, opening - 1, types):
         return True
-    before = tokens[index - 2]
+    before = tokens[opening - 1]
     is_value = before.text in _ENDS_A_VALUE or (before.kind == "name" and before.text not in _WORDS_BEFORE_A_VALUE)
     return not is_value and before.kind not in ("number", "string", "char")
 
@@ -450,7 +480,9 @@ def _closes_type(tokens: list[Token], end: int, types: frozenset[str]) -> bool:
     while start > 0 and (tokens[start].kind == "name" or tokens[start].text == "*"):
         start -= 1
     first = tokens[start + 1]
-    return tokens[start].text == "(" and (first.text in _TYPE_WORDS or _is_type(first, types))
+    return tokens[start].text == "(" and (
+        first.text in _TYPE_WORDS or _is_type(first, types) or (first.kind == "name" and tokens[end - 1].text == "*")
+    )
 
 
 # Layout

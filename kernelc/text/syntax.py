@@ -84,7 +84,7 @@ class Syntax:
 
     def refuse(self, node: Node, what: str, advice: str) -> Refusal:
         """Build (not raise) the refusal of a node."""
-        return Refusal(self.at(node), what, text_of(node).replace(CAST_PREFIX, ""), advice)
+        return Refusal(self.at(node), what, text_of(node).replace(f"struct {CAST_PREFIX}", ""), advice)
 
     def outside(self, node: Node) -> Refusal:
         """Build (not raise) the refusal of a node of a kind that has no reading."""
@@ -215,7 +215,11 @@ class Syntax:
     # Types
 
     def _base(self, node: Node) -> str:
-        """Return the normalised spelling of the type that a declaration begins with."""
+        """Return the normalised spelling of the type that a declaration begins with; `bool` is C's `_Bool`."""
+        base = self._spelled_base(node)
+        return "bool" if base == "_Bool" else base
+
+    def _spelled_base(self, node: Node) -> str:
         node_type = node.child_by_field_name("type")
         if node_type is None:
             raise self.refuse(node, "a type is missing here", "write it out")

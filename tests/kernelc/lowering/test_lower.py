@@ -54,6 +54,8 @@ REFUSALS = [
     ("void f(void) { vanish(1, 2); }", "unknown callee vanish", "vanish(1, 2)", 16),
     ("void f(void) { u2 n = nobody; }", "unknown name", "nobody", 23),
     ("void f(void) { unheard_t n; }", "unknown type", "unheard_t", 26),
+    ("void f(void) { u2 s4 = 1; }", "a variable has the name of a type", "s4", 19),
+    ("static void g(u2 gfn_t) { } void f(void) { g(1); }", "a variable has the name of a type", "gfn_t", 1),
     ("void f(void) { u2 **n; }", "a pointer to a pointer", "u2 **", 19),
     ("static u2 g(u2 n) { return n; } void f(void) { g(); }", "g takes one argument, got 0", "g()", 48),
     ("void f(void) { mark(page0, page0); }", "mark takes one argument, got 2", "mark(page0, page0)", 16),
