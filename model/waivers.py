@@ -7,7 +7,6 @@ question is not asked any more. So an answer that leans on one says so.
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +18,7 @@ from ..core.system import Source, TransitionSystem
 from ..kernelc.lowering.cfg import Graph, Op
 from ..kernelc.lowering.library import Intrinsic, Waives
 from ..kernelc.stepping.steps import Software
-
-Files = Mapping[str, str]
+from .placement import Place, Thread
 
 
 @dataclass(frozen=True, order=True)
@@ -41,42 +39,31 @@ class Waiver:
     over: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Before:
-    """The code as it was before a change: its files, and its threads if they could be compiled."""
-
-    files: Files
-    graphs: Mapping[str, Graph]
-
-
 def waivers(
     software: Software,
-    files: Files,
     intrinsics: Mapping[str, Intrinsic],
     functions: Mapping[str, str],
     outside: Callable[[str], bool],
-    before: Before | None = None,
+    before: Mapping[str, Graph] | None = None,
 ) -> tuple[Waiver, ...]:
     """The waivers in compiled threads.
 
     Args:
         functions: the file in which each function of the kernel C is defined.
         outside: whether a file did not come with the tool.
-        before: the code without the change that was made, if one was.
+        before: the threads without the change that was made, if one was; none of those that could not be compiled.
     """
-    known = _known(before, intrinsics)
-    added = _Added(before.files if before is not None else files, files)
     found: list[Waiver] = []
     for role, graph in software.graphs.items():
-        seen: Counter[tuple[object, ...]] = Counter()
+        old = before.get(role) if before is not None else None
+        kept = _Kept(old, graph, intrinsics) if before is not None else None
         for node, waives in _ghosts(graph, intrinsics):
             own = outside(node.at.file) or any(outside(functions.get(name, "")) for name in node.stack)
-            key = _key(role, node, waives)
-            seen[key] += 1
-            new = before is not None and ((key not in known) if waives.real else (seen[key] > known[key] or added.at(node.at)))
-            if own or new:
+            if own or (kept is not None and not kept.has(node, waives)):
                 found.append(_waiver(node.at, waives.what, waives))
-        found += _ended_no_more(before, role, graph, intrinsics)
+        found += _ended_no_more(old, graph, intrinsics)
+        if kept is not None:
+            found += kept.ended_less()
     return tuple(sorted(set(found)))
 
 
@@ -121,22 +108,52 @@ def _ghosts(graph: Graph, intrinsics: Mapping[str, Intrinsic]) -> Iterator[tuple
             yield node, waives
 
 
-def _key(role: str, node: Op, waives: Waives) -> tuple[object, ...]:
-    """What makes two statements the same: of one that Linux has, too, that its role has one; else its text and how one comes to it."""
-    return (role, node.name) if waives.real else (role, node.stack, node.at.text)
+class _Kept:
+    """Which ghosts of a thread are those that it had before a change: they say the same, where they said it."""
+
+    def __init__(self, old: Graph | None, new: Graph, intrinsics: Mapping[str, Intrinsic]) -> None:
+        ghosts = frozenset(name for name, intrinsic in intrinsics.items() if intrinsic.waives is not None)
+        self._intrinsics = intrinsics
+        self._had: frozenset[str] = frozenset() if old is None else frozenset(node.name for node, _ in _ghosts(old, intrinsics))
+        self._kept: dict[int, tuple[Place, Place]] = {}
+        if not self._had:
+            return
+        left = Thread(old).places(ghosts) if old is not None else []
+        for place in Thread(new).places(ghosts):
+            same = next((was for was in left if self._same(was, place)), None)
+            if same is not None:
+                left.remove(same)
+                self._kept[place.node.number] = same, place
+
+    def _same(self, was: Place, now: Place) -> bool:
+        if (was.node.name, was.says) != (now.node.name, now.says):
+            return False
+        ends = self._waives(now).ends
+        return was.same_order(now) and (bool(ends) or now.runs_only_where(was))
+
+    def _waives(self, place: Place) -> Waives:
+        waives = self._intrinsics[place.node.name].waives
+        assert waives is not None
+        return waives
+
+    def has(self, node: Op, waives: Waives) -> bool:
+        """Whether a ghost is no news: of one that Linux has, too, its thread had one; any other one stands where it stood."""
+        return node.name in self._had if waives.real else node.number in self._kept
+
+    def ended_less(self) -> Iterator[Waiver]:
+        """What ends a waiver, and is no longer come to wherever it was."""
+        for was, now in self._kept.values():
+            waives = self._waives(now)
+            if waives.ends and not was.runs_only_where(now):
+                yield _waiver(now.node.at, f"the change leads past it, and then it is not said that {waives.ends}", waives)
 
 
-def _known(before: Before | None, intrinsics: Mapping[str, Intrinsic]) -> Counter[tuple[object, ...]]:
-    graphs = {} if before is None else before.graphs
-    return Counter(_key(role, node, waives) for role, graph in graphs.items() for node, waives in _ghosts(graph, intrinsics))
-
-
-def _ended_no_more(before: Before | None, role: str, graph: Graph, intrinsics: Mapping[str, Intrinsic]) -> Iterator[Waiver]:
+def _ended_no_more(old: Graph | None, graph: Graph, intrinsics: Mapping[str, Intrinsic]) -> Iterator[Waiver]:
     """What a change took out that ended another waiver: that one goes on for longer now."""
-    if before is None or role not in before.graphs:
+    if old is None:
         return
     left = Counter(node.name for node, waives in _ghosts(graph, intrinsics) if waives.ends)
-    for node, waives in _ghosts(before.graphs[role], intrinsics):
+    for node, waives in _ghosts(old, intrinsics):
         if waives.ends:
             left[node.name] -= 1
             if left[node.name] < 0:
@@ -145,25 +162,3 @@ def _ended_no_more(before: Before | None, role: str, graph: Graph, intrinsics: M
 
 def _waiver(at: Source, what: str, waives: Waives) -> Waiver:
     return Waiver(at.file, at.line, at.function, at.text, what, waives.over)
-
-
-class _Added:
-    """Whether a statement has a line that stands in the files of one side alone."""
-
-    def __init__(self, before: Files, after: Files) -> None:
-        self._before = before
-        self._after = after
-        self._lines: dict[str, frozenset[int]] = {}
-
-    def at(self, source: Source) -> bool:
-        text = self._after.get(source.file, "")
-        end = text.split("\n")[source.line - 1 :]
-        last = source.line + next((n for n, line in enumerate(end) if ";" in line), 0)
-        return any(number in self._added(source.file) for number in range(source.line, last + 1))
-
-    def _added(self, file: str) -> frozenset[int]:
-        if file not in self._lines:
-            old, new = (side.get(file, "").split("\n") for side in (self._before, self._after))
-            changes = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes() if old != new else ()
-            self._lines[file] = frozenset(n + 1 for kind, _, _, first, last in changes if kind != "equal" for n in range(first, last))
-        return self._lines[file]

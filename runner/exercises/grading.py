@@ -97,7 +97,7 @@ def _repair(exercise: Exercise, shipped: Files, after: Files, where: str, limits
             f"But code that ran before never runs now: {'; '.join(asleep[:3])}. A property that holds because its code is switched off "
             "is not repaired."
         )
-    leaning = waivers_in(subject.model, code_for(scenario, None, after), after, before_change(shipped, base.model))
+    leaning = waivers_in(subject.model, code_for(scenario, None, after), after, before_change(base.model))
     leaning = leaned_on(leaning, subject.model, [property_of(subject.model, name) for name in names])
     said += [f"But nobody checks what your patch says of itself: {w.file}:{w.line}: {w.text}: {w.what}." for w in leaning]
     if bad or stuck or forgotten or asleep or leaning:

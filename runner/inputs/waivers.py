@@ -11,16 +11,16 @@ from ...kernelc.errors import Refusal
 from ...kernelc.lowering.cfg import Graph
 from ...model.parametric import Parametric, parametric
 from ...model.system import Code, Model
-from ...model.waivers import Before, Waiver, leaning, waivers
+from ...model.waivers import Waiver, leaning, waivers
 from ...properties.goals import GOALS
 from .sources import Files, code_for, from_outside
 
 
-def waivers_in(made: Model | Parametric, code: Code, files: Files, before: Before | None = None) -> tuple[Waiver, ...]:
+def waivers_in(made: Model | Parametric, code: Code, files: Files, before: Mapping[str, Graph] | None = None) -> tuple[Waiver, ...]:
     """The waivers in a model's threads: those of a design from outside, and those that a change brings.
 
     Args:
-        before: the code without the change, if there is one.
+        before: the threads without the change, if there is one.
     """
     designs = from_outside(files) if code.kernel == "shipped" else ()
     places = {name: function.at.file for name, function in code.functions.items()}
@@ -28,13 +28,12 @@ def waivers_in(made: Model | Parametric, code: Code, files: Files, before: Befor
     def outside(file: str) -> bool:
         return file.partition("/")[0] in designs and "/" in file
 
-    return waivers(made.software, files, code.library.intrinsics, places, outside, before)
+    return waivers(made.software, code.library.intrinsics, places, outside, before)
 
 
-def before_change(files: Files, made: Model | Parametric | None) -> Before:
-    """The code without a change; its threads, if the scenario has any there."""
-    graphs: Mapping[str, Graph] = {} if made is None else made.software.graphs
-    return Before(files, graphs)
+def before_change(made: Model | Parametric | None) -> Mapping[str, Graph]:
+    """The threads without a change, if the scenario has any there."""
+    return {} if made is None else made.software.graphs
 
 
 def in_a_proof(
@@ -44,8 +43,8 @@ def in_a_proof(
     before = None
     if shipped is not None:
         with suppress(InputError, Refusal):  # where the change brings the flow itself there is nothing to compare with
-            before = before_change(shipped, parametric(made.scenario, code_for(made.scenario, None, shipped)))
-        before = before or before_change(shipped, None)
+            before = before_change(parametric(made.scenario, code_for(made.scenario, None, shipped)))
+        before = before or before_change(None)
     return leaned_on(waivers_in(made, code, files, before), made, properties)
 
 

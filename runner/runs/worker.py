@@ -379,7 +379,7 @@ class Worker:
         made, plan = version.made, self._plan
         if version.number not in self._waivers:
             first = self._versions.get(0)
-            before = before_change(plan.versions[0].files, None if first is None else first.made.model) if version.number else None
+            before = before_change(None if first is None else first.made.model) if version.number else None
             self._waivers[version.number] = waivers_in(made.model, made.code, plan.versions[version.number].files, before)
         return leaned_on(self._waivers[version.number], made.model, [property_of(made.model, name)])
 

@@ -135,7 +135,7 @@ EXPORT = (
         (
             (
                 "\tif (!iommu_is_coherent(dev)) {\n\t\tnote_refused();\n\t\treturn -EINVAL;\n\t}\n\tpasid_entry_set(dev);\n\treturn 0;\n",
-                "\tif (iommu_is_coherent(dev)) {\n\t\tpasid_entry_set(dev);\n\t\treturn 0;\n\t} else {\n\t\tnote_refused();\n\t\treturn -EINVAL;\n\t}\n",
+                "\tif (iommu_is_coherent(dev)) {\n\t\tpasid_entry_set(dev);\n\t\treturn 0;\n\t}\n\tnote_refused();\n\treturn -EINVAL;\n",
             ),
         ),
     ),

@@ -97,7 +97,7 @@ def test_a_split_that_takes_the_leaf_away_is_no_better_for_saying_so(
     scenario, files = shipped_scenarios()["eager-split"], files_of(None)
     after = patched(parse_change(diff("tdp_mmu.c", LINK, body), "c.patch"), files)[-1].files
     made, before = built(scenario, None, after), built(scenario, None, files).model
-    found = waivers_in(made.model, made.code, after, before_change(files, before))
+    found = waivers_in(made.model, made.code, after, before_change(before))
 
     def leaning(prop: str) -> set[str]:
         return {w.text for w in leaned_on(found, made.model, [property_of(made.model, prop)])}
