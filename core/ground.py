@@ -14,7 +14,7 @@ from functools import cached_property
 import z3
 
 from .errors import ModelError
-from .shape import children, is_false, is_true, shape, with_children
+from .shape import all_of, any_of, children, either, identity, is_false, is_true, opposite, same, shape, with_children
 from .sorts import Geometry, Kind, Rigid, Sort, StateVar, Truth, Word, element_index
 from .substitution import Substitution, constants_in
 from .system import Action, Property, TransitionSystem, Update
@@ -174,7 +174,7 @@ def _feasible(action: Action, geometry: Geometry, grounder: Grounder) -> Iterato
     Each conjunct is grounded as soon as its parameters have values, so that a thread of another role is dropped at once and
     not once per value of every other parameter.
     """
-    ids = [p.const.get_id() for p in action.params]
+    ids = [identity(p.const) for p in action.params]
     stages: list[list[z3.BoolRef]] = [[] for _ in range(len(ids) + 1)]
     for part in conjuncts(action.guard):
         mentioned = constants_in(part)
@@ -220,7 +220,11 @@ def value_term(kind: Kind, value: int | bool) -> z3.ExprRef:
 
 def is_value(term: z3.ExprRef) -> bool:
     """Whether a grounded term is a number or a truth value."""
-    return bool(z3.is_bv_value(term) or is_true(term) or is_false(term))
+    return is_true(term) or is_false(term) or _is_number(term)
+
+
+def _is_number(term: z3.ExprRef) -> bool:
+    return isinstance(term, z3.BitVecRef) and shape(term).operator == z3.Z3_OP_BNUM
 
 
 class Grounder:
@@ -237,7 +241,7 @@ class Grounder:
         self._cells: dict[tuple[str, tuple[int, ...]], z3.ExprRef] = {}
 
     def __call__(self, term: z3.ExprRef) -> z3.ExprRef:
-        key = term.get_id()
+        key = identity(term)
         if key not in self._seen:
             self._seen[key] = (term, self._rewrite(term))
         return self._seen[key][1]
@@ -327,7 +331,7 @@ class Grounder:
             return self._select(rest, kinds[1:], at, (*done, min(first.as_long(), size - 1)))
         result = self._select(rest, kinds[1:], at, (*done, size - 1))
         for i in reversed(range(size - 1)):
-            result = choose(first == z3.BitVecVal(i, first.size()), self._select(rest, kinds[1:], at, (*done, i)), result)
+            result = choose(same(first, z3.BitVecVal(i, first.size())), self._select(rest, kinds[1:], at, (*done, i)), result)
         return result
 
 
@@ -338,9 +342,9 @@ def conjunction(parts: Sequence[z3.BoolRef]) -> z3.BoolRef:
         if is_false(part):
             return part
         if not is_true(part):
-            kept[part.get_id()] = part
+            kept[identity(part)] = part
     values = list(kept.values())
-    return z3.BoolVal(True) if not values else values[0] if len(values) == 1 else z3.And(values)
+    return z3.BoolVal(True) if not values else values[0] if len(values) == 1 else all_of(values)
 
 
 def disjunction(parts: Sequence[z3.BoolRef]) -> z3.BoolRef:
@@ -350,21 +354,22 @@ def disjunction(parts: Sequence[z3.BoolRef]) -> z3.BoolRef:
         if is_true(part):
             return part
         if not is_false(part):
-            kept[part.get_id()] = part
+            kept[identity(part)] = part
     values = list(kept.values())
-    return z3.BoolVal(False) if not values else values[0] if len(values) == 1 else z3.Or(values)
+    return z3.BoolVal(False) if not values else values[0] if len(values) == 1 else any_of(values)
 
 
 def negation(part: z3.BoolRef) -> z3.BoolRef:
     """`Not`, with the constants folded."""
     if is_true(part) or is_false(part):
         return z3.BoolVal(is_false(part))
-    return part.arg(0) if z3.is_not(part) else z3.Not(part)
+    seen = shape(part)
+    return seen.children[0] if seen.operator == z3.Z3_OP_NOT else opposite(part)
 
 
 def choose(condition: z3.BoolRef, then: z3.ExprRef, otherwise: z3.ExprRef) -> z3.ExprRef:
     """`If`, with the constants folded."""
-    if is_true(condition) or then.get_id() == otherwise.get_id():
+    if is_true(condition) or identity(then) == identity(otherwise):
         return then
     if is_false(condition):
         return otherwise
@@ -372,7 +377,7 @@ def choose(condition: z3.BoolRef, then: z3.ExprRef, otherwise: z3.ExprRef) -> z3
         return condition
     if is_false(then) and is_true(otherwise):
         return negation(condition)
-    return z3.If(condition, then, otherwise)
+    return either(condition, then, otherwise)
 
 
 def fold(term: z3.ExprRef, parts: Sequence[z3.ExprRef]) -> z3.ExprRef:
@@ -400,7 +405,7 @@ def fold(term: z3.ExprRef, parts: Sequence[z3.ExprRef]) -> z3.ExprRef:
 
 
 def _equal(left: z3.ExprRef, right: z3.ExprRef) -> z3.BoolRef:
-    if left.get_id() == right.get_id():
+    if identity(left) == identity(right):
         return z3.BoolVal(True)
     if (is_value(left) and is_value(right)) or (element_index(left) is not None and element_index(right) is not None):
         return z3.BoolVal(False)  # hash-consed: equal values of one sort are one term
@@ -409,12 +414,14 @@ def _equal(left: z3.ExprRef, right: z3.ExprRef) -> z3.BoolRef:
             return other
         if is_false(one):
             return negation(other)
-    if z3.is_bv_value(left):
+    if _is_number(left):
         left, right = right, left
-    if z3.is_bv_value(right) and z3.is_app_of(left, z3.Z3_OP_ITE) and (is_value(left.arg(1)) or is_value(left.arg(2))):
-        # A choice among values compared with a value: decide it branch by branch, so that infeasible steps fold to false.
-        return choose(left.arg(0), _equal(left.arg(1), right), _equal(left.arg(2), right))
-    return left == right
+    if _is_number(right) and shape(left).operator == z3.Z3_OP_ITE:
+        condition, then, otherwise = shape(left).children
+        if is_value(then) or is_value(otherwise):
+            # A choice among values compared with a value: decide it branch by branch, so that infeasible steps fold to false.
+            return choose(condition, _equal(then, right), _equal(otherwise, right))
+    return same(left, right)
 
 
 def cone(grounded: GroundSystem, terms: Sequence[z3.ExprRef]) -> GroundSystem:
@@ -460,11 +467,11 @@ class _Reads:
     def __init__(self, variables: Mapping[Cell, z3.ExprRef]) -> None:
         # Z3 gives the identity of a term that died to the next one: the variables are kept, whether a term mentions them or not.
         self._kept = variables
-        self._cells = {term.get_id(): cell for cell, term in variables.items()}
+        self._cells = {identity(term): cell for cell, term in variables.items()}
         self._seen: dict[int, tuple[z3.ExprRef, frozenset[Cell]]] = {}
 
     def __call__(self, term: z3.ExprRef) -> frozenset[Cell]:
-        key = term.get_id()
+        key = identity(term)
         if key not in self._seen:
             own = frozenset({self._cells[key]}) if key in self._cells else frozenset[Cell]()
             found = own.union(*(self(child) for child in children(term)))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import z3
 
 from .ground import fold, negation
-from .shape import is_false, is_true, shape, subterms, with_children
+from .shape import identity, is_false, is_true, once_a_term, shape, subterms, with_children
 from .sorts import element_index
 
 __all__ = ["Rewriter", "conjuncts", "constant_index", "subterms"]
@@ -23,11 +23,11 @@ class Rewriter:
     def __init__(self, replacements: Iterable[tuple[z3.ExprRef, z3.ExprRef]] = ()) -> None:
         # Z3 gives the identity of a term that died to the next one, so the terms are kept beside their images.
         self._kept = tuple(replacements)
-        self._replacements = {term.get_id(): image for term, image in self._kept}
+        self._replacements = {identity(term): image for term, image in self._kept}
         self._seen: dict[int, tuple[z3.ExprRef, z3.ExprRef]] = {}
 
     def __call__(self, term: z3.ExprRef) -> z3.ExprRef:
-        key = term.get_id()
+        key = identity(term)
         if key in self._replacements:
             return self._replacements[key]
         if key not in self._seen:
@@ -36,14 +36,14 @@ class Rewriter:
 
     def _rewrite(self, term: z3.ExprRef) -> z3.ExprRef:
         if z3.is_quantifier(term):
-            found = [(t, self._replacements[t.get_id()]) for t in subterms(term) if t.get_id() in self._replacements]
+            found = [(t, self._replacements[identity(t)]) for t in subterms(term) if identity(t) in self._replacements]
             return _folded(z3.substitute(term, *found) if found else term)
         seen = shape(term)
         if not seen.children:
             return term
         children = [self(child) for child in seen.children]
         if seen.operator == z3.Z3_OP_UNINTERPRETED:
-            unchanged = all(child.get_id() == key for child, key in zip(children, seen.keys, strict=True))
+            unchanged = all(identity(child) == key for child, key in zip(children, seen.keys, strict=True))
             return term if unchanged else with_children(term, children)
         return fold(term, children)
 
@@ -69,13 +69,16 @@ def _folded(term: z3.QuantifierRef) -> z3.ExprRef:
     return z3.ForAll(bound, folded) if term.is_forall() else z3.Exists(bound, folded)
 
 
-def constant_index(term: z3.ExprRef) -> int | None:
-    """The number behind a constant term of an index sort, a word or a truth value, or None."""
+def _constant_index(term: z3.ExprRef) -> int | None:
     if is_true(term) or is_false(term):
         return int(is_true(term))
     if z3.is_bv_value(term):
         return int(term.as_long())
     return element_index(term)
+
+
+constant_index = once_a_term(_constant_index, 100_000)
+"""The number behind a constant term of an index sort, a word or a truth value, or None."""
 
 
 def conjuncts(term: z3.BoolRef) -> list[z3.BoolRef]:

@@ -47,7 +47,7 @@ class Sort:
 
     def const(self, name: str) -> Term:
         """A free constant of this sort: a parameter of an action or a bound variable to be."""
-        return z3.Const(name, self.z3)
+        return _const(name, self.name)
 
     def show(self, index: int) -> str:
         """An element as a person reads it."""
@@ -57,6 +57,12 @@ class Sort:
 @cache
 def _declare_sort(name: str) -> z3.SortRef:
     return z3.DeclareSort(name)
+
+
+# Constants are made once: they are asked for again and again, and what is remembered of one may be by its identity.
+@cache
+def _const(name: str, sort: str) -> z3.ExprRef:
+    return z3.Const(name, _declare_sort(sort))
 
 
 @cache
@@ -86,7 +92,7 @@ class Word:
         return z3.BitVecSort(self.width)
 
     def const(self, name: str) -> Term:
-        return z3.BitVec(name, self.width)
+        return _word(name, self.width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +104,17 @@ class Truth:
         return z3.BoolSort()
 
     def const(self, name: str) -> Term:
-        return z3.Bool(name)
+        return _truth(name)
+
+
+@cache
+def _word(name: str, width: int) -> z3.ExprRef:
+    return z3.BitVec(name, width)
+
+
+@cache
+def _truth(name: str) -> z3.ExprRef:
+    return z3.Bool(name)
 
 
 BOOL = Truth()

@@ -9,7 +9,7 @@ from z3 import z3core
 from z3.z3 import _to_expr_ref
 from z3.z3types import Ast
 
-from .shape import shape
+from .shape import identity, shape
 
 
 class Substitution:
@@ -33,7 +33,7 @@ def constants_in(term: z3.ExprRef) -> frozenset[int]:
     found, seen, todo = set(), set(), [term]
     while todo:
         node = todo.pop()
-        key = node.get_id()
+        key = identity(node)
         if key in seen:
             continue
         seen.add(key)

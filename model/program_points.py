@@ -14,7 +14,7 @@ import z3
 
 from ..core.ground import conjunction, disjunction
 from ..core.rewrite import Rewriter, conjuncts, constant_index
-from ..core.shape import subterms
+from ..core.shape import identity, subterms
 from ..core.sorts import Kind, StateVar
 from ..core.system import Action
 from ..kernelc.lowering.analyse import live_locals, locks_held
@@ -116,7 +116,7 @@ class Places:
         for place in places:
             term = says(place)
             if term is not None and not z3.is_true(term):
-                parts.setdefault(term.get_id(), (term, []))[1].append(place)
+                parts.setdefault(identity(term), (term, []))[1].append(place)
         return conjunction([z3.Implies(self.at(thread, here), term) for term, here in parts.values()])
 
     def sure(self, role: str, does: Outcome, undoes: Outcome) -> dict[int, z3.BoolRef]:
@@ -214,7 +214,7 @@ def _said(action: Action, live: Mapping[str, StateVar]) -> dict[int, z3.BoolRef]
     for part in conjuncts(action.guard):
         fact = part if _speaks_of(part, live, after) else back(part)
         if _speaks_of(fact, live, {}) and not z3.is_true(fact) and (fact is not part or _speaks_of(part, live, after)):
-            found[fact.get_id()] = fact
+            found[identity(fact)] = fact
     return found
 
 

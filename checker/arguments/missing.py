@@ -15,6 +15,7 @@ import z3
 
 from ...core.evaluation.evaluate import Evaluator
 from ...core.ground import GroundSystem, cone, ground
+from ...core.shape import identity
 from ...core.sorts import Geometry
 from ...core.system import Lemma, Property, TransitionSystem
 from ...core.trace import Trace
@@ -116,8 +117,8 @@ def missing(
         kept = [x for lemmas in every for x in [y for y in lemmas if y.name in names][:1]]
         book = [lemma for lemma in (*own, *true) if lemma.name in names]
         needs = _wanted(grounded, book, kept, clock)
-        wanted = {part.get_id() for part in needs}
-        likely |= {x.name for x in kept if any(part.get_id() in wanted for part in grounded_lemmas(grounded, [x]))}
+        wanted = {identity(part) for part in needs}
+        likely |= {x.name for x in kept if any(identity(part) in wanted for part in grounded_lemmas(grounded, [x]))}
     return Missing(tuple(x for x in kept if x.name in likely), tuple(kept), tuple(refuted))
 
 
@@ -179,11 +180,11 @@ def _at(
 ) -> list[tuple[Saying, ...]] | Trace | Race:
     """Candidates that make all of it inductive at one size; or a run to a state in which a lemma or a property is false."""
     every = [*(prop.as_lemma for prop in properties), *lemmas]
-    of = {lemma.name: [part.get_id() for part in grounded_lemmas(grounded, [lemma])] for lemma in every}
+    of = {lemma.name: [identity(part) for part in grounded_lemmas(grounded, [lemma])] for lemma in every}
     parts = grounded_lemmas(grounded, every)
     known = [*parts, *existing(cone(grounded, parts))]
     kept = [known[i] for i in keep_inductive(circuit(grounded, _NOTHING, known), clock)]
-    left = {part.get_id() for part in kept}
+    left = {identity(part) for part in kept}
     # Whether one of hundreds of formulas fails is a hard question: only those are asked about that are not known to be kept.
     open_ = [lemma.holds for lemma in every if not left.issuperset(of[lemma.name])]
     asked = Property("argument", "What is not inductive by itself holds.", z3.And(open_))

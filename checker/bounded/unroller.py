@@ -12,6 +12,7 @@ from functools import cached_property
 import z3
 
 from ...core.ground import Cell, GroundAction, GroundSystem, conjunction, disjunction, negation
+from ...core.shape import identity
 
 SELECTOR = "action?"
 
@@ -51,7 +52,7 @@ class Unroller:
         known = z3.ULE(self.selector, self.stutter) if self.stutter + 1 < 2 ** self.selector.size() else z3.BoolVal(True)
         guards: dict[int, tuple[z3.BoolRef, list[z3.BoolRef]]] = {}
         for number, action in enumerate(self.grounded.actions):
-            guards.setdefault(action.guard.get_id(), (action.guard, []))[1].append(self._is(number))
+            guards.setdefault(identity(action.guard), (action.guard, []))[1].append(self._is(number))
         return conjunction([known, *(disjunction([negation(disjunction(chosen)), guard]) for guard, chosen in guards.values())])
 
     @cached_property
@@ -63,7 +64,7 @@ class Unroller:
                 condition, value = _change(after, self.grounded.variable(cell))
                 chosen = conjunction([self._is(number), condition])
                 # Instances that give the same value to a cell share one branch: the chain is as long as there are values.
-                cases[cell].setdefault(value.get_id(), (value, []))[1].append(chosen)
+                cases[cell].setdefault(identity(value), (value, []))[1].append(chosen)
         return {cell: self._chain(cell, list(cases[cell].values())) for cell in self.grounded.cells}
 
     def _chain(self, cell: Cell, cases: Sequence[tuple[z3.ExprRef, list[z3.BoolRef]]]) -> z3.ExprRef:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import z3
 
 from ...core.errors import ModelError
-from ...core.shape import children, shape
+from ...core.shape import children, identity, shape
 from ...recheck.sexpr import LITERAL, RESERVED, symbol
 from ..operators import smtlib
 
@@ -51,9 +51,9 @@ class Writer:
         todo = list(terms)
         while todo:
             node = todo.pop()
-            self._uses[node.get_id()] += 1
-            if node.get_id() not in seen:
-                seen.add(node.get_id())
+            self._uses[identity(node)] += 1
+            if identity(node) not in seen:
+                seen.add(identity(node))
                 todo += children(node)
 
     def __call__(self, term: z3.ExprRef, extra: Mapping[str, str] | None = None) -> str:
@@ -68,19 +68,19 @@ class Writer:
         todo = [term]
         while todo:
             node = todo[-1]
-            if node.get_id() in self._written:
+            if identity(node) in self._written:
                 todo.pop()
                 continue
-            missing = [child for child in children(node) if child.get_id() not in self._written]
+            missing = [child for child in children(node) if identity(child) not in self._written]
             if missing:
                 todo += missing
                 continue
             todo.pop()
-            text = self._application(node, [self._written[child.get_id()][1] for child in children(node)], self.names)
-            if shape(node).children and self._uses[node.get_id()] > 1 and len(text) > 24:
+            text = self._application(node, [self._written[identity(child)][1] for child in children(node)], self.names)
+            if shape(node).children and self._uses[identity(node)] > 1 and len(text) > 24:
                 text = self._define(text, node.sort())
-            self._written[node.get_id()] = (node, text)
-        return self._written[term.get_id()][1]
+            self._written[identity(node)] = (node, text)
+        return self._written[identity(term)][1]
 
     def _scope(self, term: z3.ExprRef, names: Mapping[str, str], bound: tuple[str, ...]) -> str:
         """A term up to its quantifiers, each of which is a scope of its own; `bound` is innermost last."""
@@ -92,8 +92,8 @@ class Writer:
             if ready:
                 order.append(node)
                 continue
-            uses[node.get_id()] += 1
-            if uses[node.get_id()] == 1:
+            uses[identity(node)] += 1
+            if uses[identity(node)] == 1:
                 todo.append((node, True))
                 if shape(node).operator != _QUANTIFIER:
                     todo += [(child, False) for child in reversed(children(node))]
@@ -107,13 +107,13 @@ class Writer:
                     assert isinstance(node, z3.QuantifierRef)
                     text = self._quantifier(node, names, bound)
                 case _:
-                    text = self._application(node, [texts[child.get_id()] for child in children(node)], names)
-            if uses[node.get_id()] > 1 and len(text) > 24:
+                    text = self._application(node, [texts[identity(child)] for child in children(node)], names)
+            if uses[identity(node)] > 1 and len(text) > 24:
                 self._count += 1
                 lets.append((f"$l{self._count}", text))
                 text = lets[-1][0]
-            texts[node.get_id()] = text
-        result = texts[term.get_id()]
+            texts[identity(node)] = text
+        result = texts[identity(term)]
         for name, text in reversed(lets):
             result = f"(let (({name} {text})) {result})"
         return result

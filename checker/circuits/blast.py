@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import z3
 
 from ...core.errors import ModelError
-from ...core.shape import shape
+from ...core.shape import identity, shape
 from .aig import FALSE, TRUE, Aig, Bits
 
 
@@ -22,7 +22,7 @@ class Blaster:
     def __init__(self, aig: Aig, variables: Mapping[z3.ExprRef, Bits]) -> None:
         self.aig = aig
         # Z3's identity of a term is reused after the term dies: so the term is kept beside its image.
-        self._seen: dict[int, tuple[z3.ExprRef, Bits]] = {v.get_id(): (v, bits) for v, bits in variables.items()}
+        self._seen: dict[int, tuple[z3.ExprRef, Bits]] = {identity(v): (v, bits) for v, bits in variables.items()}
 
     def truth(self, term: z3.BoolRef) -> int:
         """A formula as one literal."""
@@ -37,7 +37,7 @@ class Blaster:
         todo = [term]
         while todo:
             node = todo[-1]
-            key = node.get_id()
+            key = identity(node)
             if key in self._seen:
                 todo.pop()
                 continue
@@ -49,7 +49,7 @@ class Blaster:
             parts = [self._seen[k][1] for k in form.keys]
             self._seen[key] = (node, self._apply(node, form.operator, parts))
             todo.pop()
-        return self._seen[term.get_id()][1]
+        return self._seen[identity(term)][1]
 
     def _apply(self, term: z3.ExprRef, operator: int, parts: Sequence[Bits]) -> Bits:
         if z3.is_bv_value(term):

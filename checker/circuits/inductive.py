@@ -17,6 +17,7 @@ import z3
 from ...core.errors import EngineError
 from ...core.evaluation.evaluate import Evaluator
 from ...core.ground import GroundSystem, bad, cone, conjuncts
+from ...core.shape import identity
 from ...core.system import Lemma, Property
 from ...core.verdict import Proved
 from ..clock import Clock
@@ -130,7 +131,7 @@ def promised(grounded: GroundSystem, prop: Property) -> list[z3.BoolRef]:
 
 def grounded_lemmas(grounded: GroundSystem, lemmas: Iterable[Lemma]) -> list[z3.BoolRef]:
     """Lemmas at the size of `grounded`, conjunction by conjunction: small formulas are small questions."""
-    parts = {part.get_id(): part for lemma in lemmas for part in grounded_parts(grounded, lemma.holds)}
+    parts = {identity(part): part for lemma in lemmas for part in grounded_parts(grounded, lemma.holds)}
     return list(parts.values())
 
 

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import z3
 
-from ...core.shape import shape, subterms
+from ...core.shape import identity, shape, subterms
 from ...core.sorts import Rigid, Sort, StateVar, element_index
 from ...core.system import Action
 from .proof_obligations import Goal, Part
@@ -35,7 +35,7 @@ class Instance:
 
     @property
     def key(self) -> tuple[object, ...]:
-        return (self.clause.name, *(x.get_id() for x in self.arguments))
+        return (self.clause.name, *(identity(x) for x in self.arguments))
 
     @property
     def term(self) -> z3.BoolRef:
@@ -86,7 +86,7 @@ class Matcher:
             for v in functions
             if 0 < len(v.params) <= 2 and all(isinstance(k, Sort) and not k.elements for k in v.params) and "." not in v.name
         ]
-        self._constants = list({x.get_id(): x for part in theory.parts for x in part.variables}.values())
+        self._constants = list({identity(x): x for part in theory.parts for x in part.variables}.values())
         self._siblings: dict[str, list[Part]] = {}
         for part in theory.parts:
             self._siblings.setdefault(part.lemma, []).append(part)
@@ -117,7 +117,7 @@ class Matcher:
             closely: look at what the step and the goals speak of and hold, and at witnesses there, but at no other constants.
         """
         denied = [z3.And(*goal.assumed, z3.Not(goal.holds)) for goal in goals]
-        own = list({x.get_id(): x for goal in goals for x in goal.constants}.values())
+        own = list({identity(x): x for goal in goals for x in goal.constants}.values())
         near, further = self._constants, list[z3.ExprRef]()
         if closely:
             spoken = self._spoken([*step.known, *denied])
@@ -216,7 +216,7 @@ class Matcher:
     def _spoken(self, terms: Sequence[z3.BoolRef]) -> list[z3.ExprRef]:
         """The elements of index sorts that some terms speak of."""
         index_sorts = {sort.name for sort in self._theory.system.sorts if not sort.elements}
-        found = {node.get_id(): node for term in terms for node in subterms(term) if node.sort().name() in index_sorts}
+        found = {identity(node): node for term in terms for node in subterms(term) if node.sort().name() in index_sorts}
         return [x for x in found.values() if all(shape(n).operator == z3.Z3_OP_UNINTERPRETED for n in subterms(x))]
 
     def _witnesses(self, terms: Sequence[z3.BoolRef]) -> list[z3.ExprRef]:
@@ -258,10 +258,10 @@ class Matcher:
         """The applications of named quantifiers in a term that were not `seen` before."""
         found = []
         for node in subterms(term):
-            if shape(node).operator == z3.Z3_OP_UNINTERPRETED and node.get_id() not in seen:
+            if shape(node).operator == z3.Z3_OP_UNINTERPRETED and identity(node) not in seen:
                 named = self._theory.existential_of(node)
                 if named is not None:
-                    seen.add(node.get_id())
+                    seen.add(identity(node))
                     found.append((node, named))
         return found
 

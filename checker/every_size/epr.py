@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import z3
 
 from ...core.errors import ModelError
-from ...core.shape import shape
+from ...core.shape import identity, shape
 
 Arrow = tuple[str, str]
 
@@ -51,7 +51,7 @@ _known: dict[int, tuple[z3.BoolRef, frozenset[Arrow]]] = {}
 
 
 def _arrows(term: z3.BoolRef) -> frozenset[Arrow]:
-    key = term.get_id()
+    key = identity(term)
     found = _known.get(key)
     if found is None:
         if len(_known) > _MOST:
@@ -88,7 +88,7 @@ _NO_ARROWS: frozenset[Arrow] = frozenset()
 
 
 def _look(term: z3.ExprRef) -> _Look:
-    found = _looks.get(term.get_id())
+    found = _looks.get(identity(term))
     if found is not None:
         return found
     if len(_looks) > _MOST_LOOKS:
@@ -102,8 +102,8 @@ def _look(term: z3.ExprRef) -> _Look:
             todo += waiting
         else:
             todo.pop()
-            _looks[node.get_id()] = _look_at(form.term, [_looks[key] for key in form.keys])
-    return _looks[term.get_id()]
+            _looks[identity(node)] = _look_at(form.term, [_looks[key] for key in form.keys])
+    return _looks[identity(term)]
 
 
 def _look_at(term: z3.ExprRef, parts: Sequence[_Look]) -> _Look:

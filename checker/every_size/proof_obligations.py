@@ -14,7 +14,7 @@ from functools import cached_property
 import z3
 
 from ...core.rewrite import Rewriter, conjuncts
-from ...core.shape import shape, subterms
+from ...core.shape import identity, shape, subterms
 from ...core.sorts import Sort, element_index
 from ...core.system import Action, Lemma, Update, substitute_updates
 
@@ -55,13 +55,13 @@ class Part:
         return self._apart[name]
 
     def _of_others(self, sort: z3.SortRef) -> frozenset[str]:
-        keys = {x.get_id() for x in self.variables}
+        keys = {identity(x) for x in self.variables}
         good: set[str] = set()
         bad: set[str] = set()
         for node in subterms(self.body):
             if shape(node).operator == z3.Z3_OP_UNINTERPRETED and shape(node).children:
                 at = [c for c in shape(node).children if c.sort() == sort]
-                (good if at and all(c.get_id() in keys for c in at) else bad).add(node.decl().name())
+                (good if at and all(identity(c) in keys for c in at) else bad).add(node.decl().name())
         return frozenset(good - bad)
 
 
@@ -127,8 +127,8 @@ def _split(term: z3.BoolRef) -> list[z3.BoolRef]:
 
 def part_of(lemma: str, variables: Sequence[z3.ExprRef], body: z3.BoolRef, name: str) -> Part:
     """A part with the variables that occur in it, named by sort and number."""
-    inside = {node.get_id() for node in subterms(body)}
-    used = [x for x in variables if x.get_id() in inside]
+    inside = {identity(node) for node in subterms(body)}
+    used = [x for x in variables if identity(x) in inside]
     numbers: dict[str, int] = {}
     named = []
     for x in used:
@@ -156,7 +156,7 @@ def _places(body: z3.BoolRef) -> dict[int, tuple[str, frozenset[int]]]:
             options = condition.children() if z3.is_or(condition) else [condition]
             seen = [_at(option) for option in options]
             if all(x is not None for x in seen):
-                functions = {(x[0].get_id(), x[1]) for x in seen if x is not None}
+                functions = {(identity(x[0]), x[1]) for x in seen if x is not None}
                 if len(functions) == 1:
                     ((variable, name),) = functions
                     found[variable] = (name, frozenset(x[2] for x in seen if x is not None))
@@ -239,12 +239,12 @@ class Changes:
             holds = z3.simplify(holds)
             if z3.is_true(holds) or (not mine and holds.eq(part.folded)):
                 continue
-            keys = {x.get_id() for x in mine}
-            constants = tuple(self.acting if x.get_id() in keys else x for x in part.variables)
+            keys = {identity(x) for x in mine}
+            constants = tuple(self.acting if identity(x) in keys else x for x in part.variables)
             yield Goal(part, tuple(x != self.acting for x in others), holds, constants)
 
     def _elsewhere(self, part: Part, variable: z3.ExprRef) -> bool:
-        known = part.places.get(variable.get_id())
+        known = part.places.get(identity(variable))
         return known is not None and known[0] in self.ends and self.ends[known[0]] not in known[1]
 
 

@@ -17,7 +17,7 @@ import z3
 
 from ...core.errors import ModelError
 from ...core.rewrite import conjuncts
-from ...core.shape import shape, subterms
+from ...core.shape import identity, shape, subterms
 from ...core.sorts import BOOL, Rigid, Sort, StateVar, element_index
 from ...core.system import Action, Lemma, Property, TransitionSystem, Update, substitute_updates
 from .induction import axioms, initial_condition, symbols
@@ -171,15 +171,15 @@ def _can_trigger(term: z3.ExprRef) -> bool:
 
 def _covers(body: z3.BoolRef, bound: Sequence[z3.ExprRef]) -> Iterator[tuple[z3.ExprRef, ...]]:
     """The sets of applications in `body` that together speak of all that is bound, none of them without need."""
-    of: dict[int, list[z3.ExprRef]] = {x.get_id(): [] for x in bound}
+    of: dict[int, list[z3.ExprRef]] = {identity(x): [] for x in bound}
     for node in subterms(body):
         if shape(node).children and _can_trigger(node):
             for child in shape(node).children:
-                if child.get_id() in of:
-                    of[child.get_id()].append(node)
+                if identity(child) in of:
+                    of[identity(child)].append(node)
     seen: set[frozenset[int]] = set()
     for terms in itertools.product(*of.values()):
-        distinct = {term.get_id(): term for term in terms}
+        distinct = {identity(term): term for term in terms}
         if frozenset(distinct) not in seen:
             seen.add(frozenset(distinct))
             yield tuple(distinct.values())
@@ -199,7 +199,7 @@ class _Naming:
         self._seen: dict[int, tuple[z3.ExprRef, z3.ExprRef]] = {}
 
     def __call__(self, term: z3.ExprRef) -> z3.ExprRef:
-        key = term.get_id()
+        key = identity(term)
         if key not in self._seen:
             self._seen[key] = term, self._named(term)
         return self._seen[key][1]
@@ -211,7 +211,7 @@ class _Naming:
         if not seen.children:
             return term
         children = [self(child) for child in seen.children]
-        if all(child.get_id() == key for child, key in zip(children, seen.keys, strict=True)):
+        if all(identity(child) == key for child, key in zip(children, seen.keys, strict=True)):
             return term
         if seen.operator == z3.Z3_OP_AND:
             return z3.And(children)
@@ -239,11 +239,11 @@ class _Naming:
 
     def _free(self, body: z3.BoolRef, opened: Sequence[z3.ExprRef]) -> list[z3.ExprRef]:
         """The variables and parameters of which `body` speaks besides those that are bound here."""
-        own = {x.get_id() for x in opened}
+        own = {identity(x) for x in opened}
         found = []  # in the order of the walk, which is the same for terms that differ in their variables alone
         for node in subterms(body):
             is_constant = shape(node).operator == z3.Z3_OP_UNINTERPRETED and not shape(node).children
-            if is_constant and node.get_id() not in own and element_index(node) is None and node.decl().name() not in self._functions:
+            if is_constant and identity(node) not in own and element_index(node) is None and node.decl().name() not in self._functions:
                 found.append(node)
         return found
 
@@ -274,8 +274,8 @@ class Theory:
     ) -> None:
         self.system = system
         self.properties = tuple(properties)
-        said = {(lemma.name, lemma.holds.get_id()) for lemma in lemmas}
-        own = (p.as_lemma for p in properties if (p.name, p.holds.get_id()) not in said)
+        said = {(lemma.name, identity(lemma.holds)) for lemma in lemmas}
+        own = (p.as_lemma for p in properties if (p.name, identity(p.holds)) not in said)
         self.lemmas = (*lemmas, *own)
         functions: tuple[StateVar | Rigid, ...] = (*system.state, *system.rigids)
         naming = _Naming(f.name for f in functions)

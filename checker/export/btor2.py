@@ -12,7 +12,7 @@ import z3
 
 from ...core.errors import ModelError
 from ...core.ground import Cell, GroundSystem
-from ...core.shape import shape
+from ...core.shape import identity, shape
 from ...core.system import Property
 from ..operators import OPERATORS
 from .cells import Machine, in_order
@@ -44,7 +44,7 @@ class _Writer:
             self._node(value)
         states = {cell: self._state(cell, value) for cell, value in machine.variables}
         selector = machine.selector
-        self._nodes[selector.get_id()] = (selector, self._line(f"input {self._sort(selector.size())} {_name(selector.decl().name())}"))
+        self._nodes[identity(selector)] = (selector, self._line(f"input {self._sort(selector.size())} {_name(selector.decl().name())}"))
         self._initially()
         terms = [*machine.following, machine.bad]
         for term in in_order(terms):
@@ -57,7 +57,7 @@ class _Writer:
     def _state(self, cell: Cell, value: z3.ExprRef) -> int:
         sort = self._sort(_width(value))
         number = self._line(f"state {sort} {_name(cell.name)}")
-        self._nodes[value.get_id()] = (value, number)
+        self._nodes[identity(value)] = (value, number)
         if cell in self._machine.starts:
             self._line(f"init {sort} {number} {self._node(self._machine.starts[cell])}")
         return number
@@ -93,7 +93,7 @@ class _Writer:
 
     def _node(self, term: z3.ExprRef) -> int:
         """The number of a term whose parts have theirs."""
-        key = term.get_id()
+        key = identity(term)
         if key not in self._nodes:
             self._nodes[key] = (term, self._write(term))
         return self._nodes[key][1]

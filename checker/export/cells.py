@@ -14,7 +14,7 @@ from functools import cached_property
 import z3
 
 from ...core.ground import Cell, GroundAction, GroundSystem, bad, choose, conjunction, is_value
-from ...core.shape import shape
+from ...core.shape import identity, shape
 from ...core.sorts import Sort
 from ...core.system import Property
 from ..bounded.unroller import Unroller
@@ -124,9 +124,9 @@ def in_order(roots: Iterable[z3.ExprRef]) -> list[z3.ExprRef]:
             node = todo[-1]
             form = shape(node)
             waiting = [child for child, key in zip(form.children, form.keys, strict=True) if key not in found]
-            if node.get_id() in found or not waiting:
+            if identity(node) in found or not waiting:
                 todo.pop()
-                found.setdefault(node.get_id(), node)
+                found.setdefault(identity(node), node)
             else:
                 todo += reversed(waiting)
     return list(found.values())
@@ -134,7 +134,7 @@ def in_order(roots: Iterable[z3.ExprRef]) -> list[z3.ExprRef]:
 
 def uses(order: Sequence[z3.ExprRef], roots: Iterable[z3.ExprRef]) -> Counter[int]:
     """How often each term is an argument, or a root, by its identity."""
-    counted: Counter[int] = Counter(root.get_id() for root in roots)
+    counted: Counter[int] = Counter(identity(root) for root in roots)
     for term in order:
         counted.update(shape(term).keys)
     return counted

@@ -20,7 +20,7 @@ import z3
 
 from ...core.errors import InputError, ModelError
 from ...core.ground import Cell, GroundAction, GroundSystem
-from ...core.shape import shape
+from ...core.shape import identity, shape
 from ...core.sorts import Sort
 from ...core.system import Property
 from .cells import Machine, in_order, one_line, told
@@ -51,7 +51,7 @@ def model(grounded: GroundSystem, prop: Property) -> str:
     machine = Machine(grounded, prop)
     names = Names()
     cells = {cell: names.new(cell.name) for cell, _ in machine.variables}
-    writer = Writer({value.get_id(): cells[cell] for cell, value in machine.variables})
+    writer = Writer({identity(value): cells[cell] for cell, value in machine.variables})
     lines = [f"// {line}" for line in machine.title()]
     for cell, value in machine.variables:
         first = machine.starts.get(cell)
@@ -130,8 +130,8 @@ def _option(action: GroundAction, grounded: GroundSystem, cells: Mapping[Cell, s
     """One branch of the loop; none for an instance that changes nothing, which SPIN would refuse as a loop without end."""
     if not action.after:
         return
-    known = {grounded.variable(cell).get_id(): cell for cell in grounded.cells}
-    read = {cell: {known[t.get_id()] for t in in_order([value]) if t.get_id() in known} for cell, value in action.after.items()}
+    known = {identity(grounded.variable(cell)): cell for cell in grounded.cells}
+    read = {cell: {known[identity(t)] for t in in_order([value]) if identity(t) in known} for cell, value in action.after.items()}
     placed: list[str] = []
     waiting = dict(action.after)
     while waiting:
@@ -188,14 +188,14 @@ class Writer:
             InputError: it would be longer than SPIN reads.
         """
         for node in in_order([term]):
-            if node.get_id() not in self._texts:
-                self._texts[node.get_id()] = self._written(node)
-        return self._texts[term.get_id()][1]
+            if identity(node) not in self._texts:
+                self._texts[identity(node)] = self._written(node)
+        return self._texts[identity(term)][1]
 
     def _written(self, term: z3.ExprRef) -> tuple[z3.ExprRef, str, int]:
         form = shape(term)
-        if term.get_id() in self._cells:
-            return term, self._cells[term.get_id()], 1
+        if identity(term) in self._cells:
+            return term, self._cells[identity(term)], 1
         parts = [self._texts[key] for key in form.keys]
         size = 1 + sum(part[2] for part in parts)
         if size > LONGEST:

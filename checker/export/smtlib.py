@@ -12,7 +12,7 @@ import z3
 
 from ...core.errors import ModelError
 from ...core.ground import GroundSystem, conjunction
-from ...core.shape import shape
+from ...core.shape import identity, shape
 from ...core.system import Property
 from ..operators import smtlib
 from .cells import Machine, in_order, uses
@@ -124,9 +124,9 @@ class Writer:
         order = in_order(roots)
         counted = uses(order, roots)
         for term in order:
-            if term.get_id() not in self._texts:
-                self._texts[term.get_id()] = (term, *self._written(term, counted[term.get_id()] > 1))
-        return [self._texts[root.get_id()][1] for root in roots]
+            if identity(term) not in self._texts:
+                self._texts[identity(term)] = (term, *self._written(term, counted[identity(term)] > 1))
+        return [self._texts[identity(root)][1] for root in roots]
 
     def _written(self, term: z3.ExprRef, shared: bool) -> tuple[str, int]:
         """The text of a term whose parts are written, and how deep it nests."""

@@ -14,6 +14,7 @@ import z3
 from ...core.evaluation.evaluate import Evaluator, Move, State
 from ...core.evaluation.layout import Layout
 from ...core.evaluation.reading import Constant, Look, Name, Node, Operation
+from ...core.shape import identity
 from ...core.system import Action
 
 
@@ -71,7 +72,7 @@ class Moves:
 def _asked(evaluator: Evaluator, action: Action) -> list[tuple[Look, Node]]:
     """The state variables, at plain indices, that the guard of `action` requires to have one value, each with that value."""
     params = [p.const for p in action.params]
-    plain = {p.get_id() for p in params}
+    plain = {identity(p) for p in params}
 
     def is_plain(node: Node) -> bool:
         return isinstance(node, Constant) or (isinstance(node, Name) and node.key in plain)
@@ -93,7 +94,7 @@ def _asked(evaluator: Evaluator, action: Action) -> list[tuple[Look, Node]]:
 
 def _demands(layout: Layout, move: Move, asked: Sequence[tuple[Look, Node]]) -> dict[int, int]:
     """The cells that the guard of `move` requires to have one value, with that value."""
-    known = {param.const.get_id(): value for param, value in zip(move.action.params, move.arguments, strict=True)}
+    known = {identity(param.const): value for param, value in zip(move.action.params, move.arguments, strict=True)}
     found: dict[int, int] = {}
     for look, value in asked:
         index = [_plain(part, known) for part in look.parts]

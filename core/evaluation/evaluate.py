@@ -19,6 +19,7 @@ import z3
 
 from ..errors import ModelError
 from ..ground import Cell
+from ..shape import identity
 from ..sorts import Geometry, Rigid, Sort, Truth, Word
 from ..system import Action, Param, TransitionSystem, Update
 from .layout import Layout, State
@@ -57,7 +58,7 @@ class Evaluator:
         return bool(self._closed(term)(state))
 
     def _closed(self, term: z3.ExprRef) -> Callable[[State], int]:
-        key = term.get_id()
+        key = identity(term)
         if key not in self._compiled:
             self._compiled[key] = (term, self.compile(term))
         return self._compiled[key][1]
@@ -180,7 +181,7 @@ class _Writer:
         self._geometry = evaluator.geometry
         self._system = evaluator.system
         self._params = [p.const for p in params]
-        self._names = {const.get_id(): f"p{i}" for i, const in enumerate(self._params)}
+        self._names = {identity(const): f"p{i}" for i, const in enumerate(self._params)}
         self._lines: list[str] = []
         self._shared: dict[Node, str] = {}
         self._scope: dict[str, Any] = {}
@@ -201,7 +202,7 @@ class _Writer:
         bound = {}
         for const, sort, stride in zip(update.variables, update.var.params, strides, strict=True):
             name = f"i{next(self._fresh)}"
-            bound[const.get_id()] = name
+            bound[identity(const)] = name
             loops.append("    " * (depth - 1) + f"for {name} in range({self._geometry.size(sort)}):")
             place.append(f"{name}*{stride}")
             depth += 1

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import z3
 
 from ..errors import ModelError
-from ..shape import shape
+from ..shape import identity, shape
 from ..sorts import Rigid, StateVar, Truth, element_index
 from ..system import Update
 from .layout import Layout
@@ -127,14 +127,14 @@ class Reader:
         Raises:
             ModelError: an application of what the system does not declare.
         """
-        keys = {name.get_id(): name for name in names}
+        keys = {identity(name): name for name in names}
         if not keys.keys() <= self._names:
             self._known.clear()
             self._names |= keys.keys()
         return self._read(term)
 
     def _read(self, term: z3.ExprRef) -> Node:
-        key = term.get_id()
+        key = identity(term)
         found = self._known.get(key)
         if found is None:
             # The term is kept, so that Z3 does not give its identity to another.
@@ -164,11 +164,11 @@ class Reader:
         return Quantified(term.is_forall(), tuple(sizes), body, body.names, max(0, body.depth - len(sizes)))
 
     def _applied(self, term: z3.ExprRef, arguments: Sequence[z3.ExprRef]) -> Node:
-        if not arguments and term.get_id() in self._names:
-            return Name(term, self._declared(term, arguments), (term.get_id(),))
+        if not arguments and identity(term) in self._names:
+            return Name(term, self._declared(term, arguments), (identity(term),))
         found = self._declared(term, arguments)
         if found is None and not arguments:
-            return Name(term, None, (term.get_id(),))
+            return Name(term, None, (identity(term),))
         if found is None:
             raise ModelError(f"{term.decl().name()} is neither a state variable, a rigid function nor a parameter here")
         return found
@@ -203,4 +203,4 @@ def is_unchanged(node: Node, update: Update) -> bool:
     """Whether an update writes back what stood there, if its value is `node`."""
     if not isinstance(node, Look) or node.var.name != update.var.name:
         return False
-    return all(isinstance(p, Name) and p.key == v.get_id() for p, v in zip(node.parts, update.variables, strict=True))
+    return all(isinstance(p, Name) and p.key == identity(v) for p, v in zip(node.parts, update.variables, strict=True))

@@ -21,6 +21,7 @@ import z3
 from numpy.typing import NDArray
 
 from ..errors import ModelError
+from ..shape import identity
 from ..sorts import Kind, Rigid, Truth
 from ..system import Action, Param, Update
 from .evaluate import Evaluator, remembered
@@ -164,7 +165,7 @@ class Vectors:
         var = update.var
         value = self._reader.read(update.value, [*params, *update.variables])
         names, size = _named(params, arguments), self._geometry.size(var.kind)
-        variables = [v.get_id() for v in update.variables]
+        variables = [identity(v) for v in update.variables]
         indices = itertools.product(*(range(self._geometry.size(s)) for s in var.params))
         for place, index in enumerate(indices, self._layout.offset[var.name]):
             after = self._fold(value, names | dict(zip(variables, index, strict=True)), ())
@@ -362,7 +363,7 @@ class Vectors:
 
 
 def _named(params: Sequence[z3.ExprRef], arguments: Sequence[int]) -> dict[int, int]:
-    return {param.get_id(): value for param, value in zip(params, arguments, strict=True)}
+    return {identity(param): value for param, value in zip(params, arguments, strict=True)}
 
 
 def _plain(values: Array) -> Array:

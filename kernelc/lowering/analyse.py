@@ -11,7 +11,7 @@ import z3
 
 from ...core.ground import negation
 from ...core.rewrite import Rewriter, conjuncts, constant_index, subterms
-from ...core.shape import is_false, is_true
+from ...core.shape import identity, is_false, is_true
 from .cfg import Branch, Graph, Havoc, Local, Mark, Node, Nop, Op, Set
 from .library import Effect
 
@@ -24,29 +24,29 @@ class Reads:
 
     def __init__(self, graph: Graph) -> None:
         # Z3 gives the identity of a term that died to the next one, so terms are kept beside what is known by their identity.
-        self._consts = [(local.const, local) for local in graph.locals.values()]
-        self._by_id = {const.get_id(): local for const, local in self._consts}
+        self._consts = {local: local.const for local in graph.locals.values()}
+        self._by_id = {identity(const): local for local, const in self._consts.items()}
         self._seen: dict[int, tuple[z3.ExprRef, frozenset[Local]]] = {}
         self._folded: dict[tuple[int, ...], tuple[z3.ExprRef, ...]] = {}
 
     def __call__(self, *terms: z3.ExprRef) -> frozenset[Local]:
         found: set[Local] = set()
         for term in terms:
-            key = term.get_id()
+            key = identity(term)
             if key not in self._seen:
-                self._seen[key] = (term, frozenset(self._by_id[t.get_id()] for t in subterms(term) if t.get_id() in self._by_id))
+                self._seen[key] = (term, frozenset(self._by_id[identity(t)] for t in subterms(term) if identity(t) in self._by_id))
             found |= self._seen[key][1]
         return frozenset(found)
 
     def local(self, term: z3.ExprRef) -> Local | None:
         """The local that a term is, if it is one."""
-        return self._by_id.get(term.get_id())
+        return self._by_id.get(identity(term))
 
     def fold(self, term: z3.ExprRef, facts: Known) -> z3.ExprRef:
         """`term` where these locals have these values."""
-        pairs = [(local.const, facts[local]) for local in self(term) if local in facts]
+        pairs = [(self._consts[local], facts[local]) for local in self(term) if local in facts]
         kept = (term, *(part for pair in pairs for part in pair))
-        key = tuple(part.get_id() for part in kept)
+        key = tuple(identity(part) for part in kept)
         if key not in self._folded:
             self._folded[key] = (Rewriter(pairs)(term), *kept)
         return self._folded[key][0]
@@ -116,9 +116,9 @@ def fold_constants(graph: Graph) -> None:
     unconditional, so that code which cannot run needs no meaning. Then each edge behind which branches are decided (`return
     false`, and the caller asks) is led past them, so that what only the other way reads is not kept alive on this one.
     """
-    _write_back(graph, _constants(graph))
-    known = _constants(graph)
     reads = Reads(graph)
+    _write_back(graph, _constants(graph, reads), reads)
+    known = _constants(graph, reads)
     for number in list(known):
         node = graph.nodes[number]
         ways = list(_flow(node, known[number], reads))
@@ -132,30 +132,30 @@ def fold_constants(graph: Graph) -> None:
                 node.other = led
             else:
                 node.next = led
-    _write_back(graph, _constants(graph))
+    _write_back(graph, _constants(graph, reads), reads)
 
 
-def _constants(graph: Graph) -> dict[int, dict[Local, z3.ExprRef]]:
+def _constants(graph: Graph, reads: Reads) -> dict[int, dict[Local, z3.ExprRef]]:
     """For each node that can be reached, the locals whose value is known there."""
     known: dict[int, dict[Local, z3.ExprRef]] = {graph.entry: {}}
     order = _forwards(graph)
     todo = [(0, graph.entry)]
-    reads = Reads(graph)
     while todo:
         _, number = heappop(todo)
         for follower, after in _flow(graph.nodes[number], known[number], reads):
             if follower < 0:
                 continue
-            merged = (
-                after
-                if follower not in known
-                else {k: v for k, v in known[follower].items() if k in after and (after[k] is v or after[k].eq(v))}
-            )
+            merged = after if follower not in known else agreed(known[follower], after)
             if follower not in known or len(merged) != len(known[follower]):
                 known[follower] = merged
                 if (order[follower], follower) not in todo:
                     heappush(todo, (order[follower], follower))
     return known
+
+
+def agreed(facts: Known, others: Known) -> dict[Local, z3.ExprRef]:
+    """What both know."""
+    return {k: v for k, v in facts.items() if k in others and (others[k] is v or identity(others[k]) == identity(v))}
 
 
 def _forwards(graph: Graph) -> dict[int, int]:
@@ -174,8 +174,7 @@ def _forwards(graph: Graph) -> dict[int, int]:
     return done
 
 
-def _write_back(graph: Graph, known: Mapping[int, Known]) -> None:
-    reads = Reads(graph)
+def _write_back(graph: Graph, known: Mapping[int, Known], reads: Reads) -> None:
     for number, facts in known.items():
         node = graph.nodes[number]
         rewriter = partial(reads.fold, facts=facts)
@@ -273,16 +272,16 @@ def _learn(facts: dict[Local, z3.ExprRef], local: Local, value: z3.ExprRef) -> N
 def _assume(facts: dict[Local, z3.ExprRef], condition: z3.BoolRef, reads: Reads) -> dict[Local, z3.ExprRef]:
     """What a branch teaches: `flag`, `!flag` and `local == constant`."""
     after = dict(facts)
-    by_id = {local.const.get_id(): local for local in reads(condition)}
+    by_id = {identity(local.const): local for local in reads(condition)}
     for part in conjuncts(condition):
-        if part.get_id() in by_id:
-            after[by_id[part.get_id()]] = z3.BoolVal(True)
-        elif z3.is_not(part) and part.arg(0).get_id() in by_id:
-            after[by_id[part.arg(0).get_id()]] = z3.BoolVal(False)
+        if identity(part) in by_id:
+            after[by_id[identity(part)]] = z3.BoolVal(True)
+        elif z3.is_not(part) and identity(part.arg(0)) in by_id:
+            after[by_id[identity(part.arg(0))]] = z3.BoolVal(False)
         elif z3.is_eq(part):
             for one, other in ((part.arg(0), part.arg(1)), (part.arg(1), part.arg(0))):
-                if one.get_id() in by_id and constant_index(other) is not None:
-                    after[by_id[one.get_id()]] = other
+                if identity(one) in by_id and constant_index(other) is not None:
+                    after[by_id[identity(one)]] = other
     return after
 
 
@@ -291,20 +290,25 @@ def live_locals(graph: Graph) -> dict[int, frozenset[Local]]:
     reads = Reads(graph)
     numbers = sorted(graph.reachable(), reverse=True)
     before: dict[int, frozenset[Local]] = {n: frozenset() for n in numbers}
-    changed = True
-    while changed:
-        changed = False
-        for n in numbers:
-            live = _live_before(graph.nodes[n], before, reads)
-            if live != before[n]:
-                before[n] = live
-                changed = True
+    always = {n: reads(*operation_terms(node)) for n in numbers if isinstance(node := graph.nodes[n], Op)}
+    leading: dict[int, list[int]] = {}
+    for n in numbers:
+        for follower in graph.nodes[n].successors():
+            leading.setdefault(follower, []).append(n)
+    todo = dict.fromkeys(reversed(numbers))  # what comes last is best looked at first
+    while todo:
+        n, _ = todo.popitem()
+        live = _live_before(graph.nodes[n], before, reads, always.get(n, frozenset()))
+        if live != before[n]:
+            before[n] = live
+            todo |= dict.fromkeys(leading.get(n, ()))
     return before
 
 
-def _live_before(node: Node, before: Mapping[int, frozenset[Local]], reads: Reads) -> frozenset[Local]:
+def _live_before(node: Node, before: Mapping[int, frozenset[Local]], reads: Reads, always: frozenset[Local]) -> frozenset[Local]:
+    """Args: always: what an operation reads whatever its effect is."""
     if isinstance(node, Op):
-        live: set[Local] = set(reads(*operation_terms(node)))
+        live = set(always)
         for which, result in enumerate(node.results):
             after = before.get(node.after(which), frozenset())
             live |= (after - result.keys()) | reads(*(value for local, value in result.items() if local in after))

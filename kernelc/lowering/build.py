@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import z3
 
 from ...core.ground import conjunction
-from ...core.shape import shape, subterms
+from ...core.shape import identity, shape, subterms
 from ...core.sorts import Kind
 from ...core.system import Source
 from ..errors import Refusal
@@ -196,7 +196,7 @@ class Builder:
             made = Local(path, kind)
             self.locals[path] = made
             const = made.const
-            self._by_id[const.get_id()] = (made, const)
+            self._by_id[identity(const)] = (made, const)
         return self.locals[path]
 
     def temporary(self, ctype: CType, hint: str) -> LocalPlace:
@@ -210,7 +210,7 @@ class Builder:
 
     def locals_in(self, value: Value) -> set[str]:
         """The paths of the locals that a value mentions."""
-        keys = {node.get_id() for term in value.parts.values() for node in subterms(term)}
+        keys = {identity(node) for term in value.parts.values() for node in subterms(term)}
         return {self._by_id[key][0].path for key in keys & self._by_id.keys()}
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import z3
 
 from ...core.alike import alike, did_you_mean
-from ...core.shape import subterms
+from ...core.shape import identity, subterms
 from ...core.system import Param, Source, Update
 from ..errors import Refusal
 from ..text import ast
@@ -155,10 +155,10 @@ class Calls(Expressions):
         """Note which parts of structs, and of the locals behind pointers, an intrinsic reads."""
         if not given:
             return
-        mentioned = {term.get_id() for whole in used for term in subterms(whole)}
+        mentioned = {identity(term) for whole in used for term in subterms(whole)}
         for value in given:
             for path, term in value.parts.items():
-                if term.get_id() in mentioned:
+                if identity(term) in mentioned:
                     local = next(iter(self.locals_in(Value(value.type, {path: term}))), "").partition(".")[2]
                     self.note_read([term], local or spot.text, spot)
 

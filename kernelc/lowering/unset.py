@@ -16,7 +16,7 @@ import z3
 
 from ...core.ground import choose, conjunction, disjunction, negation, value_term
 from ...core.rewrite import Rewriter, constant_index, subterms
-from ...core.shape import is_false, is_true
+from ...core.shape import identity, is_false, is_true
 from ...core.sorts import BOOL, Kind, Sort, Truth, Word
 from ...core.system import Source
 from .analyse import Reads, defined, live_locals, step_facts
@@ -232,18 +232,19 @@ class _Fresh:
         if not found:
             return term
         for part in found:
-            if part.get_id() not in self._seen:
+            if identity(part) not in self._seen:
                 self._count += 1
-                self._seen[part.get_id()] = (part, z3.Const(f"state {self._count}", part.sort()))
-        return Rewriter(self._seen[part.get_id()] for part in found)(term)
+                self._seen[identity(part)] = (part, z3.Const(f"state {self._count}", part.sort()))
+        return Rewriter(self._seen[identity(part)] for part in found)(term)
 
 
 def _is_applied(term: z3.ExprRef) -> bool:
     return bool(z3.is_app(term) and term.decl().kind() == z3.Z3_OP_UNINTERPRETED and term.num_args() > 0)
 
 
-_Way = Sequence[tuple[Node, str, int]]
-"""Nodes, each with the edge by which it is left and, of an operation, the number of its effect."""
+_Step = tuple[Node, str, int]
+"""A node with the edge by which it is left and, of an operation, the number of its effect."""
+_Way = Sequence[_Step]
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,8 +284,12 @@ class _Search:
         self._leading = self._before_all({number for number, _ in on})
         held = {n.number for n in graph.nodes if isinstance(n, Havoc) and frozenset(n.locals) & self._wanted}
         self._beginning = self._leading & self._before_all(held)
-        self._before: dict[_Place, tuple[_Place, tuple[Node, str, int]] | None] = {}
-        self._concerned: dict[int, bool] = {}
+        self._before: dict[_Place, tuple[_Place, _Step] | None] = {}
+        # A node looks at few of the locals that are told apart, and many places agree in those: each is asked about once.
+        self._looked_at: dict[int, tuple[int, ...]] = {}
+        self._past: dict[tuple[int, tuple[int | None, ...]], list[tuple[_Step, int, tuple[int | None, ...]]]] = {}
+        self._unset_behind: dict[tuple[int, int, frozenset[Local]], frozenset[Local]] = {}
+        self._impossible: dict[tuple[int, tuple[int | None, ...]], bool] = {}
         self.given_up = False
 
     def _sources(self, wanted: frozenset[Local]) -> frozenset[Local]:
@@ -325,7 +330,7 @@ class _Search:
                 unset = self._left(node, effect, place.unset)
                 for number in self._on.get((node.number, way), ()):
                     read = self._reads[number]
-                    if not self._mentions(*read.terms) & unset or is_false(self._mentions.fold(read.under, self._facts(values))):
+                    if not self._mentions(*read.terms) & unset or self._cannot_be(number, values):
                         continue
                     if number not in self._found:
                         yield (*self._back(place), step), number
@@ -348,6 +353,12 @@ class _Search:
 
     def _left(self, node: Node, effect: int, unset: frozenset[Local]) -> frozenset[Local]:
         """What is unset behind a node."""
+        key = node.number, effect, unset
+        if key not in self._unset_behind:
+            self._unset_behind[key] = self._unset_after(node, effect, unset)
+        return self._unset_behind[key]
+
+    def _unset_after(self, node: Node, effect: int, unset: frozenset[Local]) -> frozenset[Local]:
         if isinstance(node, Havoc):
             return unset | (frozenset(node.locals) & self._wanted)
         assigned = _assignments(node)
@@ -357,35 +368,62 @@ class _Search:
         copied = {local for local, value in values.items() if local in self._wanted and self._mentions(value) & unset}
         return unset.difference(values) | copied
 
+    def _cannot_be(self, number: int, values: tuple[int | None, ...]) -> bool:
+        """Whether a read is not evaluated where the locals have these values."""
+        under = self._reads[number].under
+        mentioned = self._mentions(under)
+        key = number, tuple(value for local, value in zip(self._told_apart, values, strict=True) if local in mentioned)
+        if key not in self._impossible:
+            self._impossible[key] = is_false(self._mentions.fold(under, self._facts(values)))
+        return self._impossible[key]
+
     def _facts(self, values: tuple[int | None, ...]) -> dict[Local, z3.ExprRef]:
         pairs = zip(self._told_apart, values, strict=True)
         return {local: value_term(local.kind, value) for local, value in pairs if value is not None}
 
-    def _concerns(self, node: Node, effects: Iterable[int]) -> bool:
-        """Whether a node changes what is told apart, or asks for it."""
-        if node.number not in self._concerned:
-            mentioned = set(self._mentions(node.condition) if isinstance(node, Branch) else ())
-            mentioned.update(*(_touched(node, effect) for effect in effects))
-            self._concerned[node.number] = not mentioned.isdisjoint(self._told_apart)
-        return self._concerned[node.number]
+    def _looks_at(self, node: Node) -> tuple[int, ...]:
+        """Which of those that are told apart a node changes or asks for, by their places in the order; none if the others stay, too."""
+        if node.number not in self._looked_at:
+            changed = frozenset[Local]().union(*(_touched(node, effect) for effect in _effects(node)))
+            asked = self._mentions(node.condition) if isinstance(node, Branch) else frozenset[Local]()
+            if not (changed | asked).isdisjoint(self._told_apart):
+                asked |= self._mentions(*(value for values in _assignments(node) for value in values.values()))
+            self._looked_at[node.number] = tuple(i for i, local in enumerate(self._told_apart) if local in changed | asked)
+        return self._looked_at[node.number]
 
-    def _steps(self, place: _Place) -> Iterator[tuple[tuple[Node, str, int], int, tuple[int | None, ...]]]:
+    def _steps(self, place: _Place) -> Iterator[tuple[_Step, int, tuple[int | None, ...]]]:
         """The ways past the node at a place: how, where to, and with which values of what is told apart."""
         node = self._graph.nodes[place.number]
-        effects = range(len(node.effects)) if isinstance(node, Op) else range(1)
-        if not self._concerns(node, effects):
+        seen = self._looks_at(node)
+        if not seen:
             for way, target in _ways(node):
-                yield from (((node, way, effect), target, place.values) for effect in effects)
+                yield from (((node, way, effect), target, place.values) for effect in _effects(node))
             return
-        for way, effect, target, after in step_facts(node, self._facts(place.values), self._mentions):
+        key = place.number, tuple(place.values[i] for i in seen)
+        if key not in self._past:
+            self._past[key] = list(self._past_node(node, seen, place.values))
+        for step, target, values in self._past[key]:
+            after = list(place.values)
+            for i, value in zip(seen, values, strict=True):
+                after[i] = value
+            yield step, target, tuple(after)
+
+    def _past_node(
+        self, node: Node, seen: tuple[int, ...], values: tuple[int | None, ...]
+    ) -> Iterator[tuple[_Step, int, tuple[int | None, ...]]]:
+        """The ways past a node, with the values of what it looks at; what it does not look at makes no difference and stays."""
+        for way, effect, target, after in step_facts(node, self._facts(values), self._mentions):
             touched = _touched(node, effect)
             ranges: list[tuple[int | None, ...]] = []
-            for local in self._told_apart:
+            for local in (self._told_apart[i] for i in seen):
                 known = constant_index(after[local]) if local in after else None
                 # What has few values has one of them, if nothing more is known.
                 ranges.append((known,) if known is not None or local not in touched else _values(local.kind) or (None,))
-            for values in product(*ranges):
-                yield (node, way, effect), target, values
+            yield from (((node, way, effect), target, chosen) for chosen in product(*ranges))
+
+
+def _effects(node: Node) -> range:
+    return range(len(node.effects)) if isinstance(node, Op) else range(1)
 
 
 def _touched(node: Node, effect: int) -> frozenset[Local]:
@@ -433,7 +471,7 @@ class _Checks:
         self._mentions = Reads(graph)
         wanted = self._mentions(*(term for read in reads for term in read.terms)) & ever
         self._flags = {local: self._flag(local) for local in self._with_sources(wanted, ever)}
-        self._by_id = {local.const.get_id(): (local.const, flag) for local, flag in self._flags.items()}
+        self._by_id = {identity(local.const): (local.const, flag) for local, flag in self._flags.items()}
 
     def _flag(self, local: Local) -> Local:
         flag = Local(f"{local.path}~set", BOOL)
@@ -501,7 +539,7 @@ class _Checks:
             tails[edge] = (made, "next")
 
     def _own_flag(self, term: z3.ExprRef) -> Local | None:
-        found = self._by_id.get(term.get_id())
+        found = self._by_id.get(identity(term))
         return None if found is None else found[1]
 
     def _at_entry(self) -> None:

@@ -14,7 +14,7 @@ import z3
 
 from ...core.errors import ModelError
 from ...core.evaluation.evaluate import Evaluator, State
-from ...core.shape import shape, subterms
+from ...core.shape import identity, shape, subterms
 from ...core.sorts import Kind
 from ...core.system import Action, Param, truth
 from ..lowering.cfg import THREADS, Branch, Graph, Havoc, Nop, Op, Refuse, Set
@@ -145,7 +145,7 @@ class Interpreter:
     # Terms
 
     def _value(self, term: z3.ExprRef, config: Config, chosen: Choices) -> int:
-        key = term.get_id()
+        key = identity(term)
         if key not in self._compiled:
             names = tuple(self._names(term, chosen))
             params = [self._param(name) for name in names]

@@ -14,7 +14,7 @@ import z3
 from ...core.errors import ModelError
 from ...core.ground import negation
 from ...core.rewrite import Rewriter, conjuncts, constant_index, subterms
-from ...core.shape import is_false, is_true, once_a_term
+from ...core.shape import identity, is_false, is_true, once_a_term
 from ...core.sorts import element_index
 from ...core.system import Action, Param, Update, substitute_updates
 from ..lowering.analyse import live_locals, locks_held
@@ -86,7 +86,7 @@ class Path:
         return all(self._learn(part) for part in conjuncts(condition))
 
     def _learn(self, part: z3.BoolRef) -> bool:
-        known = self.facts.get(part.get_id())
+        known = self.facts.get(identity(part))
         if known is not None and is_false(known[1]):
             return False
         self._fact(part, z3.BoolVal(True))
@@ -99,7 +99,7 @@ class Path:
         return True
 
     def _fact(self, term: z3.ExprRef, value: z3.ExprRef) -> None:
-        self.facts[term.get_id()] = (term, value)
+        self.facts[identity(term)] = (term, value)
         self._decided = None
 
 
@@ -332,7 +332,7 @@ def satisfiable(conditions: Sequence[z3.BoolRef]) -> bool:
     for condition in conditions:
         for term in subterms(condition):
             if z3.is_app(term) and element_index(term) is not None:
-                elements.setdefault(term.sort().name(), {})[term.get_id()] = term
+                elements.setdefault(term.sort().name(), {})[identity(term)] = term
     solver.add(*(z3.Distinct(*several.values()) for several in elements.values() if len(several) > 1))
     return bool(solver.check() != z3.unsat)
 

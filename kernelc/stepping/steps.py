@@ -15,6 +15,7 @@ import z3
 
 from ...core.ground import negation
 from ...core.rewrite import subterms
+from ...core.shape import identity
 from ...core.sorts import Rigid, Sort, StateVar
 from ...core.system import Action, Param, Source, Update, set_at, set_where
 from ..lowering.analyse import fold_constants
@@ -213,8 +214,8 @@ class _Makers:
         updates = (set_at(self.pc, (THREAD,), there), *path.updates, *self._locals_after(role, paths, path), *self._failures(path))
         number, label = _visible(paths, path)
         visible = paths.graph.nodes[number].at
-        mentioned = {term.get_id() for whole in (guard, *(u.value for u in updates)) for term in subterms(whole)}
-        choices = tuple(c for c in path.choices if c.const.get_id() in mentioned)
+        mentioned = {identity(term) for whole in (guard, *(u.value for u in updates)) for term in subterms(whole)}
+        choices = tuple(c for c in path.choices if identity(c.const) in mentioned)
         sources = dict.fromkeys((visible, *(paths.graph.nodes[n].at for n, _ in path.ops)))
         name = self._name(f"{role}.{visible.function}:{visible.line}")
         action = Action(name, role, (Param("t", THREADS), *choices), guard, updates, label, tuple(sources))
@@ -231,8 +232,8 @@ class _Makers:
             here = self.places.element(self._numbers[role, path.start])
             plain = [c for c in path.conditions if not any(z3.is_quantifier(part) for part in subterms(c))]
             said = z3.Implies(z3.And(self.role(THREAD) == self.roles.element(role), self.pc(THREAD) == here, *plain), need.holds)
-            mentioned = {part.get_id() for part in subterms(said)}
-            choices = [choice.const for choice in path.choices if choice.const.get_id() in mentioned]
+            mentioned = {identity(part) for part in subterms(said)}
+            choices = [choice.const for choice in path.choices if identity(choice.const) in mentioned]
             yield Condition(z3.ForAll([THREAD, *choices], said), need.what, paths.graph.nodes[number].at)
 
     def _name(self, base: str) -> str:

@@ -16,7 +16,7 @@ import z3
 
 from ...core.rewrite import Rewriter, constant_index
 from ...core.sorts import Word
-from ..lowering.analyse import Reads, _flow, fold_constants, live_locals, map_effect
+from ..lowering.analyse import Reads, _flow, agreed, fold_constants, live_locals, map_effect
 from ..lowering.cfg import Branch, Graph, Local, Node, Op, Refuse
 
 MOST_VALUES = 8
@@ -101,7 +101,7 @@ class _Unfolding:
             self._origin.append(target)
             return number, True
         number = self._numbers[target, key]
-        kept = {k: v for k, v in self._known[number].items() if k in facts and (facts[k] is v or facts[k].eq(v))}
+        kept = agreed(self._known[number], facts)
         changed = len(kept) != len(self._known[number])
         self._known[number] = kept
         return number, changed

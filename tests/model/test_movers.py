@@ -15,6 +15,7 @@ from functools import cache, partial
 import pytest
 import z3
 
+from tdpcheck.core.shape import identity
 from tdpcheck.core.system import Update, substitute_updates
 from tdpcheck.kernelc.lowering.cfg import THREAD, THREADS
 from tdpcheck.kernelc.lowering.library import Effect, Handle, Intrinsic, Ref, Value, leaves
@@ -220,9 +221,9 @@ def _constants(doing: Doing, mark: str) -> list[z3.ExprRef]:
     seen: set[int] = set()
     while todo:
         term = todo.pop()
-        if term.get_id() in seen:
+        if identity(term) in seen:
             continue
-        seen.add(term.get_id())
+        seen.add(identity(term))
         if z3.is_const(term) and term.decl().name().startswith(mark) and ":" in term.decl().name():
             found[term.decl().name()] = term
         todo += term.children()
