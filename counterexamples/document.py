@@ -16,6 +16,7 @@ from ..core.trace import Misfit, Step, Trace, misfit, replays, run
 from ..core.verdict import Violated
 from ..model.assertions import ASSERTIONS, FAILED
 from ..model.machine import parts
+from ..model.machine.sorts import ROOT
 from ..model.naming import split_cell
 from ..model.scene import Scene
 from ..model.system import Model
@@ -212,7 +213,7 @@ class Teller:
         self.threads = _threads(model)
         self.names = {
             s.name: s.elements for v in model.system.state for s in v.params if s.elements
-        }  # fmt: skip
+        } | model.spaces.words(model.geometry.sizes[ROOT.name])  # fmt: skip
         self._layout = evaluator.layout
         # With the bookkeeping left out, what an action looks at is what it depends on; `_reads` compiles actions without it.
         self._evaluator = Evaluator(model.system, model.geometry)

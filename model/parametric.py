@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import z3
 
+from ..core.errors import InputError
 from ..core.evaluation.evaluate import Evaluator, State
 from ..core.sorts import BOOL, Geometry, Rigid
 from ..core.system import TransitionSystem, Update
@@ -54,6 +55,8 @@ def parametric(scenario: Scenario, code: Code, *, merge: bool = True) -> Paramet
     Raises:
         Refusal, InputError: as `system.build`.
     """
+    if scenario.space:
+        raise InputError(f"scenario {scenario.name} has [[space]]s: a proof for every size speaks of one; ask `tdpcheck verify`")
     roles = [t.role for _ in range(2) for t in scenario.thread]  # two of a role: as far as merging goes, any number
     software = compile_software(scenario, code, roles, merge=merge, vcpu=lambda _: vcpu_of(THREAD))
     system = at_every_size(scenario, assemble(scenario, software, rigids(scenario)))

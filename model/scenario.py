@@ -43,10 +43,28 @@ class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     coherent: bool | Literal["any"] = True
 
 
+class Space(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Roots that the same hardware walks, and what keeps them right.
+
+    `roots` are numbers; one space may leave them out and has all others. `walked_by` says who walks them: nobody walks a mirror. `lock` is
+    the one before whose release those who walk are flushed, `notifier` the one by whose windows and sequence faults and the host exclude
+    each other: "kvm", or a `struct mmu_interval_notifier` that the design declares. `mirrors` names the space whose first root
+    these roots repeat, whenever nobody is changing either.
+    """
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]*$")]
+    roots: tuple[int, ...] | None = None
+    walked_by: tuple[Literal["cpu", "iommu"], ...] = ("cpu", "iommu")
+    lock: str = "mmu_lock"
+    notifier: str = "kvm"
+    mirrors: str | None = None
+
+
 class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The state in which a scenario begins: the tables, the host's mapping, and whether the table is shared already.
 
-    `mapped_roots` says how many of the roots, the first ones, hold what `tables` says; the others are empty.
+    `mapped_roots` says how many of the roots, the first ones, hold what `tables` says; the others are empty. `vcpu_root` and
+    `domain_root` are the roots that vCPUs have loaded and that IOMMUs walk; without them, the first that they may.
     """
 
     tables: Literal["nothing", "huge", "pages", "tables"] = "nothing"
@@ -54,6 +72,8 @@ class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mapped_roots: Size | None = None
     exported: tuple[int, ...] = (0,)
     attached: bool = True
+    vcpu_root: int | None = None
+    domain_root: int | None = None
 
 
 class Thread(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,6 +110,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     story: str
     thread: tuple[Thread, ...]
     expect: dict[str, Expected]
+    space: tuple[Space, ...] = ()
     design: str = SHARED
     geometry: Sizes = Sizes()
     hardware: Hardware = Hardware()
@@ -132,6 +153,48 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for number in start.exported:
             if not 0 <= number < sizes.roots:
                 raise ValueError(f"start.exported names root {number}; geometry.roots is {sizes.roots}")
+        self._check_spaces()
+
+    def _check_spaces(self) -> None:
+        """Each root lies in one space; who walks several has one lock for them.
+
+        Raises:
+            ValueError: it is not so.
+        """
+        names, roots = [space.name for space in self.space], self.geometry.roots
+        given = [number for space in self.space for number in space.roots or ()]
+        rest = [space.name for space in self.space if space.roots is None]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"[[space]] {name!r} stands twice")
+        if len(rest) > 1:
+            raise ValueError(f"[[space]] {rest[0]!r} and {rest[1]!r} name no roots; one space alone may have all the others")
+        for number in given:
+            if not 0 <= number < roots:
+                raise ValueError(f"a [[space]] has root {number}; geometry.roots is {roots}")
+            if given.count(number) > 1:
+                raise ValueError(f"root {number} lies in two [[space]]s")
+        missing = sorted(set(range(roots)) - set(given))
+        if self.space and missing and not rest:
+            raise ValueError(
+                f"root {missing[0]} lies in no [[space]]; list it, or leave `roots` out of one space, which has all others then"
+            )
+        for walker in ("cpu", "iommu"):
+            walked = [space for space in self.space if walker in space.walked_by]
+            locks = list(dict.fromkeys(space.lock for space in walked))
+            if len(locks) > 1:
+                raise ValueError(f"spaces that the {walker} walks have two locks, {locks[0]} and {locks[1]}: that is not modelled")
+            if self.space and not walked and getattr(self.hardware, walker):
+                raise ValueError(f"no [[space]] is walked by {walker!r}; say hardware.{walker} = false if nothing there walks a table")
+        for space in self.space:
+            if space.mirrors is not None and (space.mirrors not in names or space.mirrors == space.name):
+                raise ValueError(
+                    f"[[space]] {space.name!r} mirrors {space.mirrors!r}, which is no other space; there are {', '.join(names)}"
+                )
+        for key in ("vcpu_root", "domain_root"):
+            number = getattr(self.start, key)
+            if number is not None and not 0 <= number < roots:
+                raise ValueError(f"start.{key} names root {number}; geometry.roots is {roots}")
 
     @property
     def needs_kernel(self) -> bool:

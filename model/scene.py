@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .machine import cpu, ghosts, host, iommu, sorts, tables
+from .machine.spaces import MIRRORS, MMU_LOCK, Walker, lock_of
 from .state_view import View
 
 
@@ -47,12 +48,21 @@ class Scene(View):
         """The attached devices whose DMA this IOMMU translates."""
         return iommu.devices_of(self, iommu_)
 
+    def mirrored(self) -> tuple[tuple[int, int], ...]:
+        """The roots that repeat others, each with that other one."""
+        return tuple((int(a), int(b)) for a, _, b in (pair.partition(" repeats ") for pair in self.words(MIRRORS)))
+
     def active(self, iommu_: int) -> bool:
         return bool(self.devices_of(iommu_))
 
     def translations(self, iommu_: int) -> Iterator[tuple[int, int, bool]]:
         """What the IOTLB holds: (gfn, frame, whether by a huge page)."""
         return iommu.translations(self, iommu_)
+
+    def guard(self, walker: Walker, thread: int) -> tuple[str, bool]:
+        """The lock before whose release those who walk are to be flushed, and whether a thread holds it."""
+        name, *held = self.words(lock_of(walker)) or MMU_LOCK.words()
+        return name, any(self.values.get(each.format(thread)) is True for each in held)
 
     def owed(self, thread: int) -> dict[str, tuple[int, ...]]:
         """The gfns of which a thread owes a flush, by whose caches hold them."""

@@ -89,6 +89,10 @@ class View:
         known = self._names.get(sort.name, ())
         return known[number] if number < len(known) else f"{sort.name} {number}"
 
+    def words(self, about: str) -> Sequence[str]:
+        """What the model says besides of what is named so; nothing where it has nothing to say."""
+        return self._names.get(about, ())
+
     def thread(self, thread: int) -> str:
         return self.threads[thread] if thread < len(self.threads) else f"thread {thread}"
 

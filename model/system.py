@@ -25,9 +25,10 @@ from ..kernelc.stepping.variants import by_value
 from ..kernelc.text import ast
 from ..kernelc.text.parse import parse
 from .beyond import refuse_beyond
-from .intrinsics import LIBRARY, types
+from .intrinsics import LIBRARY, memory, types
 from .machine import parts, sorts, tables
-from .own_state import OwnState, own_state, refusal_of
+from .machine.spaces import SHARED, Spaces
+from .own_state import OwnState, own_state, refusal_of, spaces_of
 from .queue_depth import queue_depth
 from .scenario import Scenario, Thread
 
@@ -71,8 +72,23 @@ class Code:
     sized: Callable[[Scenario], Sized] | None = None
 
     def at(self, scenario: Scenario) -> Code:
-        """This code with the library that it has at the scenario's geometry."""
-        return self if self.sized is None else replace(self, library=self.sized(scenario).library)
+        """This code with the library that it has at the scenario's geometry and in its spaces.
+
+        Raises:
+            InputError: a space names a lock or a notifier that the code does not declare; or this is lifted code, which knows one space.
+        """
+        if self.sized is not None and scenario.space:
+            raise InputError(f"scenario {scenario.name}: [[space]] is for kernel C of one's own; a real kernel's shares its table")
+        if self.sized is not None:
+            return replace(self, library=self.sized(scenario).library)
+        if not scenario.space:
+            return self
+        stores = {call.name: call for call in memory.writing(self.spaces(scenario))}
+        return replace(self, library=replace(self.library, intrinsics={**self.library.intrinsics, **stores}))
+
+    def spaces(self, scenario: Scenario) -> Spaces:
+        """Who walks which roots. Raises InputError as `at`."""
+        return spaces_of(scenario, self.own)
 
     def rigids(self, scenario: Scenario) -> tuple[Rigid, ...]:
         """The functions that this code's library adds to the machine's."""
@@ -98,6 +114,7 @@ class Model:
     digest: str
     kernel: str
     lifted: tuple[str, ...]
+    spaces: Spaces = SHARED
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -206,6 +223,7 @@ def build(scenario: Scenario, code: Code, *, merge: bool = True) -> Model:
         digest_of(scenario, code, merge=merge),
         code.kernel,
         code.lifted,
+        code.spaces(scenario),
     )
 
 

@@ -12,6 +12,7 @@ from . import (
     atomic_hugepage_split,
     flush_before_release,
     kernel_assertions,
+    mirror_agrees,
     no_stale_io_mapping,
     no_stale_spte,
     notifier_exclusion,
@@ -30,6 +31,7 @@ REGISTRY: dict[str, Registered] = {
         notifier_exclusion.REGISTERED,
         flush_before_release.REGISTERED,
         no_stale_spte.REGISTERED,
+        mirror_agrees.REGISTERED,
         kernel_assertions.REGISTERED,
     )
 }
@@ -41,12 +43,12 @@ class _OfTheMachine(Mapping[str, Property]):
 
     def __getitem__(self, name: str) -> Property:
         entry = REGISTRY[name]
-        if entry.of_program is not None:
+        if not entry.every_size:
             raise KeyError(name)
         return entry.prop
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name, entry in REGISTRY.items() if entry.of_program is None)
+        return (name for name, entry in REGISTRY.items() if entry.every_size)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -10,8 +10,8 @@ import z3
 from ..core.sorts import StateVar
 from ..core.system import Property
 from ..model.machine.ghosts import owes_cpu, owes_cpu_pt, owes_io, owes_io_huge, owes_io_pt
-from ..model.machine.locks import mmu_reader, mmu_writer
 from ..model.machine.sorts import THREADS, g, i, r, t
+from ..model.machine.spaces import SHARED, Spaces
 from ..model.machine.tables import rcu_reader
 from ..model.naming import cell, gfns, listed
 from ..model.scene import Scene
@@ -20,28 +20,46 @@ from .registered import Registered
 from .repairs import FLUSHES
 from .telling import Run, Teller, Wrong, chain, place, statement, step_effect
 
-PROPERTY = Property(
-    name="flush_before_release",
-    sentence="A thread that owes a flush holds mmu_lock, and is in its RCU read side if it unlinked a table page.",
-    holds=z3.And(
-        z3.ForAll([t, i, g], z3.Implies(z3.Or(owes_cpu(t, g), owes_io(t, i, g)), z3.Or(mmu_writer(t), mmu_reader(t)))),
-        z3.ForAll([t, i, r], z3.Implies(owes_io_huge(t, i, r), z3.Or(mmu_writer(t), mmu_reader(t)))),
-        z3.ForAll([t, i, r], z3.Implies(z3.Or(owes_cpu_pt(t), owes_io_pt(t, i, r)), rcu_reader(t))),
-    ),
-    premise=z3.Or(z3.Exists([t, g], owes_cpu(t, g)), z3.Exists([t], owes_cpu_pt(t))),
-    source="tdp_mmu_iter_cond_resched() and commits a835429cda91 (Linux 5.12) and bd29677952fa (Linux 5.18)",
-)
 
-UNLOCK, LEAVE = re.compile(r"\b(write|read)_unlock\b"), re.compile(r"\brcu_read_unlock\b")
+def flush_before_release(spaces: Spaces) -> Property:
+    """The property where tables lie in these spaces: it is the lock of those that a walker walks that must not be let go."""
+    cpu, io = spaces.guard("cpu"), spaces.guard("iommu")
+    if cpu == io:
+        small = z3.ForAll([t, i, g], z3.Implies(z3.Or(owes_cpu(t, g), owes_io(t, i, g)), cpu.holds(t)))
+        owes = z3.Or(z3.Exists([t, g], owes_cpu(t, g)), z3.Exists([t], owes_cpu_pt(t)))
+    else:
+        small = z3.And(
+            z3.ForAll([t, g], z3.Implies(owes_cpu(t, g), cpu.holds(t))), z3.ForAll([t, i, g], z3.Implies(owes_io(t, i, g), io.holds(t)))
+        )
+        owes = z3.Or(z3.Exists([t, g], owes_cpu(t, g)), z3.Exists([t], owes_cpu_pt(t)), z3.Exists([t, i, g], owes_io(t, i, g)))
+    held = cpu.name if cpu == io else f"{cpu.name} (for vCPUs) or {io.name} (for IOMMUs)"
+    return Property(
+        name="flush_before_release",
+        sentence=f"A thread that owes a flush holds {held}, and is in its RCU read side if it unlinked a table page.",
+        holds=z3.And(
+            small,
+            z3.ForAll([t, i, r], z3.Implies(owes_io_huge(t, i, r), io.holds(t))),
+            z3.ForAll([t, i, r], z3.Implies(z3.Or(owes_cpu_pt(t), owes_io_pt(t, i, r)), rcu_reader(t))),
+        ),
+        premise=owes,
+        source="tdp_mmu_iter_cond_resched() and commits a835429cda91 (Linux 5.12) and bd29677952fa (Linux 5.18)",
+    )
+
+
+PROPERTY = flush_before_release(SHARED)
+
+UNLOCK, LEAVE = re.compile(r"\b(write_|read_|mutex_|spin_|)unlock(_\w+)?\b"), re.compile(r"\brcu_read_unlock\b")
 
 
 def _found(scene: Scene) -> Iterator[Wrong]:
     for t in scene.each(THREADS):
-        locked = scene.is_set(mmu_writer, t) or scene.is_set(mmu_reader, t)
-        for whom, owed in scene.owed(t).items() if not locked else ():
+        for whom, owed in scene.owed(t).items():
+            lock, locked = _guarded(scene, whom, t)
+            if locked:
+                continue
             debts = (owes_io, owes_io_huge) if whom == "IOMMUs" else (owes_cpu,)
             yield Wrong(
-                f"{scene.thread(t)} owes the {whom} a flush of {gfns(owed)} and does not hold mmu_lock",
+                f"{scene.thread(t)} owes the {whom} a flush of {gfns(owed)} and does not hold {lock}",
                 {"thread": t, "gfn": owed[0]},
                 _set(scene, debts, t),
             )
@@ -51,6 +69,11 @@ def _found(scene: Scene) -> Iterator[Wrong]:
                 {"thread": t},
                 _set(scene, (owes_io_pt if whom == "IOMMUs" else owes_cpu_pt,), t),
             )
+
+
+def _guarded(scene: Scene, whom: str, thread: int) -> tuple[str, bool]:
+    """The lock that must be held by who owes those a flush, and whether a thread holds it."""
+    return scene.guard("iommu" if whom == "IOMMUs" else "cpu", thread)
 
 
 def _set(scene: Scene, debts: Sequence[StateVar], thread: int) -> tuple[str, ...]:
@@ -65,9 +88,10 @@ def _owed(run: Run, found: Wrong, thread: int) -> str:
     whom = listed([f"the {name}" for name in ("IOMMUs", "vCPUs") if name in owed or name in pages])
     covered = sorted({g for numbers in owed.values() for g in numbers})
     zap = run.since(lambda s: bool(s.owed(thread) or s.owed_tables(thread)))
-    lock = run.ended(lambda s: s.is_set(mmu_writer, thread) or s.is_set(mmu_reader, thread))
+    whose = "IOMMUs" if "IOMMUs" in owed else "vCPUs"
+    lock = run.ended(lambda s: _guarded(s, whose, thread)[1])
     section = run.ended(lambda s: s.is_set(rcu_reader, thread))
-    left = listed([n for n, when in (("mmu_lock", lock), ("the RCU read side", section)) if when == run.depth])
+    left = listed([n for n, when in ((_guarded(end, whose, thread)[0], lock), ("the RCU read side", section)) if when == run.depth])
     changes = f"changes {step_effect(run, zap)}" if 0 < zap < len(run.scenes) else ""
     at = statement(run, run.depth, UNLOCK if lock == run.depth else LEAVE) if left else None
     events = [(zap, changes), (run.depth if left else None, f"drops {left}{place(at)}")]
@@ -75,4 +99,4 @@ def _owed(run: Run, found: Wrong, thread: int) -> str:
     return f"{chain(run, events)} At that moment {who} still owes {whom} {what}."
 
 
-REGISTERED = Registered(PROPERTY, _found, (Teller(("thread",), _owed),), FLUSHES)
+REGISTERED = Registered(PROPERTY, _found, (Teller(("thread",), _owed),), FLUSHES, of_model=lambda model: flush_before_release(model.spaces))

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 import z3
 
 from ..core.sorts import StateVar
-from ..core.system import Property, TransitionSystem
+from ..core.system import Property
 from ..model.assertions import ASSERTIONS, FAILED, broken
 from ..model.machine.locks import mmu_reader, mmu_writer
 from ..model.naming import cell
 from ..model.scene import Scene
+from ..model.system import Model
 from .registered import Registered
 from .telling import Run, Teller, Test, Wrong, place, statement
 
@@ -68,9 +69,9 @@ def _set(var: StateVar, thread: int) -> Test:
     return lambda scene: scene.is_set(var, thread)
 
 
-def _of_program(system: TransitionSystem) -> Property:
+def _of_model(model: Model) -> Property:
     """Of the assertions that this program has."""
-    return kernel_assertions(system.by_name[FAILED.name])
+    return kernel_assertions(model.system.by_name[FAILED.name])
 
 
-REGISTERED = Registered(kernel_assertions(FAILED), _found, (Teller((), _assertion),), wants_lock=True, of_program=_of_program)
+REGISTERED = Registered(kernel_assertions(FAILED), _found, (Teller((), _assertion),), wants_lock=True, of_model=_of_model, every_size=False)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..core.system import Lemma, Property, TransitionSystem
+from ..core.system import Lemma, Property
 from ..model.scene import Scene
+from ..model.system import Model
 from .repairs import Recipe
 from .telling import Teller, Wrong
 
@@ -28,7 +29,8 @@ class Registered:
         loses: a false instance says for which `root` and `gfn` a walk no longer finds which `frame`; pictures show that.
         lemmas: the names of those lemmas of the argument that are told for this property alone.
         chapter: lemmas of its own, told after all others where it is asked.
-        of_program: the property as it reads in one system, where it speaks of the program; such a one is asked at one size alone.
+        of_model: the property as it reads in one model, where it speaks of the program, or of who walks which roots.
+        every_size: whether the statement is one about any number of everything; else it is asked at one size alone.
     """
 
     prop: Property
@@ -39,4 +41,5 @@ class Registered:
     loses: bool = False
     lemmas: tuple[str, ...] = ()
     chapter: Callable[[Setting], Iterator[Lemma]] | None = None
-    of_program: Callable[[TransitionSystem], Property] | None = None
+    of_model: Callable[[Model], Property] | None = None
+    every_size: bool = True

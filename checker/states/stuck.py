@@ -29,7 +29,7 @@ class Ends:
     """What it takes to see that a system stands still.
 
     Args:
-        done: a closed term: every thread is at its end.
+        done: a closed term: every thread is at its end, or the run is one that nobody asks about.
         software: whether an action is a thread's own step; all others are the machine's.
         places: where each thread rests; stuck states that agree on it are told as one.
     """

@@ -40,7 +40,7 @@ class Calls(Expressions):
         if isinstance(bound, FixedPlace) and isinstance(bound.value.type, FunctionName):
             name = bound.value.name
         library = self.library
-        if len(arguments) == 1 and library.methods:
+        if arguments and library.methods:
             name = library.methods.get((name, self._handle(arguments[0])), name)
         self.modelled(name, spot)
         if name in library.identities and len(arguments) == 1:

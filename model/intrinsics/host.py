@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import z3
 
 from ...core.sorts import BOOL, StateVar
 from ...core.system import Param, Update, set_at, set_where
-from ...kernelc.lowering.library import BOOLEAN, VOID, Effect, Intrinsic, Meaning, Ref, Value, Waives, boolean, scalar
+from ...kernelc.lowering.library import BOOLEAN, VOID, Effect, Handle, Intrinsic, Meaning, Ref, Value, Waives, boolean, scalar
 from ..machine import ghosts, host
 from ..machine.sorts import FRAME, GFN, between, g, h, region_of, root, u
+from ..machine.spaces import KVM as KVMS_OWN
+from ..machine.spaces import Notifier
 from .types import GFN_T, HUGE_PFN_T, KVM, LEVEL_T, LEVELS, PFN_T
 
 TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
@@ -18,24 +22,38 @@ def _snapshot(t: z3.ExprRef, kvm: Value) -> Effect:
     return Effect(updates=(set_at(host.seq_stale, (t,), FALSE),), label="reads mmu_invalidate_seq")
 
 
-def _resolve(t: z3.ExprRef, gfn: Value) -> tuple[Effect, ...]:
-    """hva_to_pfn(): the frame that backs the gfn; the host finds one if there is none."""
-    a, frame = gfn.term, Param("frame", FRAME)
-    fresh = (set_at(ghosts.pfn_stale, (t, a), FALSE), set_at(ghosts.resolved, (t,), a))
-    return (
-        Effect(value=scalar(PFN_T, host.host_frame(a)), guard=host.host_mapped(a), updates=fresh, label="resolves the pfn"),
-        Effect(
-            value=scalar(PFN_T, frame.const),
-            guard=z3.And(z3.Not(host.host_mapped(a)), host.frame_free(frame.const)),
-            choices=(frame,),
-            updates=(
-                *fresh,
-                set_at(host.host_mapped, (a,), TRUE),
-                set_at(host.host_frame, (a,), frame.const),
-                set_at(host.frame_free, (frame.const,), FALSE),
+def resolving(notifiers: Sequence[Notifier]) -> Intrinsic:
+    """hva_to_pfn(), where these notifiers say later whether what it found has been overtaken."""
+
+    def resolve(t: z3.ExprRef, gfn: Value) -> tuple[Effect, ...]:
+        """The frame that backs the gfn; the host finds one if there is none."""
+        a, frame = gfn.term, Param("frame", FRAME)
+        fresh = (*(set_at(each.pfn_stale, (t, a), FALSE) for each in notifiers), set_at(ghosts.resolved, (t,), a))
+        return (
+            Effect(value=scalar(PFN_T, host.host_frame(a)), guard=host.host_mapped(a), updates=fresh, label="resolves the pfn"),
+            Effect(
+                value=scalar(PFN_T, frame.const),
+                guard=z3.And(z3.Not(host.host_mapped(a)), host.frame_free(frame.const)),
+                choices=(frame,),
+                updates=(
+                    *fresh,
+                    set_at(host.host_mapped, (a,), TRUE),
+                    set_at(host.host_frame, (a,), frame.const),
+                    set_at(host.frame_free, (frame.const,), FALSE),
+                ),
+                label="host gives frame {frame}",
             ),
-            label="host gives frame {frame}",
-        ),
+        )
+
+    return Intrinsic(
+        "hva_to_pfn",
+        (GFN_T,),
+        PFN_T,
+        resolve,
+        reads=("host",),
+        writes=("host",),
+        doc="get_user_pages(); sleeps; takes the gfn, a gfn stands for its hva",
+        blocks=True,
     )
 
 
@@ -71,6 +89,47 @@ def _end(var: StateVar) -> Meaning:
         )
 
     return meaning
+
+
+def of_notifier(own: Notifier) -> tuple[Intrinsic, ...]:
+    """What is asked of a notifier that a design declares, and what the host tells it: include/linux/mmu_notifier.h, Linux 6.1.
+
+    One snapshot of its sequence is kept per thread. A window of it is one in which gfns are being unmapped on purpose.
+    """
+    (window,) = own.windows
+    base = Handle(own.name)
+
+    def begin(t: z3.ExprRef, _: Value) -> Effect:
+        quiet = z3.ForAll([u, g], z3.Not(window(u, g)))
+        return Effect(guard=quiet, updates=(set_at(own.seq_stale, (t,), FALSE),), label=f"reads the sequence of {own.name}")
+
+    def set_seq(t: z3.ExprRef, _: Value, start: Value, last: Value) -> Effect:
+        xs, stale = window.variables(), own.seq_stale.variables()
+        opened = set_where(window, xs, z3.And(xs[0] == t, between(xs[1], start.term, last.term)), TRUE)
+        return Effect(updates=(opened, Update(own.seq_stale, stale, TRUE), *_zap_begin(t, start, last).updates))
+
+    def end(t: z3.ExprRef, _: Value) -> Effect:
+        xs, ys = window.variables(), own.pfn_stale.variables()
+        closed = set_where(window, xs, xs[0] == t, FALSE)
+        return Effect(updates=(closed, set_where(own.pfn_stale, ys, window(t, ys[1]), TRUE), *_zap_end(t).updates))
+
+    calls = (
+        ("read_begin", (), VOID, begin, "mmu_interval_read_begin(): waits for an invalidation that is going on, then reads invalidate_seq"),
+        ("read_retry", (), BOOLEAN, lambda t, _: boolean(own.seq_stale(t)), "mmu_interval_read_retry(): whether the sequence has moved on"),
+        ("set_seq", (GFN_T, GFN_T), VOID, set_seq, "mmu_interval_set_seq(), of an invalidation of these gfns, which begins"),
+        ("inv_end", (), VOID, end, "mn_itree_inv_end(): this thread's invalidation ends"),
+    )
+    return tuple(
+        Intrinsic(f"{own.name}_{name}", (base, *more), result, meaning, doc=doc, waives=OPENS if name == "set_seq" else None)
+        for name, more, result, meaning, doc in calls
+    )
+
+
+NOTIFIER_CALLS = {
+    "mmu_interval_read_begin": "read_begin", "mmu_interval_read_retry": "read_retry", "mmu_interval_set_seq": "set_seq",
+    "mn_itree_inv_end": "inv_end",
+}  # fmt: skip
+"""The calls by their names, each to what `of_notifier` calls it of one notifier."""
 
 
 def _region_bounds(t: z3.ExprRef, gfn: Value, first: Value, last: Value) -> Effect:
@@ -134,16 +193,7 @@ INTRINSICS = (
     Intrinsic(
         "mmu_invalidate_seq_read", (KVM,), VOID, _snapshot, reads=("seq",), doc="fault->mmu_seq = kvm->mmu_invalidate_seq; smp_rmb()"
     ),
-    Intrinsic(
-        "hva_to_pfn",
-        (GFN_T,),
-        PFN_T,
-        _resolve,
-        reads=("host",),
-        writes=("host",),
-        doc="get_user_pages(); sleeps; takes the gfn, a gfn stands for its hva",
-        blocks=True,
-    ),
+    resolving((KVMS_OWN,)),
     Intrinsic(
         "mmu_invalidate_retry",
         (KVM, GFN_T),

@@ -12,9 +12,10 @@ import z3
 
 from ...core.sorts import Sort, StateVar
 from ...core.system import Param, Update, set_at, set_where, substitute_updates
-from ...kernelc.lowering.library import BOOLEAN, VOID, Check, Effect, Intrinsic, Need, Ref, Value, boolean, record
+from ...kernelc.lowering.library import BOOLEAN, VOID, Check, CType, Effect, Intrinsic, Meaning, Need, Ref, Value, boolean, record
 from ..machine import ghosts, host, iommu, tables
 from ..machine.sorts import BLOCK, FRAME, PT, REGION, ROOT, SLOT, g, part, r, region_of, root, slot_of
+from ..machine.spaces import SHARED, Spaces, both
 from ..machine.tables import (
     FROZEN,
     LEAF,
@@ -96,7 +97,7 @@ def _if_kind(condition: z3.BoolRef, value: z3.ExprRef, sort: Sort) -> z3.ExprRef
     return z3.If(condition, value, sort.element(0))
 
 
-def write(t: z3.ExprRef, pointer: Value, new: Value) -> tuple[Update, ...]:
+def write(t: z3.ExprRef, pointer: Value, new: Value, spaces: Spaces = SHARED) -> tuple[Update, ...]:
     """Store `new` where `pointer` points, and move the ghosts along."""
     lower = pointer["lower"]
     upper = z3.Not(lower)
@@ -123,10 +124,10 @@ def write(t: z3.ExprRef, pointer: Value, new: Value) -> tuple[Update, ...]:
             pt_state, pt_state.variables(), z3.And(upper, new["kind"] == TABLE, pt_state.variables()[0] == new["pt"]), tables.PT_LINKED
         ),
     )
-    return (*stores, *_ghost_updates(t, pointer, new, stores))
+    return (*stores, *_ghost_updates(t, pointer, new, stores, spaces))
 
 
-def _ghost_updates(t: z3.ExprRef, pointer: Value, new: Value, stores: Sequence[Update]) -> tuple[Update, ...]:
+def _ghost_updates(t: z3.ExprRef, pointer: Value, new: Value, stores: Sequence[Update], spaces: Spaces) -> tuple[Update, ...]:
     old = read(pointer)
     table = z3.If(pointer["lower"], pt_root(pointer["pt"]), pointer["root"])
     region = z3.If(pointer["lower"], pt_region(pointer["pt"]), pointer["region"])
@@ -150,9 +151,10 @@ def _ghost_updates(t: z3.ExprRef, pointer: Value, new: Value, stores: Sequence[U
     # The pfn that counts is the faulting gfn's. That a huge mapping also covers neighbours is the host's word, read under mmu_lock; when
     # the host splits its huge page it invalidates the whole region.
     gfn = ghosts.resolved(t)
-    stale = z3.And(covers(gfn), z3.Or(ghosts.pfn_stale(t, gfn), host.in_window(gfn)))
+    stale = z3.And(covers(gfn), spaces.late(t, table, gfn))
     promised = ghosts.promised.variables()
-    kept = z3.Or(ghosts.promised(*promised), after(tables.walks(*promised)))
+    seen = spaces.walked(("cpu", "iommu"), promised[0])
+    kept = z3.Or(ghosts.promised(*promised), both(after(tables.walks(*promised)), seen))
     split = z3.And(z3.Not(pointer["lower"]), old["kind"] == LEAF, new["kind"] == TABLE)
     recovered = z3.And(z3.Not(pointer["lower"]), old["kind"] == TABLE, new["kind"] == LEAF)
     was_huge = z3.And(z3.Not(pointer["lower"]), old["kind"] == LEAF)
@@ -161,14 +163,20 @@ def _ghost_updates(t: z3.ExprRef, pointer: Value, new: Value, stores: Sequence[U
         thread, *at = var.variables()
         return set_where(var, (thread, *at), z3.And(thread == t, condition(*at)), TRUE)
 
+    def cpus(holds: z3.BoolRef) -> z3.BoolRef:
+        return both(holds, spaces.walked(("cpu",), table))
+
+    def io(holds: z3.BoolRef) -> z3.BoolRef:
+        return both(holds, spaces.walked(("iommu",), table))
+
     present = z3.Or(new["kind"] == LEAF, new["kind"] == TABLE)
     was_present = z3.Or(old["kind"] == LEAF, old["kind"] == TABLE)
     return (
-        owe(ghosts.owes_cpu, lambda gfn: _at(lost, x, gfn)),
-        owe(ghosts.owes_io, lambda whom, gfn: z3.And(iommu.active(whom), z3.Not(was_huge), _at(lost, x, gfn))),
-        owe(ghosts.owes_io_huge, lambda whom, there: z3.And(iommu.active(whom), was_huge, there == region, z3.Exists([x], lost))),
-        owe(ghosts.owes_cpu_pt, lambda: unlinked),
-        owe(ghosts.owes_io_pt, lambda whom, there: z3.And(unlinked, iommu.active(whom), there == region)),
+        owe(ghosts.owes_cpu, lambda gfn: cpus(_at(lost, x, gfn))),
+        owe(ghosts.owes_io, lambda whom, gfn: io(z3.And(iommu.active(whom), z3.Not(was_huge), _at(lost, x, gfn)))),
+        owe(ghosts.owes_io_huge, lambda whom, there: io(z3.And(iommu.active(whom), was_huge, there == region, z3.Exists([x], lost)))),
+        owe(ghosts.owes_cpu_pt, lambda: cpus(unlinked)),
+        owe(ghosts.owes_io_pt, lambda whom, there: io(z3.And(unlinked, iommu.active(whom), there == region))),
         Update(ghosts.promised, promised, z3.And(kept, z3.Not(host.being_unmapped(promised[1])))),
         _sticky(ghosts.stale_install, z3.And(installed, stale)),
         _sticky(ghosts.dead_install, z3.And(present, z3.Not(was_present), root_invalid(table))),
@@ -191,22 +199,34 @@ def _read(t: z3.ExprRef, pointer: Value) -> Effect:
     return Effect(value=read(pointer), needs=uses(pointer))
 
 
-def _write(t: z3.ExprRef, pointer: Value, new: Value) -> Effect:
-    return Effect(updates=write(t, pointer, new), needs=stores(pointer, new))
+def writing(spaces: Spaces) -> tuple[Intrinsic, ...]:
+    """The calls that store an entry, where roots lie in these spaces."""
 
+    def write_spte(t: z3.ExprRef, pointer: Value, new: Value) -> Effect:
+        return Effect(updates=write(t, pointer, new, spaces), needs=stores(pointer, new))
 
-def _xchg(t: z3.ExprRef, pointer: Value, new: Value) -> Effect:
-    return Effect(value=read(pointer), updates=write(t, pointer, new), needs=stores(pointer, new))
+    def xchg(t: z3.ExprRef, pointer: Value, new: Value) -> Effect:
+        return Effect(value=read(pointer), updates=write(t, pointer, new, spaces), needs=stores(pointer, new))
 
+    def cmpxchg(t: z3.ExprRef, pointer: Value, old: Value, new: Value) -> tuple[Effect, ...]:
+        """try_cmpxchg64(): on failure the old value is refreshed and nothing else happens."""
+        current = read(pointer)
+        assert SPTE.equal is not None
+        same = SPTE.equal(current, old)
+        return (
+            Effect(
+                value=boolean(TRUE), guard=same, updates=write(t, pointer, new, spaces), refs=(None,), needs=stores(pointer, new)
+            ),
+            Effect(value=boolean(FALSE), guard=z3.Not(same), refs=(current,), needs=uses(pointer)),
+        )  # fmt: skip
 
-def _cmpxchg(t: z3.ExprRef, pointer: Value, old: Value, new: Value) -> tuple[Effect, ...]:
-    """try_cmpxchg64(): on failure the old value is refreshed and nothing else happens."""
-    current = read(pointer)
-    assert SPTE.equal is not None
-    same = SPTE.equal(current, old)
+    def call(name: str, params: tuple[CType, ...], result: CType, meaning: Meaning, doc: str) -> Intrinsic:
+        return Intrinsic(name, params, result, meaning, reads=("spte",), writes=("spte", "pool"), doc=doc)
+
     return (
-        Effect(value=boolean(TRUE), guard=same, updates=write(t, pointer, new), refs=(None,), needs=stores(pointer, new)),
-        Effect(value=boolean(FALSE), guard=z3.Not(same), refs=(current,), needs=uses(pointer)),
+        call("kvm_tdp_mmu_write_spte", (PTEP, SPTE), VOID, write_spte, "xchg() or WRITE_ONCE()"),
+        call("kvm_tdp_mmu_write_spte_atomic", (PTEP, SPTE), SPTE, xchg, "xchg(); tdp_iter.h"),
+        call("try_cmpxchg64", (PTEP, Ref(SPTE), SPTE), BOOLEAN, cmpxchg, "compare and exchange an entry"),
     )
 
 
@@ -304,19 +324,7 @@ def _pt_sptep(t: z3.ExprRef, spte: Value, gfn: Value) -> Value:
 
 INTRINSICS = (
     Intrinsic("kvm_tdp_mmu_read_spte", (PTEP,), SPTE, _read, reads=("spte",), doc="READ_ONCE() of an entry; tdp_iter.h"),
-    Intrinsic("kvm_tdp_mmu_write_spte", (PTEP, SPTE), VOID, _write, reads=("spte",), writes=("spte", "pool"), doc="xchg() or WRITE_ONCE()"),
-    Intrinsic(
-        "kvm_tdp_mmu_write_spte_atomic", (PTEP, SPTE), SPTE, _xchg, reads=("spte",), writes=("spte", "pool"), doc="xchg(); tdp_iter.h"
-    ),
-    Intrinsic(
-        "try_cmpxchg64",
-        (PTEP, Ref(SPTE), SPTE),
-        BOOLEAN,
-        _cmpxchg,
-        reads=("spte",),
-        writes=("spte", "pool"),
-        doc="compare and exchange an entry",
-    ),
+    *writing(SHARED),
     Intrinsic(
         "tdp_mmu_alloc_sp",
         (),

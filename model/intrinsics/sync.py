@@ -17,6 +17,8 @@ from ..machine.tables import rcu_reader, rcu_waits
 TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
 MMU_LOCK = Handle("mmu_lock")
 SRCU = Handle("srcu")
+ASSUME = "assume"
+"""The ghost that leaves out the runs in which its condition is false."""
 MUTEXES = tuple(Handle(name) for name in LOCK.elements)
 
 
@@ -136,7 +138,7 @@ INTRINSICS = (
         "need_resched", (), BOOLEAN, _maybe, "local", reads=("own",), doc="contention or a due reschedule: either, at every yield point"
     ),
     Intrinsic(
-        "assume",
+        ASSUME,
         (BOOLEAN,),
         VOID,
         _assume,

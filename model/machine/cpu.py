@@ -6,7 +6,7 @@ A vCPU outside the guest cannot use an old entry before. Source: virt/kvm/kvm_ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import z3
 
@@ -18,6 +18,7 @@ from ..roles import CACHE_BOX, Actor, Assumption, Cache, Link, Mark, Number, Tel
 from ..state_view import Changed, View
 from .host import translated
 from .sorts import FRAME, GFN, ROOT, VCPU, root_name, v
+from .spaces import both
 from .tables import root_invalid, root_ref_export, root_ref_mmu, walk_frame, walks
 
 VCPU_ENTER, VCPU_EXIT, VCPU_LOAD_ROOT, TLB_FILL = "vcpu_enter", "vcpu_exit", "vcpu_load_root", "tlb_fill"
@@ -47,19 +48,23 @@ def alive(root: z3.ExprRef) -> z3.BoolRef:
     return z3.Or(root_ref_mmu(root), root_ref_export(root), z3.Exists([v], vcpu_root(v) == root))
 
 
-def initial(guest: bool) -> list[Update]:
-    """Every vCPU has loaded root 0 and its TLB is empty."""
+def initial(guest: bool, loaded: int = 0) -> list[Update]:
+    """Every vCPU has loaded the root of that number and its TLB is empty."""
     clear = (handles_fault, srcu_waits, flush_pending, reload_pending, tlb_valid)
     return [
-        Update(vcpu_root, (v,), ROOT.element(0)),
+        Update(vcpu_root, (v,), ROOT.element(loaded)),
         Update(in_guest, (v,), z3.BoolVal(guest)),
         *(Update(var, var.variables(), z3.BoolVal(False)) for var in clear),
         Update(tlb_frame, tlb_frame.variables(), FRAME.element(0)),
     ]
 
 
-def actions() -> tuple[Action, ...]:
-    """Entry (which flushes and reloads first), exit, and TLB fills while in the guest."""
+def actions(may_load: Callable[[z3.ExprRef], z3.BoolRef] = lambda root: z3.BoolVal(True)) -> tuple[Action, ...]:
+    """Entry (which flushes and reloads first), exit, and TLB fills while in the guest.
+
+    Args:
+        may_load: whether a root is one that vCPUs walk.
+    """
     vcpu, gfn, new = Param("vcpu", VCPU), Param("gfn", GFN), Param("root", ROOT)
     a, b, c = vcpu.const, gfn.const, new.const
     return (
@@ -80,7 +85,7 @@ def actions() -> tuple[Action, ...]:
             VCPU_LOAD_ROOT,
             "vcpu",
             (vcpu, new),
-            z3.And(z3.Not(in_guest(a)), z3.Not(handles_fault(a)), reload_pending(a), z3.Not(root_invalid(c)), alive(c)),
+            both(z3.And(z3.Not(in_guest(a)), z3.Not(handles_fault(a)), reload_pending(a), z3.Not(root_invalid(c)), alive(c)), may_load(c)),
             (
                 set_at(vcpu_root, (a,), c),
                 set_at(reload_pending, (a,), z3.BoolVal(False)),

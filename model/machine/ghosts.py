@@ -9,7 +9,6 @@ from ...core.system import Update, bool_var
 from ...kernelc.lowering.cfg import THREADS
 from ..state_view import View, indices
 from .sorts import GFN, IOMMU, REGION, ROOT, g, region_at, root
-from .tables import holds
 
 owes_cpu = bool_var("owes_cpu", THREADS, GFN, doc="this thread changed what the gfn translates to and has not flushed the CPUs since")
 owes_io = bool_var("owes_io", THREADS, IOMMU, GFN, doc="the same for that IOMMU, of a 4 KiB translation")
@@ -40,12 +39,12 @@ STATE = (
 )  # fmt: skip
 
 
-def initial(mapped: int) -> list[Update]:
-    """Nobody owes anything; what is mapped at the start, below so many roots, is promised."""
+def initial(promised_at: z3.BoolRef) -> list[Update]:
+    """Nobody owes anything; what is mapped at the start below a `root` of which `promised_at` is true is promised."""
     return [
         *(Update(var, var.variables(), z3.BoolVal(False)) for var in STATE if var not in (promised, resolved)),
         Update(resolved, resolved.variables(), GFN.element(0)),
-        Update(promised, (root, g), holds(root, mapped)),
+        Update(promised, (root, g), promised_at),
     ]
 
 

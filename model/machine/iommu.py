@@ -102,12 +102,12 @@ def reaches(iommu: z3.ExprRef, gfn: z3.ExprRef, frame: z3.ExprRef) -> z3.BoolRef
     return z3.Or(small, z3.And(iotlb_huge(*at), part(iotlb_block(*at), slot_of(gfn)) == frame))
 
 
-def initial(devices_attached: bool) -> list[Update]:
-    """Caches are empty; the domain points to root 0."""
+def initial(devices_attached: bool, walked: int = 0) -> list[Update]:
+    """Caches are empty; the domain points to the root of that number."""
     empty = (psc_valid, iotlb_valid, iotlb_writable, iotlb_huge, iotlb_huge_writable, inv_submitted, inv_gfn, inv_table)
     return [
         Update(attached, (d,), z3.BoolVal(devices_attached)),
-        Update(domain_root, (i,), ROOT.element(0)),
+        Update(domain_root, (i,), ROOT.element(walked)),
         *(Update(var, var.variables(), z3.BoolVal(False)) for var in empty),
         Update(psc_pt, psc_pt.variables(), PT.element(0)),
         Update(iotlb_frame, iotlb_frame.variables(), FRAME.element(0)),

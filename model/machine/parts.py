@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import z3
+
 from ...core.sorts import Sort, StateVar
 from ...core.system import Action, Update
 from .. import assertions
 from ..roles import Actor, Cache, Entries, Lock, Queue, Telling, Thing
 from ..scenario import Scenario
 from ..state_view import View
-from . import cpu, cursors, devices, ghosts, host, iommu, locks, rcu, tables, threads
+from . import cpu, cursors, devices, ghosts, host, iommu, locks, rcu, spaces, tables, threads
+from .sorts import root
 
 
 @dataclass(frozen=True)
@@ -58,21 +61,39 @@ def _devices(scenario: Scenario) -> Sequence[Update]:
     return devices.initial(None if coherent == "any" else coherent, bool(start.exported), start.attached)
 
 
+def spaces_of(scenario: Scenario) -> spaces.Spaces:
+    """Who walks which roots in a scenario. Which locks and notifiers they have, only its program says (`model.own_state`)."""
+    return (
+        spaces.Spaces(tuple(spaces.Space(each.name, each.roots, each.walked_by) for each in scenario.space))
+        if scenario.space
+        else spaces.SHARED
+    )
+
+
+def _loaded(scenario: Scenario, by: spaces.Walker, given: int | None) -> int:
+    return spaces_of(scenario).first_root(by) if given is None else given
+
+
+def _promised(scenario: Scenario) -> z3.BoolRef:
+    held = tables.holds(root, _held(scenario) if scenario.start.tables in ("huge", "pages") else 0)
+    return spaces.both(held, spaces_of(scenario).walked(("cpu", "iommu"), root))
+
+
 PARTS: tuple[Part, ...] = (
     Part("tables", tables.STATE, _tables, sorts=tables.SORTS, told=(tables.ROOTS_TOLD, tables.TOLD)),
     Part("host", host.STATE, _host, told=(host.TOLD,)),
     Part(
         "cpu",
         cpu.STATE,
-        lambda scenario: cpu.initial(scenario.hardware.cpu),
-        lambda scenario: cpu.actions() if scenario.hardware.cpu else (),
+        lambda scenario: cpu.initial(scenario.hardware.cpu, _loaded(scenario, "cpu", scenario.start.vcpu_root)),
+        lambda scenario: cpu.actions(lambda at: spaces_of(scenario).walked(("cpu",), at)) if scenario.hardware.cpu else (),
         told=(cpu.TOLD,),
         acts=2,
     ),
     Part(
         "iommu",
         iommu.STATE,
-        lambda scenario: iommu.initial(scenario.start.attached),
+        lambda scenario: iommu.initial(scenario.start.attached, _loaded(scenario, "iommu", scenario.start.domain_root)),
         lambda scenario: iommu.actions() if scenario.hardware.iommu else (),
         told=(iommu.TOLD,),
         acts=1,
@@ -83,7 +104,7 @@ PARTS: tuple[Part, ...] = (
     Part(
         "ghosts",
         ghosts.STATE,
-        lambda scenario: ghosts.initial(_held(scenario) if scenario.start.tables in ("huge", "pages") else 0),
+        lambda scenario: ghosts.initial(_promised(scenario)),
         ghost=True,
     ),
     Part("rcu", actions=lambda scenario: rcu.actions(), told=(rcu.TOLD,), acts=0),

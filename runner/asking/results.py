@@ -18,6 +18,7 @@ from ...kernelc.lowering.cfg import Op
 from ...model import judged
 from ...model.account import Accounted, Fate, unmodelled
 from ...model.machine.sorts import DESC
+from ...model.naming import listed
 from ...model.scenario import Expected, Scenario
 from ...model.system import Model, designs
 from ...model.waivers import Waiver
@@ -451,9 +452,26 @@ def assumptions(model: Model) -> tuple[str, ...]:
         f"hardware: {'vCPUs run guest code' if hardware.cpu else 'vCPUs run no guest code'}, "
         f"{'an IOMMU walks and caches' if hardware.iommu else 'no IOMMU walks'}; {coherent}",
         f"sizes: {_sizes(model)}",
+        *_spaces(model),
         f"start: tables {start.tables}, host {start.host}, " + ("shared already" if start.exported else "not shared"),
         "memory is sequentially consistent; interrupts, faults of the hardware and memory pressure other than shown are left out",
     )
+
+
+def _spaces(model: Model) -> tuple[str, ...]:
+    """Who walks which roots, where a scenario says so."""
+    named = [n for space in model.scenario.space for n in space.roots or ()]
+    others = [n for n in range(model.scenario.geometry.roots) if n not in named]
+    who = {"cpu": "vCPUs", "iommu": "IOMMUs"}
+    told = []
+    for space in model.scenario.space:
+        numbers = others if space.roots is None else space.roots
+        roots = f"root{'s' if len(numbers) > 1 else ''} {listed([str(n) for n in numbers])}"
+        walkers = listed([who[x] for x in space.walked_by]) or "nobody"
+        kept = f"under {space.lock}, told by {'KVM' if space.notifier == 'kvm' else space.notifier}"
+        repeats = f", repeats {space.mirrors}" if space.mirrors else ""
+        told.append(f"{roots} ({space.name}) {'is' if len(numbers) == 1 else 'are'} walked by {walkers}, {kept}{repeats}")
+    return ("spaces: " + "; ".join(told),) if told else ()
 
 
 def _sizes(model: Model) -> str:

@@ -7,9 +7,10 @@ from typing import Any
 
 from ...checker.states.stuck import Ends
 from ...core.errors import EngineError, InputError
-from ...core.ground import conjunction
+from ...core.ground import conjunction, disjunction
 from ...core.system import Property
 from ...model.parametric import Parametric
+from ...model.ruled_out import ruled_out
 from ...model.system import Model
 from ...properties import REGISTRY
 from ...properties.goals import GOALS
@@ -37,7 +38,7 @@ def property_of(model: Model, name: str) -> Property:
         return merging
     choose([name], property_names(), "property", f"scenario {model.scenario.name}")
     known = REGISTRY[name]
-    return known.prop if known.of_program is None else known.of_program(model.system)
+    return known.prop if known.of_model is None else known.of_model(model)
 
 
 def merging_of(model: Model | Parametric) -> Property | None:
@@ -78,5 +79,9 @@ def goals_of(model: Model) -> dict[str, Any]:
 
 
 def ends_of(model: Model) -> Ends:
-    """When all threads are at their end, which steps are theirs, and where they rest."""
-    return Ends(model.all_finished(), lambda action: action.name in model.software.steps, model.software.pc)
+    """When all threads are at their end, or nobody looks at the run, which steps are theirs, and where they rest."""
+    return Ends(
+        disjunction([model.all_finished(), ruled_out(model.software)]),
+        lambda action: action.name in model.software.steps,
+        model.software.pc,
+    )
