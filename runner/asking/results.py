@@ -19,6 +19,7 @@ from ...model import judged
 from ...model.account import Accounted, Fate, unmodelled
 from ...model.machine.sorts import DESC
 from ...model.naming import listed
+from ...model.queue_depth import LOOPING, is_bounded
 from ...model.scenario import Expected, Scenario
 from ...model.system import Model, designs
 from ...model.waivers import Waiver
@@ -453,6 +454,7 @@ def assumptions(model: Model) -> tuple[str, ...]:
         f"{'an IOMMU walks and caches' if hardware.iommu else 'no IOMMU walks'}; {coherent}",
         f"sizes: {_sizes(model)}",
         *_spaces(model),
+        *_queue(model),
         f"start: tables {start.tables}, host {start.host}, " + ("shared already" if start.exported else "not shared"),
         "memory is sequentially consistent; interrupts, faults of the hardware and memory pressure other than shown are left out",
     )
@@ -472,6 +474,12 @@ def _spaces(model: Model) -> tuple[str, ...]:
         repeats = f", repeats {space.mirrors}" if space.mirrors else ""
         told.append(f"{roots} ({space.name}) {'is' if len(numbers) == 1 else 'are'} walked by {walkers}, {kept}{repeats}")
     return ("spaces: " + "; ".join(told),) if told else ()
+
+
+def _queue(model: Model) -> tuple[str, ...]:
+    if not is_bounded(model.software.graphs.values()):
+        return ()
+    return (f"a thread that submits more descriptors than {LOOPING} and does not wait for them, waits for a place in the queue",)
 
 
 def _sizes(model: Model) -> str:

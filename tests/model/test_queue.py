@@ -11,10 +11,11 @@ from tdpcheck.checker.states.explore import survey
 from tdpcheck.model.machine.iommu import inv_gfn, inv_submitted
 from tdpcheck.model.machine.sorts import DESC, GFN, IOMMU, THREADS
 from tdpcheck.model.program_points import Places
-from tdpcheck.model.queue_depth import MOST
+from tdpcheck.model.queue_depth import LOOPING, MOST
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import Model, build, parse_source, shipped_source
 from tdpcheck.properties import PROPERTIES
+from tdpcheck.runner.asking.results import assumptions
 
 FLUSH = "\t\tqi_submit_iotlb(start, last, false);\n\t\tqi_wait();\n"
 
@@ -84,6 +85,24 @@ def test_descriptors_of_one_thread_complete_in_either_order() -> None:
     assert all(found.traces.values())
 
 
-def test_more_than_a_queue_has_places_for_is_waited_for() -> None:
-    """A thread that never waits has a bounded number in the queue."""
-    assert MOST == notifier(lines(*[FIRST] * 3, WAIT)).geometry.size(DESC)
+def test_what_a_program_submits_one_after_the_other_has_room() -> None:
+    """A stale entry that needs three descriptors under way is no less found than one that needs two."""
+    model = notifier(lines(*[FIRST] * MOST, WAIT))
+
+    assert MOST == model.geometry.size(DESC)
+    assert not any("descriptors than" in said for said in assumptions(model))
+
+
+@pytest.mark.parametrize(
+    "flush",
+    [
+        lines(*[FIRST] * (MOST + 1), WAIT),
+        "\t\twhile (need_resched())\n\t\t\tqi_submit_iotlb(start, last, false);\n\t\tqi_wait();\n",
+    ],
+)
+def test_more_than_is_told_apart_is_waited_for_and_said(flush: str) -> None:
+    """A thread that never waits has a bounded number in the queue, which is an assumption."""
+    model = notifier(flush)
+
+    assert LOOPING == model.geometry.size(DESC)
+    assert any(f"submits more descriptors than {LOOPING} and does not wait" in said for said in assumptions(model))
