@@ -17,6 +17,7 @@ from ..recheck.scripts import MANIFEST, manifest, scripts
 from ..recheck.sexpr import MOST_CHARACTERS, name_of
 from ..recheck.solvers import SOLVERS
 from ..runner import documents, output
+from ..runner.asking.results import Waived
 from ..runner.exit_codes import ExitCode
 from ..runner.inputs.designs import design_given
 from ..runner.rebuilding import Rebuilt, rebuilt
@@ -25,8 +26,8 @@ from .echo import echo
 from .seconds import Seconds
 
 _CODES = {"accepted": ExitCode.HOLDS, "refused": ExitCode.VIOLATED, "undecided": ExitCode.UNKNOWN}
-SCHEMA = 2
-"""The form of the document. 2: `kind` of an answer."""
+SCHEMA = 3
+"""The form of the document. 2: `kind` of an answer. 3: `waivers`."""
 SHOWN = 8
 """So many names are shown."""
 
@@ -39,6 +40,7 @@ class CertificateAnswer(msgspec.Struct, frozen=True):
         model: the digest of that model.
         sizes: null if nobody knows what sizes the file is about.
         states, actions: what the file calls them.
+        waivers: the ghost statements of `change` or `design` on which the proof leans: what it proves is Waived, not Proved.
     """
 
     schema: int
@@ -53,6 +55,7 @@ class CertificateAnswer(msgspec.Struct, frozen=True):
     actions: tuple[str, ...]
     verdict: str
     answers: tuple[Checked, ...]
+    waivers: tuple[Waived, ...] = ()
 
 
 @click.command("check-certificate")
@@ -158,7 +161,7 @@ def _record(file: str, found: Certificate, about: Rebuilt | None, verdict: str, 
     return CertificateAnswer(
         SCHEMA, file, found.kind, ", ".join(found.property_names), _sizes(found, about),
         None if about is None else about.scenario, None if about is None else about.digest or None, len(found.lemmas),
-        _names(found.functions), tuple(found.steps), verdict, answer.answers,
+        _names(found.functions), tuple(found.steps), verdict, answer.answers, () if about is None else about.waivers,
     )  # fmt: skip
 
 
@@ -181,6 +184,10 @@ def _lines(file: str, found: Certificate, about: Rebuilt | None, verdict: str, a
         lines.append(f"  {checked.solver} {checked.version}: {_said(checked)}")
         lines += [f"    {failure}" for failure in checked.failures]
     lines.append(f"{verdict}: {_MEANING[verdict]}")
+    if about is not None and about.waivers:
+        leaning = "a waiver" if len(about.waivers) == 1 else f"{len(about.waivers)} waivers"
+        lines.append(f"What it says leans on {leaning}, which nobody checks: what a proof of it gives is Waived, not Proved.")
+        lines += [f"  waiver {waiver.place}: {waiver.what}" for waiver in about.waivers]
     if verdict == "accepted" and about is None:
         lines.append("That is said of the file's own system, and of no scenario: --scenario NAME compares it with today's model.")
     return lines

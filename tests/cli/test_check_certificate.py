@@ -19,7 +19,7 @@ from tdpcheck.runner.inputs.changes import touched, versions
 from tdpcheck.runner.inputs.sources import built, files_of
 from tdpcheck.runner.museum.items import FOLDER
 from tdpcheck.runner.runs.run import selected_scenarios
-from tdpcheck.tests.calling import QUICK, Call
+from tdpcheck.tests.calling import QUICK, Call, diff
 
 GOOD = parametric(table_cache.system, table_cache.no_stale_cache, table_cache.lemmas, digest="1b77e2", scenario="toy")
 BAD = parametric(table_cache.broken, table_cache.no_stale_cache, table_cache.lemmas)
@@ -211,3 +211,24 @@ def test_a_change_belongs_to_what_it_is_about(call: Call, file: Path) -> None:
         ]
         assert [1, 2] == sorted(answer.exit_code for answer in answers)
         assert (1 if change is None else 2) == answers[0].exit_code
+
+
+def test_what_leans_on_a_waiver_is_told(call: Call, file: Path, tmp_path: Path) -> None:
+    """The certificate is of the changed system, and that says of itself that a request was refused."""
+    patch = tmp_path / "c.patch"
+    patch.write_text(diff("tdp_fd.c", "\troot->exported = true;\n", "\tnote_refused();\n\troot->exported = true;\n"))
+    line = next(n for n, text in enumerate(files_of(None)["tdp_fd.c"].split("\n"), 1) if text == "\troot->exported = true;")
+    place = f"tdp_fd.c:{line}: note_refused()"
+
+    def arguments(change: str | None) -> tuple[str, ...]:
+        return "check-certificate", str(file), "--scenario", QUICK, "--solver", "z3", *(("--change", change) if change else ())
+
+    for change, said in ((None, []), (str(patch), [place])):
+        text, _ = of_scenario(QUICK, "root_liveness", change=change)
+        file.write_text(text, encoding="utf-8")
+        told = json.loads(call(*arguments(change), "--json").stdout)
+
+        assert said == [f"{w['file']}:{w['line']}: {w['text']}" for w in told["waivers"]]
+    plain = call(*arguments(str(patch))).output
+    assert "leans on a waiver, which nobody checks: what a proof of it gives is Waived, not Proved" in plain
+    assert f"  waiver {place}: a request was refused" in plain
