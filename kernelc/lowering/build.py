@@ -86,6 +86,13 @@ MOST_NODES = 50_000
 """Statements of a thread, with all that it calls: the longest of a real kernel has some thousands."""
 
 
+def too_many(at: ast.Location, function: str) -> Refusal:
+    """The refusal of calls that multiply."""
+    return Refusal(
+        at, f"this thread has more than {MOST_NODES:,} statements, with all that it calls", function, "look for calls that multiply"
+    )
+
+
 class Builder:
     """Appends nodes after the open ends. Where there are none, nothing that is lowered can run."""
 
@@ -133,8 +140,7 @@ class Builder:
             Refusal: the thread has more statements than any.
         """
         if len(self.nodes) > MOST_NODES:
-            what = f"this thread has more than {MOST_NODES:,} statements, with all that it calls"
-            raise Refusal(ast.Location(at.file, at.line), what, self.frames[0].function.name, "look for calls that multiply")
+            raise too_many(ast.Location(at.file, at.line), self.frames[0].function.name)
 
     def emit(self, node: Node) -> None:
         """Append `node` after the open ends, of which there must be some."""

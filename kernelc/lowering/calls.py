@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import z3
@@ -15,12 +15,12 @@ from ..errors import Refusal
 from ..text import ast
 from ..text.show import show_type
 from .analyse import effect_terms
-from .build import Abandoned, Frame, is_aggregate, reads_state, spot_of
+from .build import MOST_NODES, Abandoned, Frame, is_aggregate, reads_state, spot_of
 from .cfg import THREAD, THREADS, Havoc, Local, Nop, Op
 from .convert import NULL, Spot, coerce, join
 from .expressions import Expressions, is_harmless, leaves_of
 from .integers import is_literal
-from .library import VOID, CType, Effect, FunctionName, Handle, Intrinsic, Ref, Value, Void, leaves
+from .library import VOID, CType, Effect, FunctionName, Handle, Intrinsic, Library, Ref, Value, Void, leaves
 from .lvalues import FixedPlace, LocalPlace
 
 _FORMATTED = ("WARN", "KVM_BUG", "KVM_MMU_WARN", "pr_")
@@ -350,6 +350,38 @@ def assigned_names(statement: ast.Stmt) -> set[str]:
 
     visit(statement)
     return found
+
+
+def too_long(entry: str, functions: Mapping[str, ast.Function], library: Library) -> ast.Function | None:
+    """A function that, with all that it calls, has more calls than a thread may have statements: counted, so that nobody lowers them first.
+
+    Recursion counts once here, and a call counts wherever it stands; the innermost such function is the answer.
+    """
+    amounts: dict[str, int] = {}
+    meant = library.intrinsics.keys() | library.erased.keys() | library.identities
+    todo = [entry]
+    while todo:
+        name = todo[-1]
+        called = [c for c in _called(functions[name]) if c in functions and c not in meant]
+        missing = [c for c in called if c not in amounts]
+        if name not in amounts and missing:
+            amounts[name] = 1  # while what it calls is counted; so a call of itself counts once
+            todo += missing
+            continue
+        todo.pop()
+        amounts[name] = 1 + sum(amounts[c] for c in called)
+        if amounts[name] > MOST_NODES:
+            return functions[name]
+    return None
+
+
+def _called(function: ast.Function) -> Iterator[str]:
+    todo: list[object] = [function.body]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Call):
+            yield node.function
+        todo += children(node)
 
 
 def children(node: object) -> list[object]:

@@ -14,8 +14,8 @@ from ...core.system import Param, Source
 from ..text import ast
 from ..text.show import show_type
 from .analyse import live_locals
-from .build import Frame
-from .calls import assigned_names
+from .build import Frame, too_many
+from .calls import assigned_names, too_long
 from .cfg import Graph, Havoc, Local, Nop, Op
 from .convert import Spot, coerce, join
 from .library import Effect, FunctionName, Handle, Library, Ref, Value, leaves
@@ -48,6 +48,8 @@ def lower(
 class _Lowering(Statements):
     def run(self, entry: str, arguments: Mapping[str, Value]) -> Graph:
         function = self.function(entry)
+        if (multiplies := too_long(entry, self.functions, self.library)) is not None:
+            raise too_many(multiplies.at, multiplies.name)
         spot = Spot(function.at, f"{entry}()")
         first = Nop(len(self.nodes), Source(spot.at.file, spot.at.line, entry, spot.text), (entry,))
         self.nodes.append(first)

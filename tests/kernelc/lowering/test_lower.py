@@ -232,3 +232,14 @@ def test_a_name_that_the_file_defines_is_not_the_one_of_the_library(text: str, w
         toy.build(text)
     toy.build(text.partition(" void f")[0] + " void f(void) { }")
     assert unit.strange == []
+
+
+def test_calls_that_multiply_are_counted_before_they_are_lowered() -> None:
+    """2^40 calls: the innermost function that is too much is named, at once. A function that calls itself is no such thing."""
+    doubling = "".join(f"static void d{n}(void) {{ d{n + 1}(); d{n + 1}(); }}\n" for n in range(40)) + "static void d40(void) { }\n"
+    refusal = refused(doubling + "void f(void) { d0(); }\n")
+
+    assert ("this thread has more than 50,000 statements, with all that it calls", "d25") == (refusal.what, refusal.offending)
+    assert Location("toy.c", 26, 1) == refusal.at
+    assert "calls itself more than 1 deep" in refused("static u2 g(u2 n) { return g(n) + g(n); } void f(void) { g(1); }").what
+    toy.build("static void e(void) { }\nvoid f(void) { " + "e(); " * 60 + "}\n")
