@@ -91,12 +91,11 @@ def check_certificate(
     timeout: float,
     as_json: bool,
 ) -> None:
-    r"""Check the proof in a certificate that `verify --out` or `prove --out` left (*.smt2).
+    """Check the proof in a certificate that `verify --out` or `prove --out` left (*.smt2).
 
     With --scenario, the system and the property are built anew from today's model, and a certificate about anything
     else is refused. Without it, the answer is about the system that the file defines, whatever that is.
 
-    \b
     Exit code: 0 every solver accepts it; 1 one of them refuses it;
     2 bad input, or it is about something else; 3 undecided.
     """

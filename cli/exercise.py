@@ -32,9 +32,8 @@ _WIDTH = 78
 def check_exercise(
     context: click.Context, name: str | None, part: str, change: str | None, broken: bool, hints: bool, timeout: float
 ) -> None:
-    r"""Tell the task of a lesson's exercise, or judge your patch.
+    """Tell the task of a lesson's exercise, or judge your patch.
 
-    \b
     Exit code: 0 solved (or only told); 1 not yet; 2 bad input.
     """
     known = shipped_exercises()

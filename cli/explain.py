@@ -46,9 +46,8 @@ def explain(
     timeout: float,
     as_json: bool,
 ) -> None:
-    r"""Tell why a property holds for every size, and check each step of the argument.
+    """Tell why a property holds for every size, and check each step of the argument.
 
-    \b
     Exit code: 0 every lemma holds initially and is kept by every step, for any number of pages,
     tables, roots, devices and threads; 3 some step is not known to keep some lemma; 2 bad input.
     """

@@ -24,9 +24,8 @@ from .seconds import Seconds
 @click.option("--out", metavar="DIR", help=f"Leave {results.MUSEUM} there: a report of a run in that folder tells what was found again.")
 @click.pass_context
 def museum(context: click.Context, names: tuple[str, ...], timeout: float, as_json: bool, out: str | None) -> None:
-    r"""Find each known bug again, and check its good twin.
+    """Find each known bug again, and check its good twin.
 
-    \b
     Exit code: 0 all found and all twins hold; 1 a twin is Violated;
     2 bad input; 3 something was not found or is Unknown; 130 interrupted.
     """

@@ -58,13 +58,12 @@ def prove(
     timeout: float,
     as_json: bool,
 ) -> None:
-    r"""Prove properties for any number of pages, tables, roots, devices and threads of a scenario.
+    """Prove properties for any number of pages, tables, roots, devices and threads of a scenario.
 
     Without a PROPERTY: no_stale_io_mapping, atomic_hugepage_split and reject_noncoherent_dma. The lemmas are
     those that `tdpcheck explain` tells. For each step a search finds the instances of them that prove it; these are the
     certificate, and Z3 and cvc5 check it without any quantifier.
 
-    \b
     Exit code: 0 proved, and both solvers accept the certificate; 1 a race was found; 3 not proved; 2 bad input.
     """
     guard.limit(timeout, "proving")

@@ -54,9 +54,8 @@ def replay(
     design: str | None,
     as_json: bool,
 ) -> None:
-    r"""Run a stored counterexample, or a run saved by explore, again without a solver.
+    """Run a stored counterexample, or a run saved by explore, again without a solver.
 
-    \b
     Exit code: 0 it is still a run, violates the property if it did, and all that is said of it
     is found again; 2 bad input; 3 it is not a run of this model, the property holds, or something
     is said of it that is not found.

@@ -33,9 +33,8 @@ FILES: dict[str, tuple[str, Form]] = {"html": ("index.html", page), "md": ("repo
 @click.option("--sarif", metavar="FILE", help="Write the violations that no scenario expects as SARIF there, too.")
 @click.pass_context
 def report(context: click.Context, out: str, against: str | None, form: str | None, junit: str | None, sarif: str | None) -> None:
-    r"""Make a report of the run that `verify --out OUT` left.
+    """Make a report of the run that `verify --out OUT` left.
 
-    \b
     Leaves index.html, report.md (for a pull request) and report.txt (for a mail) there.
     Exit code: 0 it is made; 2 bad input; with --against also
     1 some answer turned red, 3 some answer is unknown now.

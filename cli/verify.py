@@ -98,10 +98,9 @@ def verify(
     junit: str | None,
     sarif: str | None,
 ) -> None:
-    r"""Check properties in scenarios, with and without a change.
+    """Check properties in scenarios, with and without a change.
 
-    \b
-    Exit code: 0 every question is Proved, or HoldsUpTo the depth asked for;
+    Exit code: 0 every question is Proved, HoldsUpTo the depth asked for, or Waived (it would be, but leans on what its author says);
     1 something is Violated that its scenario does not expect;
     2 bad input or usage; 3 something is Unknown; 130 interrupted.
     """

@@ -191,10 +191,15 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(
                     f"[[space]] {space.name!r} mirrors {space.mirrors!r}, which is no other space; there are {', '.join(names)}"
                 )
-        for key in ("vcpu_root", "domain_root"):
+            if space.roots == ():
+                raise ValueError(f"[[space]] {space.name!r} has no root; leave `roots` out for all others")
+        for key, walker in (("vcpu_root", "cpu"), ("domain_root", "iommu")):
             number = getattr(self.start, key)
             if number is not None and not 0 <= number < roots:
                 raise ValueError(f"start.{key} names root {number}; geometry.roots is {roots}")
+            home = next((x for x in self.space if number in (x.roots or ())), next((x for x in self.space if x.roots is None), None))
+            if number is not None and home is not None and walker not in home.walked_by:
+                raise ValueError(f"start.{key} names root {number}, which lies in [[space]] {home.name!r}, and {walker} does not walk that")
 
     @property
     def needs_kernel(self) -> bool:

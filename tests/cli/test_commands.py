@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tdpcheck.cli.listing import KINDS
+from tdpcheck.cli.main import COMMANDS
 from tdpcheck.core.errors import InputError
 from tdpcheck.model.intrinsics import LIBRARY
 from tdpcheck.model.machine import parts
@@ -46,12 +47,13 @@ def test_what_kernel_c_may_name_is_listed_with_its_types_and_what_it_touches(cal
     assert (items["try_cmpxchg64"]["arguments"], items["try_cmpxchg64"]["result"]) == (["tdp_ptep_t", "u64 *", "u64"], "bool")
 
 
-@pytest.mark.parametrize("command", [[], ["verify"], ["show"], ["replay"], ["list"], ["museum"], ["report"], ["explore"]])
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
 def test_help_names_every_option_once_and_fits(call: Call, command: list[str]) -> None:
     result = call(*command, "--help")
 
     assert result.exit_code == 0
     assert max(map(len, result.stdout.splitlines())) <= 100
+    assert "\\" not in result.stdout.replace("\\|", "")
 
 
 def item_folder(place: Path, **changes: str) -> Path:
