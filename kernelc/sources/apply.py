@@ -6,8 +6,9 @@ A file is found by its path, never by its base name; one that is not among the f
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ...core.errors import InputError
@@ -89,7 +90,9 @@ def apply(patch: Patch, files: Mapping[str, str], homes: Collection[str] = ()) -
             where = f"{patch.name}:{change.at}: the patch creates {key}"
             raise InputError(f"{where}, but this file exists; make the patch against the present files")
         after, lines, remarks = _applied(patch, change, key, before)
-        changed.extend(lines)
+        # A patch may speak of a file again, as two diffs that somebody joined do: then it goes on from what it made of it.
+        earlier = [line for line in changed if line.file == key]
+        changed = [line for line in changed if line.file != key] + _composed(earlier, lines, before, after)
         notes.extend(remarks)
         if change.new is None:
             if after:
@@ -274,6 +277,36 @@ def _changes(key: str, hunk: Hunk, old_index: int, new_index: int) -> Iterator[C
             yield ChangedLine(key, "removed", old_index + 1, text, new_index + 1)
         old_index += line.kind != "+"
         new_index += line.kind != "-"
+
+
+def _composed(first: Sequence[ChangedLine], second: Sequence[ChangedLine], between: str, after: str) -> list[ChangedLine]:
+    """The lines of two changes of a file, one upon the other, as those of one change; what the second takes back is in neither."""
+    if not first:
+        return list(second)
+    added, removed = (sorted(line.line for line in first if line.kind == kind) for kind in ("added", "removed"))
+    inserted, gone = (sorted(line.line for line in second if line.kind == kind) for kind in ("added", "removed"))
+    length, last = len(split_lines(between)), len(split_lines(after))
+    found: list[ChangedLine] = []
+    for line in first:
+        if line.kind == "added" and line.line in gone:
+            continue
+        near = next((n for n in range(max(line.near, 1), length + 1) if n not in gone), 0)
+        near = _moved(near, gone, inserted) if near else last
+        found.append(replace(line, line=near, near=near) if line.kind == "added" else replace(line, near=near))
+    for line in second:
+        if line.kind == "added":
+            found.append(line)
+        elif line.line not in added:
+            found.append(replace(line, line=_moved(line.line, added, removed)))
+    return found
+
+
+def _moved(line: int, left_out: Sequence[int], put_in: Sequence[int]) -> int:
+    """Where a line that stays stands, in a file without some lines and with others; both are sorted, and count each in its own file."""
+    number = line - bisect_left(left_out, line)
+    for other in put_in:
+        number += other <= number
+    return number
 
 
 def _within(line: ChangedLine, length: int) -> ChangedLine:

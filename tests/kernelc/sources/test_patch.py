@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import difflib
 import quopri
+import random
 import re
 import shutil
 import subprocess
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -499,3 +501,27 @@ def test_a_diff_of_the_kernel_by_git_applies(kernel_tree: Path, tmp_path: Path) 
 
     assert {path: new} == done.files
     assert done.notes == ()
+
+
+@given(st.integers(0, 10**6))
+def test_a_patch_that_speaks_of_a_file_again_accounts_for_it_as_one(seed: int) -> None:
+    """Two or three diffs joined: what is left without the removed lines of the old file and the added ones of the new is the same."""
+    drawn = random.Random(seed)
+    texts = [[f"line {n}\n" for n in range(drawn.randrange(4, 12))]]
+    for version in range(drawn.randrange(2, 4)):
+        text = [line for line in texts[-1] if drawn.random() < 0.8]
+        for number in range(drawn.randrange(1, 4)):
+            text.insert(drawn.randrange(len(text) + 1), f"new {version}.{number}\n")
+        texts.append(text)
+    joined = "".join(diff("".join(old), "".join(new)) for old, new in pairwise(texts))
+    done = apply(one(joined), {"dir/f.c": "".join(texts[0])})
+    sides = {"removed": texts[0], "added": texts[-1]}
+    lines = {kind: [c for c in done.changed if c.kind == kind] for kind in sides}
+
+    assert {"dir/f.c": "".join(texts[-1])} == done.files
+    for kind, text in sides.items():
+        assert all(text[c.line - 1] == c.text + "\n" for c in lines[kind])
+        assert len({c.line for c in lines[kind]}) == len(lines[kind])
+    kept = [[t for n, t in enumerate(sides[kind], 1) if n not in {c.line for c in lines[kind]}] for kind in sides]
+    assert kept[0] == kept[1]
+    assert all(1 <= c.near <= len(texts[-1]) for c in done.changed)
