@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from tdpcheck.cli.main import tdpcheck
 from tdpcheck.model.scenario import shipped_scenarios
@@ -19,6 +21,29 @@ from tdpcheck.runner.inputs.sources import code_for, files_of
 from tdpcheck.tests.calling import QUICK, Call, diff
 
 DEBIAN_KERNEL = Path("/usr/src/linux-source-6.1.tar.xz")
+
+ONE = "tests/lift/"
+"""Tests of these files share models that take long to build, whatever file they stand in."""
+BY_PARAMETER = ("tests/counterexamples/test_causes.py", "tests/model/test_shipped_scenarios.py")
+"""In these, each parameter stands for something that takes long to make, and several tests look at it."""
+APART = (
+    "tests/bench/test_peers.py",
+    "tests/checker/arguments/test_lemmas.py",
+    "tests/checker/test_portfolio.py",
+    "tests/cli/test_ends.py",
+    "tests/cli/test_exercise.py",
+    "tests/model/test_merging.py",
+    "tests/model/test_scenarios_by_vectors.py",
+    "tests/museum/test_museum.py",
+    "tests/properties/test_every_size.py",
+    "tests/properties/test_missing_lemmas.py",
+    "tests/properties/test_protection.py",
+    "tests/runner/test_rewritings.py",
+    "tests/test_how_to.py",
+    "tests/test_lessons.py",
+    "tests/test_notebooks.py",
+)
+"""Tests of these take long and share little: they fill the processes evenly."""
 
 # A slow machine is no fault of the code, and a check must say the same twice.
 settings.register_profile("tdpcheck", deadline=None, derandomize="CI" in os.environ)
@@ -43,6 +68,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "kernel_tree" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kernel)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """With several processes, what tests share is made in one of them."""
+    return Together(config, log)
+
+
+class Together(LoadScopeScheduling):  # type: ignore[misc] # it does not say that it is typed
+    """Tests of one file go to one process, but for those that share nothing, or what one parameter stands for."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, test = nodeid.partition("::")
+        if file.startswith(ONE):
+            return ONE
+        if file in BY_PARAMETER:
+            return f"{file} {test.partition('[')[2]}"
+        return nodeid if file in APART else file
 
 
 def pytest_collection_finish() -> None:

@@ -19,7 +19,7 @@ from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import Model, build
 from tdpcheck.properties.kernel_assertions import kernel_assertions
 
-from .tiers import violated
+from .tiers import lifted, violated
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
@@ -48,7 +48,7 @@ VISIBLE = {
 
 @cache
 def explored(tree: KernelTree, name: str) -> tuple[Model, Surveyed]:
-    made = build(shipped_scenarios()[name], lifted_code(tree))
+    made = lifted(tree, name)
     places = {place.name: z3.Exists([t], made.software.pc(t) == made.software.at(place.name)) for place in made.software.locations}
     return made, survey(made.system, made.geometry, {**places, "small leaf": SMALL_LEAF})
 
