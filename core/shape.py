@@ -166,3 +166,9 @@ def _look(term: z3.ExprRef) -> Shape:
 
 shape = once_a_term(_look, 400_000)
 """The shape of a term."""
+
+applied = once_a_term(lambda term: str(term.decl().name()), 400_000)
+"""The name of the function that an application applies."""
+
+sort_name = once_a_term(lambda term: str(term.sort().name()), 400_000)
+"""The name of a term's sort."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import z3
 from z3 import z3core
@@ -26,6 +26,22 @@ class Substitution:
             return term
         context = term.ctx
         return _to_expr_ref(z3core.Z3_substitute(context.ref(), term.as_ast(), self._size, self._from, self._to), context)
+
+
+def substituted(term: z3.ExprRef, old: Sequence[z3.ExprRef], new: Sequence[z3.ExprRef]) -> z3.ExprRef:
+    """`term` with each of `old` replaced by what stands at its place in `new`, at once.
+
+    Raises:
+        z3.Z3Exception: two of them are of different sorts.
+        ValueError: there are more of one than of the other.
+    """
+    if len(old) != len(new):
+        raise ValueError(f"{len(old)} terms are replaced by {len(new)}")
+    if not old:
+        return term
+    context, size = term.ctx, len(old)
+    arrays = ((Ast * size)(*(x.as_ast() for x in terms)) for terms in (old, new))
+    return _to_expr_ref(z3core.Z3_substitute(context.ref(), term.as_ast(), size, *arrays), context)
 
 
 def constants_in(term: z3.ExprRef) -> frozenset[int]:

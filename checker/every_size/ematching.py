@@ -10,11 +10,13 @@ import itertools
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import z3
 
-from ...core.shape import identity, shape, subterms
+from ...core.shape import applied, identity, shape, sort_name, subterms
 from ...core.sorts import Rigid, Sort, StateVar, element_index
+from ...core.substitution import substituted
 from ...core.system import Action
 from .proof_obligations import Goal, Part
 from .theory import HAS, IS, Clause, Existential, Resolved, Theory, resolve
@@ -33,11 +35,11 @@ class Instance:
     clause: Clause
     arguments: tuple[z3.ExprRef, ...]
 
-    @property
+    @cached_property
     def key(self) -> tuple[object, ...]:
         return (self.clause.name, *(identity(x) for x in self.arguments))
 
-    @property
+    @cached_property
     def term(self) -> z3.BoolRef:
         """What it says."""
         return self.clause.at(self.arguments)
@@ -90,6 +92,7 @@ class Matcher:
         self._siblings: dict[str, list[Part]] = {}
         for part in theory.parts:
             self._siblings.setdefault(part.lemma, []).append(part)
+        self._met: dict[tuple[object, ...], z3.BoolRef] = {}
         self.reason = ""
         self.queries = 0
 
@@ -152,7 +155,7 @@ class Matcher:
         """The instances that Z3 made of `clauses`."""
         instances = [Instance(c.whole, c.values) for c in clauses.values() if not c.clause.variables]
         for name, values in heard.instances(clauses):
-            if all(x.decl().name() in values for x in clauses[name].clause.variables):
+            if all(applied(x) in values for x in clauses[name].clause.variables):
                 instances.append(Instance(clauses[name].whole, clauses[name].arguments(values)))
         return instances
 
@@ -161,7 +164,7 @@ class Matcher:
         if instance.clause.name not in self._valued:
             return instance
         clause, axiom = self._valued[instance.clause.name]
-        value = z3.substitute(clause.body.arg(0).arg(0), *zip(clause.variables, instance.arguments, strict=True))
+        value = substituted(clause.body.arg(0).arg(0), clause.variables, instance.arguments)
         return Instance(axiom, (value,))
 
     def settles(self, step: Step, goal: Goal, seconds: float) -> tuple[z3.CheckSatResult, list[Instance] | None]:
@@ -205,25 +208,25 @@ class Matcher:
         """The parts of the same lemma as they read before the step; no trigger may lead there."""
         found: dict[tuple[object, ...], Instance] = {}
         for goal in goals:
-            given = {x.decl().name(): value for x, value in zip(goal.part.variables, goal.constants, strict=True)}
+            given = {applied(x): value for x, value in zip(goal.part.variables, goal.constants, strict=True)}
             for part in self._siblings[goal.part.lemma]:
                 name = f"lemma {part.name}"
-                if name in self._clauses and all(x.decl().name() in given for x in part.variables):
-                    instance = Instance(self._clauses[name].whole, tuple(given[x.decl().name()] for x in part.variables))
+                if name in self._clauses and all(applied(x) in given for x in part.variables):
+                    instance = Instance(self._clauses[name].whole, tuple(given[applied(x)] for x in part.variables))
                     found[instance.key] = instance
         return list(found.values())
 
     def _spoken(self, terms: Sequence[z3.BoolRef]) -> list[z3.ExprRef]:
         """The elements of index sorts that some terms speak of."""
         index_sorts = {sort.name for sort in self._theory.system.sorts if not sort.elements}
-        found = {identity(node): node for term in terms for node in subterms(term) if node.sort().name() in index_sorts}
+        found = {identity(node): node for term in terms for node in subterms(term) if sort_name(node) in index_sorts}
         return [x for x in found.values() if all(shape(n).operator == z3.Z3_OP_UNINTERPRETED for n in subterms(x))]
 
     def _witnesses(self, terms: Sequence[z3.BoolRef]) -> list[z3.ExprRef]:
         """What there is, if the named quantifiers in some terms hold of what they are applied to."""
         seen: set[int] = set()
         atoms = [found for term in terms for found in self._atoms(term, seen)]
-        return [w for atom, named in atoms for w in named.witnesses_at(atom.children())]
+        return [w for atom, named in atoms for w in named.witnesses_at(shape(atom).children)]
 
     def _likely(self, step: Step, denied: Sequence[z3.BoolRef]) -> list[Instance]:
         """For each named quantifier in what is to be refuted, and in what is said of it, what it says of the terms that matter."""
@@ -234,17 +237,17 @@ class Matcher:
         for axiom in self._theory.axioms:
             # That there is something for every element: no trigger leads there.
             if self._theory.existential_of(axiom.body) is not None:
-                for values in itertools.product(*(by_sort.get(x.sort().name(), ()) for x in axiom.variables)):
+                for values in itertools.product(*(by_sort.get(sort_name(x), ()) for x in axiom.variables)):
                     instance = Instance(axiom, values)
                     found[instance.key] = instance
                     todo.append(instance.term)
         while todo and len(found) < _MOST_LIKELY:
             for atom, named in self._atoms(todo.pop(), seen):
-                arguments = tuple(atom.children())
+                arguments = shape(atom).children
                 before = named.witnesses_at(arguments)
-                choices = ([*by_sort.get(w.sort().name(), ()), w] for w in before)
-                made = [self._instance(step, f"{atom.decl().name()} {IS}", (*arguments, *v)) for v in itertools.product(*choices)]
-                made += [self._instance(step, f"{name} {HAS}", arguments) for name in {named.name, atom.decl().name()}]
+                choices = ([*by_sort.get(sort_name(w), ()), w] for w in before)
+                made = [self._instance(step, f"{applied(atom)} {IS}", (*arguments, *v)) for v in itertools.product(*choices)]
+                made += [self._instance(step, f"{name} {HAS}", arguments) for name in {named.name, applied(atom)}]
                 for instance in made:
                     if instance.key not in found:
                         found[instance.key] = instance
@@ -276,10 +279,13 @@ class Matcher:
         found: list[z3.BoolRef] = []
         for var in self._seeded:
             by_sort = single if len(var.params) == 1 else pairs
-            for combination in itertools.product(*(by_sort.get(k.z3.name(), ()) for k in var.params)):
-                term = var(*combination)
-                # Whatever it is: the solver has met the term.
-                found.append(z3.Function(f"met {term.sort()}", term.sort(), z3.BoolSort())(term))
+            for combination in itertools.product(*(by_sort.get(k.name, ()) for k in var.params if isinstance(k, Sort))):
+                key = var.name, *map(identity, combination)
+                if key not in self._met:  # and so what is kept there keeps the combination
+                    term = var(*combination)
+                    # Whatever it is: the solver has met the term.
+                    self._met[key] = z3.Function(f"met {term.sort()}", term.sort(), z3.BoolSort())(term)
+                found.append(self._met[key])
         return found
 
 
@@ -290,7 +296,7 @@ def _is_plain(var: StateVar) -> bool:
 def _by_sort(constants: Iterable[z3.ExprRef]) -> dict[str, list[z3.ExprRef]]:
     found: dict[str, list[z3.ExprRef]] = {}
     for x in constants:
-        found.setdefault(x.sort().name(), []).append(x)
+        found.setdefault(sort_name(x), []).append(x)
     return found
 
 
@@ -315,6 +321,7 @@ class _Heard:
     def __init__(self, solver: z3.Solver) -> None:
         self._context = solver.ctx
         self._hints: set[int] = set()
+        self._called: dict[int, str] = {}
         keep = z3.z3core.Z3_inc_ref
         hints, reference = self._hints, solver.ctx.ref()
 
@@ -331,16 +338,35 @@ class _Heard:
         for hint in self._hints:
             z3.z3core.Z3_dec_ref(self._context.ref(), z3.z3.to_Ast(hint))
         self._hints.clear()
+        self._called.clear()  # what the hints kept may be gone, and something else be where it was
 
     def instances(self, wanted: Container[str]) -> Iterator[tuple[str, dict[str, z3.ExprRef]]]:
         """For each instance of a clause that is `wanted`, its name and the values of its variables."""
+        # Of thousands of hints, few are instances of what is wanted: no object is made of the others, nor twice of a quantifier.
+        quantifiers: dict[int, tuple[str, list[str]]] = {}
         for hint in self._hints:
-            term = z3.z3._to_expr_ref(z3.z3.to_Ast(hint), self._context)
-            if z3.is_app(term) and term.decl().name() == "inst":
-                parts = term.children()
-                if parts[0].qid() in wanted:
-                    values = next(x for x in parts if z3.is_app(x) and x.decl().name() == "bind").children()
-                    yield parts[0].qid(), {parts[0].var_name(n): x for n, x in enumerate(values)}
+            inst = self._arguments(z3.z3.to_Ast(hint), "inst")
+            if not inst:
+                continue
+            if inst[0].value not in quantifiers:
+                of = z3.z3._to_expr_ref(inst[0], self._context)
+                quantifiers[inst[0].value] = of.qid(), [of.var_name(n) for n in range(of.num_vars())]
+            name, variables = quantifiers[inst[0].value]
+            if name in wanted:
+                values = next(found for part in inst[1:] if (found := self._arguments(part, "bind")) is not None)
+                yield name, {x: z3.z3._to_expr_ref(value, self._context) for x, value in zip(variables, values, strict=False)}
+
+    def _arguments(self, term: Any, name: str) -> list[Any] | None:
+        """What a function of that name is applied to, as Z3 itself has it, if `term` is that."""
+        core, reference = z3.z3core, self._context.ref()
+        if core.Z3_get_ast_kind(reference, term) != z3.Z3_APP_AST:
+            return None
+        declared = core.Z3_get_app_decl(reference, term)
+        if declared.value not in self._called:
+            self._called[declared.value] = core.Z3_get_symbol_string(reference, core.Z3_get_decl_name(reference, declared))
+        if self._called[declared.value] != name:
+            return None
+        return [core.Z3_get_app_arg(reference, term, n) for n in range(core.Z3_get_app_num_args(reference, term))]
 
 
 def enough(known: Sequence[z3.BoolRef], instances: Sequence[Instance]) -> list[Instance] | None:

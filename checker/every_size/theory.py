@@ -17,8 +17,9 @@ import z3
 
 from ...core.errors import ModelError
 from ...core.rewrite import conjuncts
-from ...core.shape import identity, shape, subterms
+from ...core.shape import applied, identity, shape, subterms
 from ...core.sorts import BOOL, Rigid, Sort, StateVar, element_index
+from ...core.substitution import substituted
 from ...core.system import Action, Lemma, Property, TransitionSystem, Update, substitute_updates
 from .induction import axioms, initial_condition, symbols
 from .proof_obligations import Part, part_of, parts_of
@@ -45,7 +46,7 @@ class Clause:
 
     def at(self, arguments: Sequence[z3.ExprRef]) -> z3.BoolRef:
         """The instance at `arguments`."""
-        return z3.substitute(self.body, *zip(self.variables, arguments, strict=True)) if self.variables else self.body
+        return substituted(self.body, self.variables, arguments)
 
     @cached_property
     def closed(self) -> z3.BoolRef:
@@ -76,8 +77,8 @@ class Resolved:
         Raises:
             KeyError: one of these is missing.
         """
-        pairs = [(x, given[x.decl().name()]) for x in self.clause.variables]
-        return tuple(z3.substitute(value, *pairs) for value in self.values) if pairs else self.values
+        chosen = [given[applied(x)] for x in self.clause.variables]
+        return tuple(substituted(value, self.clause.variables, chosen) for value in self.values)
 
 
 def resolve(clause: Clause) -> Resolved:
@@ -145,8 +146,11 @@ class Existential:
 
     def witnesses_at(self, arguments: Sequence[z3.ExprRef]) -> list[z3.ExprRef]:
         """The witnesses for `arguments`, in the state before an action."""
-        pairs = list(zip(self.variables, arguments, strict=True))
-        return [z3.substitute(w, *pairs) for w in self.witnesses()]
+        return [substituted(w, self.variables, arguments) for w in self._before]
+
+    @cached_property
+    def _before(self) -> tuple[z3.ExprRef, ...]:
+        return self.witnesses()
 
     @cached_property
     def symbols(self) -> frozenset[str]:
@@ -358,7 +362,7 @@ class Theory:
 
     def existential_of(self, atom: z3.ExprRef) -> Existential | None:
         """The named quantifier of which `atom`, with or without a prime, is an application."""
-        return self._by_name.get(atom.decl().name().rstrip(AFTER))
+        return self._by_name.get(applied(atom).rstrip(AFTER))
 
 
 def _named(action: Action, naming: _Naming) -> Action:
