@@ -151,7 +151,7 @@ def absent(model: Model) -> tuple[str, ...]:
     """What of a machine has no part in a model."""
     kinds = {a.actor for a in model.system.actions}
     gone = (actor.absent for actor in parts.actors() if actor.absent and actor.kind not in kinds)
-    return (*gone, "device TLBs (ATS)", "weak memory ordering")
+    return (*gone, "weak memory ordering")
 
 
 def _values(layout: Layout, state: State) -> dict[str, Value]:

@@ -72,7 +72,7 @@ def entries(cex: Cex) -> tuple[Entry, ...]:
 
 
 def _rows(view: Scene) -> Iterator[_Row]:
-    rows = [row for thing in parts.things() for at in indices(view, *thing.sorts) for row in _thing(view, thing, at)]
+    rows = [row for thing in parts.things(view) for at in indices(view, *thing.sorts) for row in _thing(view, thing, at)]
     order = {name: number for number, name in enumerate(GROUPS)}
     return iter(sorted(rows, key=lambda row: order.get(row.group, len(order))))
 
@@ -82,10 +82,10 @@ def _thing(view: View, thing: Thing, at: At) -> Iterator[_Row]:
     cells = thing.cells(view, at, thing.touched)
     name, flags = (lambda v: thing.name_of(v, at)), (lambda v: thing.flags_of(v, at))
     yield _Row(thing.key_of(at), thing.group, thing.indent, name, cells, flags)
-    for queue in parts.queues():
+    for queue in parts.queues(view):
         if queue.owner == thing.kind:
             yield from (_queue(queue, (*more, *at)) for more in indices(view, *queue.sorts[:-1]))
-    for entry in parts.entries():
+    for entry in parts.entries(view):
         if entry.owner == thing.kind:
             yield from (_entry(entry, (*at, *more)) for more in indices(view, *entry.sorts[1:]))
     for cache, more in parts.caches_of(view, thing):

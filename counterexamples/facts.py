@@ -170,7 +170,7 @@ def counted_in(cex: Cex) -> str:
 def start(cex: Cex) -> str:
     """What a run begins with: who maps what, and which devices there are."""
     first = scenes(cex)[0]
-    return "; ".join(said for telling in parts.tellings() if telling.start is not None for said in telling.start(first))
+    return "; ".join(said for telling in parts.tellings(first) if telling.start is not None for said in telling.start(first))
 
 
 def parties(cex: Cex) -> tuple[str, ...]:

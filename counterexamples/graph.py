@@ -110,7 +110,7 @@ class _Drawing:
         self._lost = [i.at for i in cex.violation if number == cex.depth] if known is not None and known.loses else []
         self.graph: Graph = nx.MultiDiGraph(property=cex.prop.name, scenario=cex.scenario.name, step=number)
         # What everything else leads to comes first.
-        things = sorted(parts.things(), key=lambda thing: thing.box != HOST_BOX)
+        things = sorted(parts.things(self.scene), key=lambda thing: thing.box != HOST_BOX)
         self._known = {thing.key_of(at): (thing, at) for thing in things for at in indices(self.scene, *thing.sorts)}
         for thing in things:
             for at in indices(self.scene, *thing.sorts):
@@ -147,7 +147,7 @@ class _Drawing:
         self._made(key)
         for link in thing.links(scene, at) if thing.links is not None else ():
             self._drawn(link)
-        for entry in parts.entries():
+        for entry in parts.entries(scene):
             if entry.owner == thing.kind:
                 for more in indices(scene, *entry.sorts[1:]):
                     self._entry(key, entry, (*at, *more))

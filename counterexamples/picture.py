@@ -132,8 +132,8 @@ class _Drawing:
     def _tables(self) -> _Column:
         column = _Column(LEFT, TOP)
         end = self._views[-1]
-        for thing in (t for t in parts.things() if t.box == TABLE_BOX):
-            rows_of = {e.key_of(at): (e, at) for e in parts.entries() if e.owner == thing.kind for at in indices(end, *e.sorts)}
+        for thing in (t for t in parts.things(end) if t.box == TABLE_BOX):
+            rows_of = {e.key_of(at): (e, at) for e in parts.entries(end) if e.owner == thing.kind for at in indices(end, *e.sorts)}
             for key, at in self._drawn(thing):
                 rows = []
                 for name in self._owned(key):
@@ -170,12 +170,12 @@ class _Drawing:
     def _caches(self) -> _Column:
         """Whatever is neither a table nor memory nor a thread."""
         column = _Column(RIGHT, TOP)
-        for thing in sorted(parts.things(), key=lambda thing: thing.row):
+        for thing in sorted(parts.things(self._views[-1]), key=lambda thing: thing.row):
             if thing.box in (TABLE_BOX, HOST_BOX, THREAD_BOX):
                 continue
             for key, at in self._drawn(thing):
                 plain = thing.plain
-                if plain is None or key in self._wrong or not all(plain(s, at) for s in self._views):
+                if plain is None or key in self._wrong or self._owned(key) or not all(plain(s, at) for s in self._views):
                     rows = [(n, self._label(n), self._looks(n, self._value(n))) for n in self._owned(key)]
                     self._box(column, key, key, self._looks(key, _headline(thing, at), always=True), rows)
         return column

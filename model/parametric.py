@@ -16,9 +16,10 @@ from ..core.evaluation.evaluate import Evaluator, State
 from ..core.sorts import BOOL, Geometry, Rigid
 from ..core.system import TransitionSystem, Update
 from ..kernelc.lowering.cfg import THREAD, THREADS
-from .machine import host, sorts, tables
+from .machine import host, parts, sorts, tables
 from .machine.ghosts import promised
 from .machine.sorts import ROOT, VCPU, g, p, part, r, region_of, root, s, slot_of
+from .naming import listed
 from .program_points import Places, Software
 from .scenario import Scenario
 from .system import Code, assemble, compile_software, own_size
@@ -53,10 +54,16 @@ def parametric(scenario: Scenario, code: Code, *, merge: bool = True) -> Paramet
     """The transition system of a scenario for any number of everything.
 
     Raises:
-        Refusal, InputError: as `system.build`.
+        Refusal, InputError: as `system.build`; or the machine has an optional part, of which no lemma speaks.
     """
     if scenario.space:
         raise InputError(f"scenario {scenario.name} has [[space]]s: a proof for every size speaks of one; ask `tdpcheck verify`")
+    optional = [part.name for part in parts.of(scenario) if part.asked is not None]
+    if optional:
+        raise InputError(
+            f"scenario {scenario.name} has {listed(optional)}, of which no argument for every size speaks; "
+            "`tdpcheck verify` asks about them at the scenario's own size"
+        )
     roles = [t.role for _ in range(2) for t in scenario.thread]  # two of a role: as far as merging goes, any number
     software = compile_software(scenario, code, roles, merge=merge, vcpu=lambda _: vcpu_of(THREAD))
     system = at_every_size(scenario, assemble(scenario, software, rigids(scenario)))

@@ -35,12 +35,13 @@ class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the machine does and in what state it begins.
 
     `cpu` says whether vCPUs run guest code and fill TLBs. `coherent` is whether the IOMMU enforces snooping for the devices; "any"
-    leaves it open for each.
+    leaves it open for each. `ats` gives every device a TLB of its own, which its IOMMU fills.
     """
 
     cpu: bool = False
     iommu: bool = True
     coherent: bool | Literal["any"] = True
+    ats: bool = False
 
 
 class Space(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,6 +128,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("no [[thread]]: name at least one")
         if not self.expect:
             raise ValueError("[expect] is empty: say what each property should answer")
+        if self.hardware.ats and not self.hardware.iommu:
+            raise ValueError("hardware.ats = true needs hardware.iommu = true: it is an IOMMU that fills a device's TLB")
         roles = [t.role for t in self.thread]
         if len(set(roles)) != len(roles):
             raise ValueError(f"role {next(r for r in roles if roles.count(r) > 1)!r} stands twice; use `count` or another role name")

@@ -53,6 +53,10 @@ class View:
     def each(self, sort: Sort) -> range:
         return range(self.count(sort))
 
+    def has(self, var: StateVar) -> bool:
+        """Whether this state has a variable: one of an optional part of the machine is there only where a scenario asks for it."""
+        return cell(var, *(0 for _ in var.params)) in self.values
+
     def is_set(self, var: StateVar, *index: int) -> bool:
         value = self._value(var, index)
         if not isinstance(value, bool):

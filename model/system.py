@@ -25,6 +25,7 @@ from ..kernelc.stepping.variants import by_value
 from ..kernelc.text import ast
 from ..kernelc.text.parse import parse
 from .beyond import refuse_beyond
+from .fitted import fitted
 from .intrinsics import LIBRARY, memory, types
 from .machine import parts, sorts, tables
 from .machine.spaces import SHARED, Spaces
@@ -247,6 +248,7 @@ def compile_software(
         InputError: an entry function or an argument that does not exist, or threads that the model cannot combine.
     """
     graphs = []
+    library = fitted(code.library, scenario)
     for thread in scenario.thread:
         function = code.functions.get(thread.entry)
         if function is None and thread.entry not in code.broken:
@@ -256,12 +258,12 @@ def compile_software(
                 + (near or f"defined are {', '.join(sorted(code.functions))}")
             )
         arguments = {} if function is None else _arguments(scenario, thread, function, code, vcpu)
-        graphs.append(lower(thread.role, thread.entry, code.functions, code.structs, code.library, arguments, code.broken))
+        graphs.append(lower(thread.role, thread.entry, code.functions, code.structs, library, arguments, code.broken))
         if code.sized is not None:
             by_value(graphs[-1], _tells_apart)
     refuse_beyond(scenario, graphs)
     state, init = (code.own.state, code.own.init) if code.own is not None else ((), ())
-    machine = Machine((*parts.state(), *state), (*parts.initial(scenario), *init), parts.actions(scenario))
+    machine = Machine((*parts.state(scenario), *state), (*parts.initial(scenario), *init), parts.actions(scenario))
     paths = Paths if code.sized is None else JoinedPaths
     software = compile_threads(graphs, roles, machine=machine, merge=merge, paths=paths)
     return replace(software, shared=state, shared_init=init)
@@ -333,7 +335,7 @@ def assemble(scenario: Scenario, software: Software, rigids: Sequence[Rigid] = (
     return TransitionSystem(
         scenario.name,
         (*own_sorts, *software.sorts),
-        (*parts.state(), *software.shared, *software.state),
+        (*parts.state(scenario), *software.shared, *software.state),
         (*parts.initial(scenario), *software.shared_init, *software.init),
         (*software.actions, *parts.actions(scenario)),
         (*sorts.RIGIDS, *software.rigids, *rigids),

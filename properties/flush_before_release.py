@@ -9,14 +9,14 @@ import z3
 
 from ..core.sorts import StateVar
 from ..core.system import Property
-from ..model.machine.ghosts import owes_cpu, owes_cpu_pt, owes_io, owes_io_huge, owes_io_pt
-from ..model.machine.sorts import THREADS, g, i, r, t
+from ..model.machine.ghosts import DEBTS, TABLE_DEBTS, owes_cpu, owes_cpu_pt, owes_dev, owes_io, owes_io_huge, owes_io_pt
+from ..model.machine.sorts import THREADS, d, g, i, r, t
 from ..model.machine.spaces import SHARED, Spaces
 from ..model.machine.tables import rcu_reader
 from ..model.naming import cell, gfns, listed
 from ..model.scene import Scene
 from ..model.state_view import indices
-from .registered import Registered
+from .registered import More, Registered
 from .repairs import FLUSHES
 from .telling import Run, Teller, Wrong, chain, place, statement, step_effect
 
@@ -48,6 +48,9 @@ def flush_before_release(spaces: Spaces) -> Property:
 
 PROPERTY = flush_before_release(SHARED)
 
+DEVICE_TLBS = More(owes_dev, lambda spaces: z3.ForAll([t, d, g], z3.Implies(owes_dev(t, d, g), spaces.guard("iommu").holds(t))))
+"""A device's own TLB is forgotten only by an invalidation that completes when the IOTLB can fill it no more."""
+
 UNLOCK, LEAVE = re.compile(r"\b(write_|read_|mutex_|spin_|)unlock(_\w+)?\b"), re.compile(r"\brcu_read_unlock\b")
 
 
@@ -57,7 +60,7 @@ def _found(scene: Scene) -> Iterator[Wrong]:
             lock, locked = _guarded(scene, whom, t)
             if locked:
                 continue
-            debts = (owes_io, owes_io_huge) if whom == "IOMMUs" else (owes_cpu,)
+            debts = [var for var, owner in DEBTS.items() if owner == whom]
             yield Wrong(
                 f"{scene.thread(t)} owes the {whom} a flush of {gfns(owed)} and does not hold {lock}",
                 {"thread": t, "gfn": owed[0]},
@@ -67,13 +70,13 @@ def _found(scene: Scene) -> Iterator[Wrong]:
             yield Wrong(
                 f"{scene.thread(t)} owes the {whom} a flush of a table page that it unlinked and has left its RCU read side",
                 {"thread": t},
-                _set(scene, (owes_io_pt if whom == "IOMMUs" else owes_cpu_pt,), t),
+                _set(scene, [var for var, owner in TABLE_DEBTS.items() if owner == whom], t),
             )
 
 
 def _guarded(scene: Scene, whom: str, thread: int) -> tuple[str, bool]:
     """The lock that must be held by who owes those a flush, and whether a thread holds it."""
-    return scene.guard("iommu" if whom == "IOMMUs" else "cpu", thread)
+    return scene.guard("cpu" if whom == "vCPUs" else "iommu", thread)
 
 
 def _set(scene: Scene, debts: Sequence[StateVar], thread: int) -> tuple[str, ...]:
@@ -85,10 +88,10 @@ def _owed(run: Run, found: Wrong, thread: int) -> str:
     end = run.end
     who = end.thread(thread)
     owed, pages = end.owed(thread), end.owed_tables(thread)
-    whom = listed([f"the {name}" for name in ("IOMMUs", "vCPUs") if name in owed or name in pages])
+    whom = listed([f"the {name}" for name in ("IOMMUs", "devices", "vCPUs") if name in owed or name in pages])
     covered = sorted({g for numbers in owed.values() for g in numbers})
     zap = run.since(lambda s: bool(s.owed(thread) or s.owed_tables(thread)))
-    whose = "IOMMUs" if "IOMMUs" in owed else "vCPUs"
+    whose = next((name for name in ("IOMMUs", "devices") if name in owed), "vCPUs")
     lock = run.ended(lambda s: _guarded(s, whose, thread)[1])
     section = run.ended(lambda s: s.is_set(rcu_reader, thread))
     left = listed([n for n, when in ((_guarded(end, whose, thread)[0], lock), ("the RCU read side", section)) if when == run.depth])
@@ -99,4 +102,11 @@ def _owed(run: Run, found: Wrong, thread: int) -> str:
     return f"{chain(run, events)} At that moment {who} still owes {whom} {what}."
 
 
-REGISTERED = Registered(PROPERTY, _found, (Teller(("thread",), _owed),), FLUSHES, of_model=lambda model: flush_before_release(model.spaces))
+REGISTERED = Registered(
+    PROPERTY,
+    _found,
+    (Teller(("thread",), _owed),),
+    FLUSHES,
+    more=(DEVICE_TLBS,),
+    of_model=lambda model: flush_before_release(model.spaces),
+)

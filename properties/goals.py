@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import z3
 
-from ..model.machine import ghosts, iommu
+from ..model.machine import device_tlb, ghosts, iommu
 from ..model.machine.sorts import d, g, i, r
 
 GOALS: dict[str, z3.BoolRef] = {
@@ -17,6 +17,7 @@ GOALS: dict[str, z3.BoolRef] = {
     "attached": z3.Exists([d], iommu.attached(d)),
     "iotlb filled": z3.Exists([i, g], iommu.iotlb_valid(i, g)),
     "huge iotlb filled": z3.Exists([i, r], iommu.iotlb_huge(i, r)),
+    "device tlb filled": z3.Exists([d, g], device_tlb.dtlb_valid(d, g)),
     "table cached": z3.Exists([i, r], iommu.psc_valid(i, r)),
 }
 """Closed terms by the name that a scenario uses."""

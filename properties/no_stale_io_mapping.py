@@ -7,9 +7,12 @@ from collections.abc import Iterator, Sequence
 import z3
 
 from ..core.system import Property
+from ..model.machine import device_tlb
+from ..model.machine.device_tlb import dtlb_frame, dtlb_valid, dtlb_writable
 from ..model.machine.host import frame_free, maps
 from ..model.machine.iommu import (
     active,
+    attached,
     domain_root,
     iotlb_block,
     iotlb_frame,
@@ -22,11 +25,11 @@ from ..model.machine.iommu import (
     queued,
     reaches,
 )
-from ..model.machine.sorts import IOMMU, REGION, THREADS, f, g, i, r
+from ..model.machine.sorts import DEVICE, IOMMU, REGION, THREADS, d, f, g, i, r
 from ..model.machine.tables import PT_LINKED, PT_RCU, PT_UNLINKED, READABLE, pt_state
 from ..model.naming import cell, frame_name, gfns, listed
 from ..model.scene import Scene
-from .registered import Registered
+from .registered import More, Registered
 from .repairs import FLUSHES, STALE, Recipe
 from .telling import Run, Teller, Wrong, chain, devices, owner_now
 
@@ -49,6 +52,14 @@ PROPERTY = Property(
     premise=z3.Exists([i, g, f], z3.And(active(i), reaches(i, g, f))),
     source="mmu_notifier contract (include/linux/mmu_notifier.h); the RFC's patches 08, 22 and 42; invariants P1 and P3 of a shared table",
 )
+
+DEVICE_TLBS = More(
+    dtlb_valid,
+    lambda spaces: z3.ForAll([d, g], z3.Implies(z3.And(attached(d), dtlb_valid(d, g)), maps(g, dtlb_frame(d, g)))),
+    "No IOMMU and no device's own TLB holds a translation to a frame that the host has taken back, "
+    "nor an IOMMU a pointer to a table page that was freed.",
+)
+"""A translation that a device has cached itself leads to the frame that backs the gfn now: the device asks nobody before it uses it."""
 
 WAIT_FOR_COMPLETION = Recipe(
     "wait for completion",
@@ -80,6 +91,15 @@ def _found(scene: Scene) -> Iterator[Wrong]:
                     f"the paging-structure cache of iommu {i} points to table {table}, which is {scene.word(pt_state, table)}",
                     {"iommu": i, "region": r, "table": table},
                     (cell(psc_valid, i, r), cell(psc_pt, i, r)),
+                )
+    for d in scene.each(DEVICE) if scene.has(dtlb_valid) else ():
+        for g, f in device_tlb.cached(scene, d) if scene.is_set(attached, d) else ():
+            if scene.backed(g) != f:
+                now = "free" if scene.is_set(frame_free, f) else f"of {scene.holder(f)}"
+                yield Wrong(
+                    f"the device TLB of device {d} translates {gfns([g])} to frame {frame_name(f)}, which is {now}",
+                    {"device": d, "gfn": g, "frame": f},
+                    (cell(dtlb_valid, d, g), cell(dtlb_frame, d, g)),
                 )
 
 
@@ -135,6 +155,49 @@ def _no_flush(run: Run, iommu: int, since: int, covered: Sequence[int]) -> str:
     return f"The IOTLB invalidation of {gfns(covered)} completed earlier, in step {earlier}"
 
 
+def _stale_device(run: Run, found: Wrong, d: int, g: int, f: int) -> str:
+    name, end, at = frame_name(f), run.end, device_tlb.iommu_number(run.end, d)
+    root = end.number(domain_root, at)
+    cached = run.since(lambda s: (g, f) in device_tlb.cached(s, d))
+    released = run.since(lambda s: s.backed(g) != f)
+    zapped = run.ended(lambda s: s.walk(root, g) == f)
+    given = 0 < cached < len(run.scenes) and device_tlb.answers(run.scenes[cached - 1], d, g, f)
+    source = f", as the IOTLB of iommu {at} answers" if given else ""
+    freed = 0 < released < len(run.scenes) and run.scenes[released].is_set(frame_free, f)
+    events = [
+        (cached, f"caches {gfns([g])} -> {name} in its own TLB{source}"),
+        (zapped, f"takes {gfns([g])} -> {name} out of the table"),
+        (released, f"{'gives frame ' + name + ' back' if freed else 'unmaps ' + gfns([g]) + ' from the host'}"),
+    ]
+    how = "read and write" if end.is_set(dtlb_writable, d, g) else "read"
+    longer = "still " if cached < released else ""
+    reach = f"so through {gfns([g])} device {d} can {longer}{how} frame {name}{owner_now(end, f)}"
+    still = "" if zapped is not None or end.walk(root, g) != f else f" The table still maps {gfns([g])} to {name}, too."
+    return f"{chain(run, events)}{still} {_no_device_flush(run, d, cached, g)}, {reach}: it asks no IOMMU before it does."
+
+
+def _no_device_flush(run: Run, device: int, since: int, gfn: int) -> str:
+    """Which device-TLB invalidation did not come: one that is queued, one that came too early, or none at all."""
+    waiting = [t for t in run.end.each(THREADS) if gfn in device_tlb.queued(run.end, t, device)]
+    if waiting:
+        return f"The device-TLB invalidation that {listed([run.end.thread(t) for t in waiting])} queued has not completed"
+
+    def completes(before: Scene, after: Scene) -> bool:
+        return any(
+            gfn in set(device_tlb.queued(before, t, device)) - set(device_tlb.queued(after, t, device)) for t in before.each(THREADS)
+        )
+
+    earlier = run.happened(completes)
+    if earlier is None:
+        return f"No device-TLB invalidation of {gfns([gfn])} completes"
+    if earlier > since:
+        return f"The device-TLB invalidation of {gfns([gfn])} in step {earlier} leaves it in place"
+    again = run.scenes[earlier]
+    held = [f for g, f, _ in again.translations(device_tlb.iommu_number(again, device)) if g == gfn and f != run.end.backed(gfn)]
+    why = f", while the IOTLB still held {gfns([gfn])} -> {frame_name(held[0])}" if held else ""
+    return f"The device-TLB invalidation of {gfns([gfn])} completed too early, in step {earlier}{why}"
+
+
 def _stale_table(run: Run, found: Wrong, i: int, r: int, p: int) -> str:
     cached = run.since(lambda s: s.is_set(psc_valid, i, r) and s.number(psc_pt, i, r) == p)
     unlinked = run.ended(lambda s: s.word(pt_state, p) == "linked")
@@ -152,6 +215,11 @@ def _stale_table(run: Run, found: Wrong, i: int, r: int, p: int) -> str:
 REGISTERED = Registered(
     PROPERTY,
     _found,
-    (Teller(("iommu", "gfn", "frame", "huge"), _stale_translation), Teller(("iommu", "region", "table"), _stale_table)),
+    (
+        Teller(("iommu", "gfn", "frame", "huge"), _stale_translation),
+        Teller(("iommu", "region", "table"), _stale_table),
+        Teller(("device", "gfn", "frame"), _stale_device),
+    ),
     (WAIT_FOR_COMPLETION, *FLUSHES, *STALE),
+    more=(DEVICE_TLBS,),
 )

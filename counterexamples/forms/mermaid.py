@@ -58,6 +58,11 @@ def _fills(step: Step) -> bool:
     return all(split_cell(c.cell)[0] in cached for c in step.changes)
 
 
+def _entries() -> frozenset[str]:
+    """The variables of the entries of tables: what fills a cache and reads none of them copies it from another cache."""
+    return frozenset(var.name for entry in parts.entries() for var in entry.variables)
+
+
 def _target(cex: Cex, step: Step, ids: dict[str, str]) -> str | None:
     """On what, or with whom, a step acts; None if it only concerns the actor itself."""
     changed = [split_cell(c.cell) for c in step.changes]
@@ -71,7 +76,7 @@ def _target(cex: Cex, step: Step, ids: dict[str, str]) -> str | None:
     for (i, _), own in _shared().items():
         if step.effects and any(var in own for var, _ in changed):
             return i
-    if changed and _fills(step):
+    if changed and _fills(step) and any(split_cell(name)[0] in _entries() for name in step.reads):
         return TABLE_BOX.name
     return None
 

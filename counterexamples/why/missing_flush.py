@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...core.evaluation.evaluate import Evaluator, State
+from ...model.machine.device_tlb import DINV_COMPLETE, dinv_gfn, dinv_submitted, iommu_number
 from ...model.machine.ghosts import DEBTS, TABLE_DEBTS
 from ...model.machine.iommu import INV_COMPLETE, domain_root, inv_gfn, inv_submitted, inv_table
 from ...model.machine.tables import pt_state
@@ -21,6 +22,10 @@ from ..schema import Instance
 from .schedule import Scheduler
 
 OWES = frozenset(var.name for var in (*DEBTS, *TABLE_DEBTS))
+
+
+_CACHED = ({"iommu", "gfn", "frame"}, {"iommu", "region", "table"}, {"device", "gfn", "frame"})
+"""Of what a violation speaks that is cached: by an IOTLB, a paging-structure cache, or a device itself."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +62,17 @@ def _translations(violation: Sequence[Instance], scenes: Sequence[Scene], evalua
     """An invalidation of all that the violation says is cached and stale; None where the table itself still leads there."""
     end = scenes[-1]
     covered: dict[int, set[int]] = {}
+    forgotten: dict[int, set[int]] = {}
     since, upper = 0, False
     for found in violation:
         at = {name: int(value) for name, value in found.at.items() if not isinstance(value, str)}
-        if not {"iommu", "gfn", "frame"} <= at.keys() and not {"iommu", "region", "table"} <= at.keys():
+        if not any(keys <= at.keys() for keys in _CACHED):
             return None
-        root = end.number(domain_root, at["iommu"])
+        root = end.number(domain_root, at["iommu"] if "iommu" in at else iommu_number(end, at["device"]))
         if "gfn" in at:
             led = [s.walk(root, at["gfn"]) == at["frame"] for s in scenes]
-            covered.setdefault(at["iommu"], set()).add(at["gfn"])
+            whose, number = (covered, at["iommu"]) if "iommu" in at else (forgotten, at["device"])
+            whose.setdefault(number, set()).add(at["gfn"])
         else:
             led = [s.word(pt_state, at["table"]) == "linked" for s in scenes]
             covered.setdefault(at["iommu"], set()).update(end.gfns_of(at["region"]))
@@ -73,22 +80,29 @@ def _translations(violation: Sequence[Instance], scenes: Sequence[Scene], evalua
         if led[-1]:
             return None
         since = max(since, 1 + max((n for n, holds in enumerate(led) if holds), default=-1))
-    if not covered:
+    if not covered and not forgotten:
         return None
-    complete = next(a for a in evaluator.system.actions if a.name == INV_COMPLETE)
-    queue = {cell(var, 0, 0, *at): False for var in (inv_submitted, inv_gfn, inv_table) for at in indices(end, *var.params[2:])}
+    flushes = [
+        (INV_COMPLETE, covered, inv_submitted, (inv_gfn, inv_table), "IOTLB", " with non-leaf entries" if upper else ""),
+        (DINV_COMPLETE, forgotten, dinv_submitted, (dinv_gfn,), "device-TLB", ""),
+    ]
 
     def done(state: State) -> State:
-        for iommu, numbers in covered.items():
-            covers = {cell(var, 0, 0, iommu, g): True for var in (inv_gfn, inv_table) for g in numbers}
-            asked = {cell(inv_submitted, 0, 0, iommu): True, **covers}
-            after = evaluator.after(complete, (iommu, 0, 0), _with(state, evaluator, {**queue, **asked}))
-            # What stands in the queue stays as it was: this flush is one more.
-            state = _kept(after, state, evaluator, queue)
+        for action, whose, submitted, covers, _, _ in flushes:
+            for number, numbers in whose.items():
+                complete = next(a for a in evaluator.system.actions if a.name == action)
+                queue = {cell(var, 0, 0, *at): False for var in (submitted, *covers) for at in indices(end, *var.params[2:])}
+                asked = {cell(submitted, 0, 0, number): True, **{cell(var, 0, 0, number, g): True for var in covers for g in numbers}}
+                after = evaluator.after(complete, (number, 0, 0), _with(state, evaluator, {**queue, **asked}))
+                # What stands in the queue stays as it was: this flush is one more.
+                state = _kept(after, state, evaluator, queue)
         return state
 
-    numbers = sorted(set().union(*covered.values()))
-    return _Flush(f"a complete IOTLB invalidation of {gfns(numbers)}" + (" with non-leaf entries" if upper else ""), since, done)
+    named = [
+        f"{'a complete ' if number == 0 else ''}{what} invalidation of {gfns(sorted(set().union(*whose.values())))}{more}"
+        for number, (_, whose, _, _, what, more) in enumerate(each for each in flushes if each[1])
+    ]
+    return _Flush(listed(named), since, done)
 
 
 def _debts(violation: Sequence[Instance], scenes: Sequence[Scene], evaluator: Evaluator) -> _Flush | None:
@@ -99,7 +113,7 @@ def _debts(violation: Sequence[Instance], scenes: Sequence[Scene], evaluator: Ev
         return None
     owing = [any(s.owed(t) or s.owed_tables(t) for t in threads) for s in scenes]
     since = 1 + max((n for n, owes in enumerate(owing) if not owes), default=-1)
-    whom = listed([w for w in ("IOMMUs", "vCPUs") if any(w in end.owed(t) or w in end.owed_tables(t) for t in threads)])
+    whom = listed([w for w in ("IOMMUs", "devices", "vCPUs") if any(w in end.owed(t) or w in end.owed_tables(t) for t in threads)])
     numbers = sorted({g for t in threads for owed in end.owed(t).values() for g in owed})
     none = {c.name: False for c in evaluator.layout.cells if c.var.name in OWES and c.index[0] in threads}
     what = f"a flush of {gfns(numbers)}" if numbers else "a flush of the table page that was unlinked"

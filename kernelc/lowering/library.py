@@ -227,7 +227,8 @@ class Effect:
         choices: nondeterministic values used in the rest.
         refs: new values of the `Ref` parameters, in order; None leaves one as it is.
         needs: what the merging of steps takes for granted of this one: asked together with every property.
-        label: what a reader sees instead of the C text; may name choices as `{name}`.
+        label: what a reader sees instead of the C text; may name choices as `{name}`. `without`, where the machine lacks something of
+            which the effect speaks; '' if nothing else is seen then.
     """
 
     value: Value | None = None
@@ -238,6 +239,7 @@ class Effect:
     checks: tuple[Check, ...] = ()
     label: str = ""
     needs: tuple[Need, ...] = ()
+    without: str = ""
 
 
 Mover = Literal["local", "right", "left", "wait", "none"]

@@ -175,6 +175,7 @@ def _ghost_updates(t: z3.ExprRef, pointer: Value, new: Value, stores: Sequence[U
         owe(ghosts.owes_cpu, lambda gfn: cpus(_at(lost, x, gfn))),
         owe(ghosts.owes_io, lambda whom, gfn: io(z3.And(iommu.active(whom), z3.Not(was_huge), _at(lost, x, gfn)))),
         owe(ghosts.owes_io_huge, lambda whom, there: io(z3.And(iommu.active(whom), was_huge, there == region, z3.Exists([x], lost)))),
+        owe(ghosts.owes_dev, lambda whom, gfn: io(z3.And(iommu.attached(whom), _at(lost, x, gfn)))),
         owe(ghosts.owes_cpu_pt, lambda: cpus(unlinked)),
         owe(ghosts.owes_io_pt, lambda whom, there: io(z3.And(unlinked, iommu.active(whom), there == region))),
         Update(ghosts.promised, promised, z3.And(kept, z3.Not(host.being_unmapped(promised[1])))),

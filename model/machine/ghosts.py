@@ -8,7 +8,7 @@ from ...core.sorts import StateVar
 from ...core.system import Update, bool_var
 from ...kernelc.lowering.cfg import THREADS
 from ..state_view import View, indices
-from .sorts import GFN, IOMMU, REGION, ROOT, g, region_at, root
+from .sorts import DEVICE, GFN, IOMMU, REGION, ROOT, g, region_at, root
 
 owes_cpu = bool_var("owes_cpu", THREADS, GFN, doc="this thread changed what the gfn translates to and has not flushed the CPUs since")
 owes_io = bool_var("owes_io", THREADS, IOMMU, GFN, doc="the same for that IOMMU, of a 4 KiB translation")
@@ -19,6 +19,8 @@ owes_cpu_pt = bool_var("owes_cpu_pt", THREADS, doc="this thread unlinked a table
 owes_io_pt = bool_var(
     "owes_io_pt", THREADS, IOMMU, REGION, doc="this thread unlinked the region's table page and has not flushed that IOMMU"
 )
+owes_dev = bool_var("owes_dev", THREADS, DEVICE, GFN, doc="the same for that device's own TLB: owed until its IOMMU can fill it no more")
+"""In the state where devices have a TLB (`device_tlb`)."""
 promised = bool_var("promised", ROOT, GFN, doc="a walk for the gfn has succeeded, and nobody has begun to unmap it since")
 resolved = StateVar("resolved", (THREADS,), GFN, "the gfn whose pfn this thread resolved last")
 pfn_stale = bool_var("pfn_stale", THREADS, GFN, doc="an invalidation that covers the gfn has ended since this thread resolved its pfn")
@@ -50,7 +52,7 @@ def initial(promised_at: z3.BoolRef) -> list[Update]:
 
 # How it is told
 
-DEBTS = {owes_io: "IOMMUs", owes_io_huge: "IOMMUs", owes_cpu: "vCPUs"}
+DEBTS = {owes_io: "IOMMUs", owes_io_huge: "IOMMUs", owes_dev: "devices", owes_cpu: "vCPUs"}
 TABLE_DEBTS = {owes_io_pt: "IOMMUs", owes_cpu_pt: "vCPUs"}
 """What a thread owes, and to whom."""
 
@@ -62,8 +64,12 @@ def owed(view: View, thread: int) -> dict[str, tuple[int, ...]]:
         small = any(view.is_set(owes_io, thread, n, gfn) for n in view.each(IOMMU))
         return small or any(view.is_set(owes_io_huge, thread, n, region_at(view, gfn)) for n in view.each(IOMMU))
 
+    def dev(gfn: int) -> bool:
+        return view.has(owes_dev) and any(view.is_set(owes_dev, thread, n, gfn) for n in view.each(DEVICE))
+
     found = {
         "IOMMUs": tuple(n for n in view.each(GFN) if io(n)),
+        "devices": tuple(n for n in view.each(GFN) if dev(n)),
         "vCPUs": tuple(n for n in view.each(GFN) if view.is_set(owes_cpu, thread, n)),
     }
     return {whom: numbers for whom, numbers in found.items() if numbers}

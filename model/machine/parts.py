@@ -13,7 +13,7 @@ from .. import assertions
 from ..roles import Actor, Cache, Entries, Lock, Queue, Telling, Thing
 from ..scenario import Scenario
 from ..state_view import View
-from . import cpu, cursors, devices, ghosts, host, iommu, locks, rcu, spaces, tables, threads
+from . import cpu, cursors, device_tlb, devices, ghosts, host, iommu, locks, rcu, spaces, tables, threads
 from .sorts import root
 
 
@@ -26,7 +26,8 @@ class Part:
         actions: what it does in a scenario, if anything.
         sorts: the sorts that it declares; `sizes`, how many there are in a scenario of those that are no enumerations.
         told: how it is told.
-        ghost: no machine keeps its state, so that nobody's step depends on it.
+        ghost: no machine keeps its state, so that nobody's step depends on it; `ghosts`, those of its variables of which that is true.
+        asked: whether a scenario has it, of an optional one: where it is not, nothing of it is in the state.
         acts: where its actions stand among those of the machine: lower first.
     """
 
@@ -38,6 +39,8 @@ class Part:
     sizes: Callable[[Scenario], Mapping[str, int]] = lambda scenario: {}
     told: tuple[Telling, ...] = ()
     ghost: bool = False
+    ghosts: tuple[StateVar, ...] = ()
+    asked: Callable[[Scenario], bool] | None = None
     acts: int = 9
 
 
@@ -108,25 +111,50 @@ PARTS: tuple[Part, ...] = (
         ghost=True,
     ),
     Part("rcu", actions=lambda scenario: rcu.actions(), told=(rcu.TOLD,), acts=0),
+    Part(
+        "device TLBs",
+        device_tlb.STATE,
+        lambda scenario: device_tlb.initial(),
+        lambda scenario: device_tlb.actions(),
+        told=(device_tlb.TOLD,),
+        ghosts=(ghosts.owes_dev,),
+        asked=lambda scenario: scenario.hardware.ats,
+        acts=3,
+    ),
     Part("threads", told=(threads.TOLD,)),
     Part("assertions", told=(assertions.TOLD,)),
 )
 """In the order of their state variables. What begins here is reached by no other list."""
 
 
-def state() -> tuple[StateVar, ...]:
-    """The state variables of the machine."""
-    return tuple(var for part in PARTS for var in part.state)
+def of(scenario: Scenario | None = None) -> tuple[Part, ...]:
+    """The parts that a scenario has; all that there are, if none is given."""
+    return tuple(part for part in PARTS if scenario is None or part.asked is None or part.asked(scenario))
+
+
+def absent(scenario: Scenario) -> tuple[StateVar, ...]:
+    """The state variables of the parts that a scenario has not."""
+    return tuple(var for part in PARTS if part not in of(scenario) for var in part.state)
+
+
+def _seen(view: View | None) -> tuple[Part, ...]:
+    """The parts of which a state knows; all that there are, if none is given."""
+    return tuple(part for part in PARTS if view is None or part.asked is None or any(view.has(var) for var in part.state))
+
+
+def state(scenario: Scenario | None = None) -> tuple[StateVar, ...]:
+    """The state variables of the machine in a scenario; all that there may be, if none is given."""
+    return tuple(var for part in of(scenario) for var in part.state)
 
 
 def initial(scenario: Scenario) -> tuple[Update, ...]:
     """The machine's initial values in a scenario."""
-    return tuple(update for part in PARTS for update in part.initial(scenario))
+    return tuple(update for part in of(scenario) for update in part.initial(scenario))
 
 
 def actions(scenario: Scenario) -> tuple[Action, ...]:
     """What the machine does in a scenario."""
-    return tuple(action for part in sorted(PARTS, key=lambda part: part.acts) for action in part.actions(scenario))
+    return tuple(action for part in sorted(of(scenario), key=lambda part: part.acts) for action in part.actions(scenario))
 
 
 def sorts() -> tuple[Sort, ...]:
@@ -141,40 +169,40 @@ def sizes(scenario: Scenario) -> dict[str, int]:
 
 def ghost_names() -> frozenset[str]:
     """The variables that no machine keeps."""
-    return frozenset(var.name for part in PARTS if part.ghost for var in part.state)
+    return frozenset(var.name for part in PARTS for var in (part.state if part.ghost else part.ghosts))
 
 
-def tellings() -> tuple[Telling, ...]:
-    """How the parts are told, in the order in which a reader meets them."""
-    return tuple(sorted((telling for part in PARTS for telling in part.told), key=lambda telling: telling.order))
+def tellings(view: View | None = None) -> tuple[Telling, ...]:
+    """How the parts are told, in the order in which a reader meets them: those that a state has; all that there are, if none is given."""
+    return tuple(sorted((telling for part in _seen(view) for telling in part.told), key=lambda telling: telling.order))
 
 
-def things() -> tuple[Thing, ...]:
-    """What has a node of its own."""
-    return tuple(thing for telling in tellings() for thing in telling.things)
+def things(view: View | None = None) -> tuple[Thing, ...]:
+    """What has a node of its own, in a state or at all."""
+    return tuple(thing for telling in tellings(view) for thing in telling.things)
 
 
-def entries() -> tuple[Entries, ...]:
-    """The entries of tables, the upper ones first."""
-    return tuple(entry for telling in tellings() for entry in telling.entries)
+def entries(view: View | None = None) -> tuple[Entries, ...]:
+    """The entries of tables, the upper ones first, in a state or at all."""
+    return tuple(entry for telling in tellings(view) for entry in telling.entries)
 
 
-def caches() -> tuple[Cache, ...]:
-    """What is cached."""
-    return tuple(cache for telling in tellings() for cache in telling.caches)
+def caches(view: View | None = None) -> tuple[Cache, ...]:
+    """What is cached, in a state or at all."""
+    return tuple(cache for telling in tellings(view) for cache in telling.caches)
 
 
 def caches_of(view: View, thing: Thing) -> Iterator[tuple[Cache, int]]:
     """The caches of a thing with their tags: those of one sort of tag together, tag by tag."""
-    own = [cache for cache in caches() if cache.owner == thing.kind]
+    own = [cache for cache in caches(view) if cache.owner == thing.kind]
     for sort in dict.fromkeys(cache.sorts[1] for cache in own):
         for tag in view.each(sort):
             yield from ((cache, tag) for cache in own if cache.sorts[1] == sort)
 
 
-def queues() -> tuple[Queue, ...]:
-    """What stands in a queue."""
-    return tuple(queue for telling in tellings() for queue in telling.queues)
+def queues(view: View | None = None) -> tuple[Queue, ...]:
+    """What stands in a queue, in a state or at all."""
+    return tuple(queue for telling in tellings(view) for queue in telling.queues)
 
 
 def held_locks() -> tuple[Lock, ...]:

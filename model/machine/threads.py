@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ...core.sorts import StateVar
 from ...kernelc.lowering.cfg import THREADS
 from ..naming import cell, gfns
 from ..roles import THREAD_BOX, Flags, Link, Telling, Thing
 from ..state_view import At, View, indices
+from . import device_tlb
 from .ghosts import DEBTS, TABLE_DEBTS, owed, owed_tables
 from .host import WINDOWS, inner_window, unmapped_by, window
 from .iommu import queued
 from .locks import LOCK, held, mmu_reader, mmu_writer
-from .sorts import GFN, IOMMU, PT, table_name
+from .sorts import DEVICE, GFN, IOMMU, PT, table_name
 from .tables import pt_state, rcu_reader, rcu_waits
 
 OWN = (mmu_writer, mmu_reader, rcu_reader, *DEBTS, *TABLE_DEBTS, *WINDOWS)
@@ -58,14 +59,17 @@ def _links(view: View, at: At) -> Iterator[Link]:
     for n in view.each(IOMMU):
         if queued(view, thread, n):
             yield Link(mine, f"iommu {n}", "waits-for", "invalidation")
+    for n in view.each(DEVICE):
+        if device_tlb.queued(view, thread, n):
+            yield Link(mine, f"device {n}", "waits-for", "device-TLB invalidation")
     for n in view.each(PT):
         if view.word(pt_state, n) == "rcu" and view.is_set(rcu_waits, n, thread):
             yield Link(table_name(view, n), mine, "waits-for", "RCU")
 
 
-def _cells(view: View, var: StateVar, thread: int) -> Iterator[str]:
-    """The cells of a thread's variable."""
-    return (cell(var, thread, *more) for more in indices(view, *var.params[1:]))
+def _cells(view: View, var: StateVar, thread: int) -> Iterable[str]:
+    """The cells of a thread's variable; none of one that is not there."""
+    return () if not view.has(var) else (cell(var, thread, *more) for more in indices(view, *var.params[1:]))
 
 
 TOLD = Telling(

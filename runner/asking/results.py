@@ -451,7 +451,8 @@ def assumptions(model: Model) -> tuple[str, ...]:
     return (
         f"threads: {threads}; nobody else runs",
         f"hardware: {'vCPUs run guest code' if hardware.cpu else 'vCPUs run no guest code'}, "
-        f"{'an IOMMU walks and caches' if hardware.iommu else 'no IOMMU walks'}; {coherent}",
+        f"{'an IOMMU walks and caches' if hardware.iommu else 'no IOMMU walks'}; {coherent}"
+        + ("; every device has a TLB of its own (ATS)" if hardware.ats else ""),
         f"sizes: {_sizes(model)}",
         *_spaces(model),
         *_queue(model),

@@ -9,8 +9,11 @@ from ...checker.states.stuck import Ends
 from ...core.errors import EngineError, InputError
 from ...core.ground import conjunction, disjunction
 from ...core.system import Property
+from ...model.fitted import speaks_of
+from ...model.machine import parts
 from ...model.parametric import Parametric
 from ...model.ruled_out import ruled_out
+from ...model.scenario import Scenario
 from ...model.system import Model
 from ...properties import REGISTRY
 from ...properties.goals import GOALS
@@ -37,8 +40,13 @@ def property_of(model: Model, name: str) -> Property:
     if name == MERGING and merging is not None:
         return merging
     choose([name], property_names(), "property", f"scenario {model.scenario.name}")
+    return REGISTRY[name].at(model)
+
+
+def property_in(scenario: Scenario, name: str) -> Property | None:
+    """A property of any size as it reads in the models of a scenario, but for who walks which roots; None for one that needs a model."""
     known = REGISTRY[name]
-    return known.prop if known.of_model is None else known.of_model(model)
+    return known.among({var.name for var in parts.state(scenario)}) if known.every_size else None
 
 
 def merging_of(model: Model | Parametric) -> Property | None:
@@ -61,6 +69,12 @@ def unmet(model: Model | Parametric, holds: Callable[[Any], bool]) -> str:
     raise EngineError("a run was said to break a condition of merging, and breaks none")
 
 
+def goals_there(scenario: Scenario) -> dict[str, Any]:
+    """The goals that mean something in a scenario: those that speak of no part of the machine that it has not."""
+    absent = {var.name: var for var in parts.absent(scenario)}
+    return {name: goal for name, goal in GOALS.items() if not speaks_of(goal, absent)}
+
+
 def goals_of(model: Model) -> dict[str, Any]:
     """The goals of a scenario: those that it names, and the end of every role that need not be stuck.
 
@@ -71,6 +85,10 @@ def goals_of(model: Model) -> dict[str, Any]:
     for name in scenario.goals:
         if name not in GOALS:
             raise InputError(f"scenario {scenario.name}: there is no goal {name!r}; there are {', '.join(GOALS)}")
+        if name not in goals_there(scenario):
+            raise InputError(
+                f"scenario {scenario.name}: the goal {name!r} is about a part of the machine that is not there; see [hardware]"
+            )
     roles = tuple(dict.fromkeys(model.roles))
     for name in scenario.stuck:
         if name not in roles:

@@ -8,10 +8,9 @@ import msgspec
 
 from ...core.system import Property
 from ...model.system import digest_of
-from ...properties import PROPERTIES
 from ..inputs.changes import touched
 from ..inputs.sources import code_for
-from ..inputs.terms import property_names
+from ..inputs.terms import property_in, property_names
 from ..names import choose
 from .cache import question
 from .plan import Plan
@@ -34,7 +33,8 @@ def lookups(plan: Plan, place: int) -> Iterator[tuple[int, str, str]]:
         marks = {file: sorted(lines) for file, lines in touched(plan.versions, number).items()}
         more = {"marks": marks, "after a change": number > 0, "unreachable": msgspec.to_builtins(own.unreachable)}
         for name in plan.asked_in(scenario):
-            asked = to_the_letter(PROPERTIES[name]) if name in PROPERTIES else name
+            prop = property_in(own, name)
+            asked = name if prop is None else to_the_letter(prop)
             yield number, name, question(model, asked, plan.limits, plan.engines, more)
 
 

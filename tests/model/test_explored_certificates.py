@@ -11,10 +11,8 @@ from tdpcheck.core.errors import InputError
 from tdpcheck.core.ground import ground
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import Model, build, parse_source, shipped_source
-from tdpcheck.properties import PROPERTIES
-from tdpcheck.properties.kernel_assertions import kernel_assertions
 from tdpcheck.recheck.recheck import recheck
-from tdpcheck.runner.inputs.terms import merging_of
+from tdpcheck.runner.inputs.terms import merging_of, property_of
 
 SCENARIOS = {name: scenario for name, scenario in shipped_scenarios().items() if not scenario.needs_kernel}
 QUICK = ("noncoherent-export", "share-vs-notifier")
@@ -25,8 +23,7 @@ LARGE = ("mm-exit", "notifier-iofault-split")
 def certificate(made: Model) -> tuple[str, str]:
     """The certificate of a scenario's properties that hold, and what it must be about."""
     system = ground(made.system, made.geometry)
-    known = {**PROPERTIES, "kernel_assertions": kernel_assertions(made.system.by_name["assertion_failed"])}
-    properties = [known[name] for name, word in made.scenario.expect.items() if word == "holds"]
+    properties = [property_of(made, name) for name, word in made.scenario.expect.items() if word == "holds"]
     properties += [] if (merging := merging_of(made)) is None else [merging]
     learned = explored_invariant(system, reachable(made.system, made.geometry)[0], properties)
     assert learned.complete

@@ -22,9 +22,7 @@ from tdpcheck.model.intrinsics import LIBRARY
 from tdpcheck.model.machine import parts
 from tdpcheck.model.scenario import Scenario, shipped_scenarios
 from tdpcheck.model.system import Code, Model, build, parse_source, shipped_source
-from tdpcheck.properties import PROPERTIES
-from tdpcheck.properties.goals import GOALS
-from tdpcheck.properties.kernel_assertions import kernel_assertions
+from tdpcheck.runner.inputs.terms import goals_there, property_names, property_of
 from tdpcheck.tests.few import few
 
 RANDOM = int(os.environ.get("TDPCHECK_MERGING_RANDOM", "12"))
@@ -53,8 +51,10 @@ def changed(function: str, before: str, after: str, file: str = "tdp_mmu.c") -> 
 def seen(scenario: Scenario, code: Code, merge: bool, most: int = MOST) -> tuple[Model, Surveyed]:
     """Every state of a model, and which properties are violated, goals reached and conditions of merging not met in some of them."""
     made = build(scenario, code, merge=merge)
-    properties = {**PROPERTIES, "kernel_assertions": kernel_assertions(made.system.by_name["assertion_failed"])}
-    terms: dict[str, Any] = {f"bad {n}": z3.Not(p.holds) for n, p in properties.items()} | {f"goal {n}": g for n, g in GOALS.items()}
+    properties = {name: property_of(made, name) for name in property_names()}
+    terms: dict[str, Any] = {f"bad {n}": z3.Not(p.holds) for n, p in properties.items()} | {
+        f"goal {n}": g for n, g in goals_there(scenario).items()
+    }
     terms |= {f"goal {role} ends": made.finished(role) for role in dict.fromkeys(made.roles)}
     if made.software.merging:
         terms[UNMET] = z3.Not(z3.And([c.holds for c in made.software.merging]))

@@ -21,17 +21,21 @@ from tdpcheck.kernelc.lowering.cfg import THREAD, THREADS
 from tdpcheck.kernelc.lowering.library import Effect, Handle, Intrinsic, Ref, Value, leaves
 from tdpcheck.kernelc.stepping.footprint import Footprint, footprint, of_action
 from tdpcheck.model.intrinsics import LIBRARY
-from tdpcheck.model.machine import cpu, cursors, devices, ghosts, host, iommu, locks, rcu, sorts, tables
-from tdpcheck.properties import PROPERTIES
+from tdpcheck.model.machine import cpu, cursors, device_tlb, devices, ghosts, host, iommu, locks, rcu, sorts, tables
+from tdpcheck.properties import PROPERTIES as ALONE
+from tdpcheck.properties import REGISTRY
 from tdpcheck.tests.few import few
 
-STATE = {v.name: v for part in (tables, host, cpu, iommu, locks, devices, cursors, ghosts) for v in part.STATE}
-MACHINE = (*rcu.actions(), *iommu.actions(), *cpu.actions())
+STATE = {v.name: v for part in (tables, host, cpu, iommu, locks, devices, cursors, ghosts, device_tlb) for v in part.STATE}
+MACHINE = (*rcu.actions(), *iommu.actions(), *cpu.actions(), *device_tlb.actions())
+PROPERTIES = {name: REGISTRY[name].among(STATE) for name in ALONE}
+"""With what they ask of the parts that only some scenarios have."""
 ALL: Mapping[str, Intrinsic] = {
     **LIBRARY.intrinsics,
     **{f"read {i.name}": i for i in LIBRARY.fields.values()},
     **{f"write {i.name}": i for i in LIBRARY.stores.values()},
 }
+CACHES = ("iotlb", "psc", "dtlb")
 PRIVATE = tables.PT_PRIVATE
 TRUE = z3.BoolVal(True)
 OTHER = THREADS.const("other_one")
@@ -333,8 +337,8 @@ def _names(term: z3.ExprRef) -> frozenset[str]:
 
 def test_only_one_property_looks_into_iotlbs() -> None:
     """That a stale paging-structure cache leads to a private page is asked of that property, and of no other."""
-    assert [n for n, p in PROPERTIES.items() if any(x.startswith(("iotlb", "psc")) for x in _names(p.holds))] == ["no_stale_io_mapping"]
-    assert not [n for n in ALL if any(x.startswith(("iotlb", "psc")) for x in touched(n).seen)]
+    assert [n for n, p in PROPERTIES.items() if any(x.startswith(CACHES) for x in _names(p.holds))] == ["no_stale_io_mapping"]
+    assert not [n for n in ALL if any(x.startswith(CACHES) for x in touched(n).seen)]
 
 
 @pytest.mark.parametrize("name", [n for n, i in ALL.items() if i.mover != "none" and not i.blocks])

@@ -15,9 +15,8 @@ from tdpcheck.core.trace import replays
 from tdpcheck.core.verdict import HoldsUpTo, Violated
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import Model, build, parse_source, shipped_source
-from tdpcheck.properties import PROPERTIES
 from tdpcheck.properties.goals import GOALS
-from tdpcheck.properties.kernel_assertions import kernel_assertions
+from tdpcheck.runner.inputs.terms import property_of
 
 SCENARIOS = {name: scenario for name, scenario in shipped_scenarios().items() if not scenario.needs_kernel}
 SIZES = {
@@ -38,6 +37,7 @@ SIZES = {
     "notifier-iofault-split": (19890, 25),
     "notifier-two-roots": (832, 18),
     "notifier-vs-fault": (2178, 19),
+    "notifier-vs-fault-ats": (6114, 22),
     "notifier-vs-iofault": (1246, 15),
     "recover-vs-notifier": (1481, 27),
     "share-vs-notifier": (277, 15),
@@ -55,8 +55,7 @@ def model(name: str, merge: bool = True) -> Model:
 
 
 def properties(made: Model) -> dict[str, Property]:
-    assertions = kernel_assertions(made.system.by_name["assertion_failed"])
-    return {name: assertions if name == assertions.name else PROPERTIES[name] for name in made.scenario.expect}
+    return {name: property_of(made, name) for name in made.scenario.expect}
 
 
 @cache

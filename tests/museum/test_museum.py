@@ -17,8 +17,8 @@ from tdpcheck.kernelc.sources.patch import parse_change
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import KernelSource, Model, build, parse_source, shipped_source
 from tdpcheck.properties import PROPERTIES
-from tdpcheck.properties.kernel_assertions import kernel_assertions
 from tdpcheck.runner.asking.proofs import certified_states
+from tdpcheck.runner.inputs.terms import property_of
 from tdpcheck.runner.museum.items import Expect, Item, shipped_items
 from tdpcheck.tests.model.test_explored_certificates import SCENARIOS as CERTIFIED
 
@@ -38,9 +38,9 @@ def marked(names: Iterable[str]) -> list[object]:
     return [pytest.param(name, marks=marks) for name, marks in slow.items()]
 
 
-def patched(patch: bytes, name: str) -> Mapping[str, str]:
-    """The shipped kernel C with a patch in it, every hunk exactly at its place."""
-    files = dict(shipped_source("shared").files)
+def patched(patch: bytes, name: str, scenario: str) -> Mapping[str, str]:
+    """The shipped kernel C of a scenario's design with a patch in it, every hunk exactly at its place."""
+    files = dict(shipped_source(shipped_scenarios()[scenario].design).files)
     for part in parse_change(patch, name):
         applied = apply(part, files)
         assert () == applied.notes
@@ -56,7 +56,7 @@ def subject(scenario: str, files: Mapping[str, str]) -> Subject:
 
 
 def prop_of(expect: Expect, model: Model) -> Property:
-    return kernel_assertions(model.system.by_name["assertion_failed"]) if expect.property == ASSERTIONS else PROPERTIES[expect.property]
+    return property_of(model, expect.property)
 
 
 def depth_of(item: Item) -> int:
@@ -68,18 +68,19 @@ def depth_of(item: Item) -> int:
 def test_the_patches_apply_exactly(name: str) -> None:
     """A museum whose patches have drifted shows nothing."""
     item = ITEMS[name]
-    files = shipped_source("shared").files
+    files = shipped_source(shipped_scenarios()[item.expect.scenario].design).files
 
-    assert files != patched(item.patch, item.change)
+    assert files != patched(item.patch, item.change, item.expect.scenario)
     if item.good_patch is not None:
-        assert patched(item.patch, item.change) != patched(item.good_patch, name) != files
+        good = patched(item.good_patch, name, item.expect.scenario)
+        assert patched(item.patch, item.change, item.expect.scenario) != good != files
 
 
 @pytest.mark.parametrize("name", marked(ITEMS))
 def test_the_bug_is_found_at_its_depth_and_no_sooner(name: str) -> None:
     """Two engines that share no encoding find no shorter run than the one that expect.toml promises."""
     item = ITEMS[name]
-    model, grounded = subject(item.expect.scenario, patched(item.patch, item.change))
+    model, grounded = subject(item.expect.scenario, patched(item.patch, item.change, item.expect.scenario))
     prop = prop_of(item.expect, model)
     depth = depth_of(item)
 
@@ -96,7 +97,7 @@ def test_the_good_patch_is_proved(name: str) -> None:
     """A tool that flags good changes, too, is switched off. Every state is visited, and two solvers accept the invariant of them."""
     item = ITEMS[name]
     assert item.good_patch is not None
-    model, grounded = subject(item.expect.scenario, patched(item.good_patch, f"{name}/{item.expect.good}"))
+    model, grounded = subject(item.expect.scenario, patched(item.good_patch, f"{name}/{item.expect.good}", item.expect.scenario))
     states, stats = reachable(model.system, model.geometry)
 
     proof = certified_states(model, grounded, [prop_of(item.expect, model)], list(states))
