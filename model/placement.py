@@ -19,8 +19,9 @@ from typing import Any
 import networkx as nx
 import z3
 
-from ..core.ground import conjunction, disjunction, negation
+from ..core.ground import choose, conjunction, disjunction, negation
 from ..core.rewrite import Rewriter, subterms
+from ..core.sorts import element_index
 from ..kernelc.lowering.analyse import Reads, effect_terms
 from ..kernelc.lowering.cfg import Branch, Graph, Havoc, Local, Node, Op, Set
 
@@ -53,7 +54,7 @@ class Place:
         """Whether the thread comes here only on conditions on which the other one comes there, as far as can be told."""
         solver = z3.SimpleSolver()
         solver.set("rlimit", _EFFORT)
-        solver.add(self.runs, negation(other.runs))
+        solver.add(self.runs, negation(other.runs), *_differ(self.runs, other.runs))
         return bool(solver.check() == z3.unsat)
 
     def _around(self, by_text: bool) -> Mapping[Side, Counter[tuple[str, str]]]:
@@ -68,16 +69,29 @@ class Place:
 
 
 def _no_move(old: Mapping[Side, Counter[tuple[str, str]]], new: Mapping[Side, Counter[tuple[str, str]]]) -> bool:
-    """Whether no kind of operation became fewer on one side and more on another one."""
+    """Whether no kind of operation became fewer on one side and more on another one.
+
+    What runs on neither side runs with another outcome of a condition: from there it comes as what is new does, and there it goes for good.
+    """
     fewer: dict[str, set[Side]] = {}
     more: dict[str, set[Side]] = {}
-    for side in old.keys() | new.keys():
+    for side in (old.keys() | new.keys()) - {(False, False)}:
         before, after = old.get(side, Counter()), new.get(side, Counter())
         for (name, _), _count in (before - after).items():
             fewer.setdefault(name, set()).add(side)
         for (name, _), _count in (after - before).items():
             more.setdefault(name, set()).add(side)
     return all(len(fewer[name] | more[name]) == 1 for name in fewer.keys() & more.keys())
+
+
+def _differ(*terms: z3.ExprRef) -> Iterator[z3.BoolRef]:
+    """That the elements of an enumeration which terms name are different ones."""
+    named: dict[str, dict[int, z3.ExprRef]] = {}
+    for term in (part for whole in terms for part in subterms(whole)):
+        index = element_index(term)
+        if index is not None:
+            named.setdefault(term.sort().name(), {})[index] = term
+    return (z3.Distinct(*elements.values()) for elements in named.values() if len(elements) > 1)
 
 
 class Thread:
@@ -109,6 +123,18 @@ class Thread:
             found.add_node(number)
             found.add_edges_from((number, follower) for follower in self._graph.nodes[number].successors() if follower >= 0)
         return found
+
+    @cached_property
+    def _order(self) -> Mapping[int, int]:
+        """A number for each node, smaller than those of all that follow it but for loops."""
+        after = list(nx.dfs_postorder_nodes(self.ways, self._graph.entry))
+        return {number: place for place, number in enumerate(reversed(after))}
+
+    @cached_property
+    def _again(self) -> frozenset[int]:
+        """The nodes to which a way leads back."""
+        rounds = nx.strongly_connected_components(self.ways)
+        return frozenset(number for together in rounds if len(together) > 1 for number in together)
 
     @cached_property
     def _deciders(self) -> Mapping[int, tuple[tuple[int, int], ...]]:
@@ -184,9 +210,15 @@ class Thread:
         return found
 
     def _merged(self, local: Local, number: int) -> z3.ExprRef:
-        setters = sorted(self._setters(local, number))
+        setters = sorted(self._setters(local, number), key=lambda setter: (self._order[setter[0]], setter[1]))
         if len(setters) == 1:
             return self._set(local, *setters[0])
+        if len({setter[0] for setter in setters}) == len(setters) and not self._again & {setter[0] for setter in setters}:
+            # Of those that run the last one counts; where none of the others does it is the first.
+            found = self._set(local, *setters[0])
+            for setter in setters[1:]:
+                found = choose(self.runs(setter[0]), self._set(local, *setter), found)
+            return found
         told = [f"{self._set(local, *setter).sexpr()} if {self.runs(setter[0]).sexpr()}" for setter in setters]
         return local.kind.const(f"one of {_digest(told)}")
 
