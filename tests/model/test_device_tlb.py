@@ -22,6 +22,7 @@ from tdpcheck.counterexamples.outline import outline
 from tdpcheck.counterexamples.picture import picture
 from tdpcheck.counterexamples.schema import Cex
 from tdpcheck.kernelc.lowering.library import VOID, Effect, Intrinsic, Library
+from tdpcheck.model.catalogue import catalogue
 from tdpcheck.model.fitted import fitted
 from tdpcheck.model.intrinsics import LIBRARY
 from tdpcheck.model.machine import device_tlb, parts
@@ -102,6 +103,23 @@ def test_a_device_forgets_for_good_only_after_the_iotlb_has(flush: tuple[str, ..
 def test_each_part_of_a_huge_translation_has_to_be_forgotten(device: str, wrong: bool) -> None:
     """A device may hold a huge page as its parts: an invalidation of one does nothing to the others."""
     assert (wrong, wrong) == answers((IOTLB, WAIT, device, WAIT), HUGE.name)
+
+
+@pytest.mark.parametrize(
+    ("flush", "places"),
+    [((IOTLB, WAIT, DEVICE, WAIT), 1), ((IOTLB, DEVICE, WAIT), 2), ((IOTLB, EVERYTHING, DEVICE, WAIT), 3)],
+    ids=["a wait each", "one wait", "one wait for three"],
+)
+def test_each_descriptor_takes_a_place_in_the_queue(flush: tuple[str, ...], places: int) -> None:
+    assert places == flushing(flush).geometry.sizes["Desc"]
+
+
+@pytest.mark.parametrize("call", ["qi_submit_dev_iotlb", "qi_submit_dev_iotlb_domain"])
+def test_the_calls_are_listed_with_what_they_touch(call: str) -> None:
+    (entry,) = (e for e in catalogue(LIBRARY, {}) if e.name == call)
+
+    assert {"dinv_gfn", "dinv_submitted"} == set(entry.writes)
+    assert "model/intrinsics/flush.py" == entry.home
 
 
 def test_nothing_of_it_is_there_where_nobody_asks() -> None:

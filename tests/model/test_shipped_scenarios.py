@@ -37,7 +37,7 @@ SIZES = {
     "notifier-iofault-split": (19890, 25),
     "notifier-two-roots": (832, 18),
     "notifier-vs-fault": (2178, 19),
-    "notifier-vs-fault-ats": (6114, 22),
+    "notifier-vs-fault-ats": (6114, 24),
     "notifier-vs-iofault": (1246, 15),
     "recover-vs-notifier": (1481, 27),
     "share-vs-notifier": (277, 15),
