@@ -182,6 +182,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(
                 f"root {missing[0]} lies in no [[space]]; list it, or leave `roots` out of one space, which has all others then"
             )
+        if rest and not missing:
+            raise ValueError(f"[[space]] {rest[0]!r} has no root: the others have all {roots} of geometry.roots")
         for walker in ("cpu", "iommu"):
             walked = [space for space in self.space if walker in space.walked_by]
             locks = list(dict.fromkeys(space.lock for space in walked))

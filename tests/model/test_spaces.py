@@ -124,6 +124,7 @@ def test_a_table_that_nobody_walks_owes_nobody_a_flush(call: Call, tmp_path: Pat
         ('walked_by = ["iommu"]', "walked_by = []", "no [[space]] is walked by 'iommu'"),
         ('walked_by = ["cpu"]', 'walked_by = ["cpu"]\nmirrors = "io2"', "mirrors 'io2', which is no other space"),
         ('walked_by = ["cpu"]', 'walked_by = ["gpu"]', "gpu"),
+        ("roots = [0]", "roots = [0, 1]", "[[space]] 'ept' has no root"),
         ("roots = [0]", "roots = []", "[[space]] 'io' has no root"),
         ('tables = "pages"', 'tables = "pages"\nvcpu_root = 0', "root 0, which lies in [[space]] 'io', and cpu does not walk that"),
         ('tables = "pages"', 'tables = "pages"\ndomain_root = 1', "root 1, which lies in [[space]] 'ept', and iommu does not walk that"),
