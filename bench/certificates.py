@@ -15,9 +15,8 @@ from tdpcheck.checker.states.explore import reachable
 from tdpcheck.core.ground import ground
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import build, parse_source, shipped_source
-from tdpcheck.properties import PROPERTIES
-from tdpcheck.properties.kernel_assertions import kernel_assertions
 from tdpcheck.recheck.questions import check_certificate
+from tdpcheck.runner.inputs.terms import property_of
 
 SOLVERS = ("z3", "bitwuzla")
 
@@ -30,8 +29,7 @@ def main(names: list[str]) -> None:
     for name, scenario in scenarios.items():
         made = build(scenario, parse_source(shipped_source(scenario.design)))
         system = ground(made.system, made.geometry)
-        known = {**PROPERTIES, "kernel_assertions": kernel_assertions(made.system.by_name["assertion_failed"])}
-        properties = [known[prop] for prop, word in scenario.expect.items() if word == "holds"]
+        properties = [property_of(made, prop) for prop, word in scenario.expect.items() if word == "holds"]
         started = time.process_time()
         states, _ = reachable(made.system, made.geometry)
         explored = time.process_time() - started

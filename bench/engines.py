@@ -18,6 +18,7 @@ from tdpcheck.core.verdict import Unknown
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import build, parse_source, shipped_source
 from tdpcheck.properties import PROPERTIES
+from tdpcheck.runner.inputs.terms import property_of
 
 MARGIN = 5
 LIMIT = 300.0
@@ -30,7 +31,7 @@ def main(names: list[str]) -> None:
     print(f"{'scenario':<24}{'property':<24}{'states':>8}{'explore s':>11}{'depth':>7}  {'engine':<12}{'s':>9}{'/explore':>10}")
     for name, scenario in scenarios.items():
         made = build(scenario, parse_source(shipped_source(scenario.design)))
-        prop = PROPERTIES[next(p for p in scenario.expect if p in PROPERTIES)]
+        prop = property_of(made, next(p for p in scenario.expect if p in PROPERTIES))
         ends = {role: made.finished(role) for role in dict.fromkeys(made.roles)}
         started = time.perf_counter()
         seen = survey(made.system, made.geometry, {**ends, "bad": z3.Not(prop.holds)})

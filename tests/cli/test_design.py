@@ -279,7 +279,7 @@ def test_a_design_that_nobody_gave(call: Call, late: Path, tmp_path: Path) -> No
         ("mutex_lock(&kvm->slots_lock);", "did you mean lock_slots_lock? If not, define it in kernel C"),
         ("mutex_unlock(&kvm->dev_list_lock);", "did you mean unlock_dev_list_lock?"),
         ("kvm_tdp_set_export(kvm);", "did you mean kvm_tdp_set_exported"),
-        ("qi_submit_dev_iotlb(0, 0);", "give it a meaning (or erase it) in model/intrinsics/flush.py"),
+        ("qi_submit_piotlb(0, 0);", "give it a meaning (or erase it) in model/intrinsics/flush.py"),
         ("kvm_exported_root(kvm)->exportd = true;", "did you mean exported?"),
         ("struct kvm_mmu_pge *sp;", "did you mean struct kvm_mmu_page"),
         ("int ret = EINVA;", "did you mean EINVAL"),
