@@ -21,13 +21,17 @@ def ruled_out(software: Software) -> z3.BoolRef:
     """A closed term: some thread rests where it passes no `assume()` that stands before its next operation. Such a run ends there, and is
     no deadlock, whoever waits for that thread.
     """
+    own: dict[str, dict[Local, z3.ExprRef]] = {
+        role: {} for role, graph in software.graphs.items() if any(isinstance(node, Op) and node.name == ASSUME for node in graph.nodes)
+    }
+    for (role, path), var in software.local_vars.items():
+        if role in own:
+            own[role][Local(path, var.kind)] = var(t)
     found = []
     for place in software.locations:
-        graph = software.graphs.get(place.role)
-        if graph is None or place.node < 0:
+        if place.role not in own or place.node < 0:
             continue
-        own = {Local(path, var.kind): var(t) for (role, path), var in software.local_vars.items() if role == place.role}
-        passes = z3.simplify(_passes(graph, place.node, own, _FAR))
+        passes = z3.simplify(_passes(software.graphs[place.role], place.node, own[place.role], _FAR))
         if not z3.is_true(passes):
             found.append(z3.And(software.pc(t) == software.at(place.name), z3.Not(passes)))
     return z3.Exists([t], z3.Or(found)) if found else z3.BoolVal(False)
