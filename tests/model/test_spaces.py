@@ -13,10 +13,11 @@ from tdpcheck.tests.few import few
 DESIGNS = Path(__file__).parent / "designs"
 
 
-def answers(
-    call: Call, folder: Path, design: str, edits: tuple[tuple[str, str], ...] = (), said: tuple[tuple[str, str], ...] = ()
-) -> dict[str, str]:
-    """The verdict of each property of a design, with edits of its C and of its scenario, each of a text that stands there once."""
+Edits = tuple[tuple[str, str], ...]
+
+
+def written(folder: Path, design: str, edits: Edits = (), said: Edits = ()) -> Path:
+    """The folder of a design, with edits of its C and of its scenario, each of a text that stands there once."""
     (folder / design).mkdir()
     for name, changes in ((f"{design}.c", edits), (f"{design}.toml", said)):
         text = (DESIGNS / name).read_text()
@@ -24,7 +25,12 @@ def answers(
             assert text.count(old) == 1, old
             text = text.replace(old, new)
         (folder / design / name).write_text(text)
-    done = call("verify", "--design", str(folder / design), "--no-certify", "--no-cache", "--json")
+    return folder / design
+
+
+def answers(call: Call, folder: Path, design: str, edits: Edits = (), said: Edits = ()) -> dict[str, str]:
+    """The verdict of each property of a design that is edited so."""
+    done = call("verify", "--design", str(written(folder, design, edits, said)), "--no-certify", "--no-cache", "--json")
     assert done.stdout, done.stderr
     return {record["property"]: record["verdict"] for record in json.loads(done.stdout)["results"]}
 
@@ -132,10 +138,7 @@ def test_a_table_that_nobody_walks_owes_nobody_a_flush(call: Call, tmp_path: Pat
     ],
 )
 def test_spaces_that_cannot_be_are_refused(call: Call, tmp_path: Path, old: str, new: str, complaint: str) -> None:
-    folder = tmp_path / "own_table"
-    folder.mkdir()
-    (folder / "own_table.c").write_text((DESIGNS / "own_table.c").read_text())
-    (folder / "own_table.toml").write_text((DESIGNS / "own_table.toml").read_text().replace(old, new))
+    folder = written(tmp_path, "own_table", said=((old, new),))
     done = call("verify", "--design", str(folder), "--no-cache")
 
     assert done.exit_code == 2
@@ -143,11 +146,7 @@ def test_spaces_that_cannot_be_are_refused(call: Call, tmp_path: Path, old: str,
 
 
 def test_the_lock_and_the_notifier_are_told_by_their_names(call: Call, tmp_path: Path) -> None:
-    folder = tmp_path / "own_table"
-    folder.mkdir()
-    text = (DESIGNS / "own_table.c").read_text().replace("\tqi_submit_iotlb(gfn, gfn, true);\n\tqi_wait();\n", "")
-    (folder / "own_table.c").write_text(text)
-    (folder / "own_table.toml").write_text((DESIGNS / "own_table.toml").read_text())
+    folder = written(tmp_path, "own_table", (("\tqi_submit_iotlb(gfn, gfn, true);\n\tqi_wait();\n", ""),))
     out = tmp_path / "out"
     done = call("verify", "--design", str(folder), "--property", "flush_before_release", "--no-cache", "--no-certify", "--out", str(out))
     told = " ".join(next(out.glob("*.txt")).read_text().split())
