@@ -94,7 +94,7 @@ def _print_group(out: Console, scenario: str, change: str | None, records: Seque
     if first.states is not None:
         whole = f"all {first.states} states of this size were visited: what holds here holds at every depth, for this size"
         out.print(Text(f"  explored: {whole}", style="dim"))
-    for line in _deadlock_lines(first):
+    for line in (*_deadlock_lines(first), *_livelock_lines(first)):
         out.print(Text(f"  {line}", style="dim"))
     goals = ", ".join(f"{name} at {depth}" if depth is not None else f"{name} never" for name, depth in first.goals.items())
     if goals:
@@ -136,8 +136,10 @@ def _print_reasons(out: Console, records: Sequence[Result]) -> None:
 def _deadlock_lines(record: Result) -> list[str]:
     """Whether threads can get stuck, and how."""
     if record.deadlock.free is None:
-        return ["deadlock: not every state was visited, so nobody can say"] if record.engine != "none" else []
+        return ["deadlock, livelock: not every state was visited, so nobody can say"] if record.engine != "none" else []
     if record.deadlock.free:
+        if record.livelock.circles:
+            return ["deadlock: none, but threads go round for ever:"]
         return ["deadlock: none; from every state some thread can go on, or all are at their end"]
     lines = []
     for stuck in record.deadlock.stuck:
@@ -145,6 +147,26 @@ def _deadlock_lines(record: Result) -> list[str]:
         declared = ", which the scenario declares" if stuck.declared else ""
         lines.append(f"stuck: {stuck.states} state{'s' if stuck.states != 1 else ''}{declared}: {places}; {steps_text(len(stuck.trace))}:")
         lines += [f"  {n:3} {step.actor:12} {step.source or ''}  {step.text}" for n, step in enumerate(stuck.trace, 1)]
+    return lines
+
+
+def _livelock_lines(record: Result) -> list[str]:
+    """Whether threads can go round for ever, and how."""
+    if record.livelock.free:
+        return ["livelock: none; nobody goes round for ever while all who can go on do"]
+    if record.livelock.free is None:
+        return [] if record.deadlock.free is None else ["livelock: the time was up before anybody could say"]
+    lines = []
+    for circle in record.livelock.circles:
+        declared = ", which the scenario declares" if circle.declared else ""
+        turn = len(circle.trace) - circle.loop
+        lines.append(
+            f"livelock: {circle.states} state{'s' if circle.states != 1 else ''}{declared}: {circle.words}; {steps_text(circle.loop)}, "
+            f"then {steps_text(turn)} that lead{'s' if turn == 1 else ''} back:"
+        )
+        for number, step in enumerate(circle.trace, 1):
+            mark = "|" if number > circle.loop else " "
+            lines.append(f"{mark} {number:3} {step.actor:12} {step.source or ''}  {step.text}")
     return lines
 
 

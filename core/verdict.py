@@ -35,6 +35,8 @@ class ReasonKind(StrEnum):
     """Statements are never executed, and the scenario does not say so."""
     DEADLOCK = "deadlock"
     """In some states no thread can ever go on, and the scenario does not say so."""
+    LIVELOCK = "livelock"
+    """Some threads can go round for ever, whoever else goes on, and the scenario does not say so."""
     NOT_MODELLED = "change-not-modelled"
     """A change has lines that the model does not contain."""
     NOT_PARAMETRIC = "not-parametric"
@@ -66,7 +68,9 @@ class ReasonKind(StrEnum):
     def label(self) -> str:
         """In a few words, as in `Unknown (coverage)`."""
         match self:
-            case ReasonKind.TIME_OUT | ReasonKind.DEPTH | ReasonKind.VACUOUS | ReasonKind.COVERAGE | ReasonKind.DEADLOCK:
+            case ReasonKind.TIME_OUT | ReasonKind.DEPTH | ReasonKind.VACUOUS | ReasonKind.COVERAGE:
+                return self.value
+            case ReasonKind.DEADLOCK | ReasonKind.LIVELOCK:
                 return self.value
             case ReasonKind.INTERRUPTED | ReasonKind.SUSPENDED | ReasonKind.REFUSED | ReasonKind.MERGING:
                 return self.value

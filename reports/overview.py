@@ -16,7 +16,7 @@ from ..counterexamples.story import story
 from ..model.account import Fate
 from ..properties import REGISTRY
 from ..runner.asking.results import Change, Document, Result, RoleSteps
-from ..runner.asking.traces import StuckStates
+from ..runner.asking.traces import Circle, StuckStates
 from ..runner.telling.answers import expectation_text, kind_text, verdict_text, waiver_lines, waivers_text
 from .stored import Key, Left, Stored, key_of
 
@@ -143,6 +143,16 @@ class Ground:
         if said.free:
             return "none: from every state some thread can go on, or all are at their end"
         return "; ".join(_rest(stuck) for stuck in said.stuck)
+
+    @property
+    def livelock(self) -> str:
+        """Whether threads can go round for ever there, and where."""
+        said = self.record.livelock
+        if said.free is None:
+            return "not every state was visited, so nobody can say" if self.record.deadlock.free is None else "nobody can say"
+        if said.free:
+            return "none: nobody goes round for ever while all who can go on do"
+        return "; ".join(_round(circle) for circle in said.circles)
 
     @property
     def never(self) -> int:
@@ -391,6 +401,11 @@ def _rest(stuck: StuckStates) -> str:
     places = ", ".join(f"{name} at {place}" for name, place in stuck.threads.items())
     declared = ", as the scenario declares" if stuck.declared else ""
     return f"{stuck.states} state{'' if stuck.states == 1 else 's'}{declared}: {places}"
+
+
+def _round(circle: Circle) -> str:
+    declared = ", as the scenario declares" if circle.declared else ""
+    return f"{circle.states} state{'' if circle.states == 1 else 's'}{declared}: {circle.words}"
 
 
 def _cell(record: Result, anchor: str, certificate: str) -> Cell:

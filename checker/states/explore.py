@@ -19,8 +19,9 @@ from ...core.system import Property, TransitionSystem
 from ...core.trace import Trace, run
 from ...core.verdict import INTERRUPTED, TIME_IS_UP, HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict, Violated
 from ..attempt import Progress, Subject, at_size
-from ..clock import Clock
+from ..clock import Clock, OutOfTime
 from .layers import Layers, OneByOne, Packed, at_best
+from .livelock import Livelock, Livelocks, way_round
 from .moves import Moves
 from .stuck import Deadlocks, Ends, Stuck
 
@@ -131,6 +132,7 @@ class Surveyed:
         stats: what was counted; where it is `complete`, None means that no reachable state is one.
         stopped: why the search ended early, None if it did not.
         stuck: the stuck states, one for each place where threads rest; None if nobody asked, or not every state was visited.
+        livelocks: the same of those in which threads go round for ever; None also where the time was up before anybody knew.
         states: every reachable state, if they were to be kept and the search is complete.
     """
 
@@ -138,6 +140,7 @@ class Surveyed:
     stats: Stats
     stopped: Reason | None = None
     stuck: tuple[Stuck, ...] | None = None
+    livelocks: tuple[Livelock, ...] | None = None
     states: Sequence[State] = ()
 
 
@@ -154,14 +157,15 @@ def survey(
     """Visit the reachable states once, nearest first, and find the nearest state for each closed term.
 
     Args:
-        ends: find the stuck states, too.
+        ends: find the stuck states, too, and the livelocks.
         keep: answer with the states themselves, too; `explored.py` makes a proof of them.
     """
     clock = Clock(timeout)
 
     def surveyed(layers: Layers) -> Surveyed:
         still = None if ends is None else Deadlocks(layers, ends)
-        search = _Breadth(layers, max_states, clock, still=still)
+        round_ = None if ends is None else Livelocks(layers, ends)
+        search = _Breadth(layers, max_states, clock, watching=[each for each in (still, round_) if each is not None])
         nearest: dict[str, Packed] = {}
         try:
             open_ = {name: layers.test(term) for name, term in terms.items()}
@@ -180,9 +184,24 @@ def survey(
         stuck = None
         if still is not None:
             stuck = tuple(Stuck(search.run_to(met[numbers[0]]), len(numbers)) for numbers in still.stuck(states))
-        return Surveyed(traces, search.stats, search.stopped, stuck, states if keep else ())
+        livelocks = None if round_ is None else _livelocks(search, round_, clock)
+        return Surveyed(traces, search.stats, search.stopped, stuck, livelocks, states if keep else ())
 
     return at_best(Moves(Evaluator(system, geometry)), surveyed)
+
+
+def _livelocks(search: _Breadth, gathered: Livelocks, clock: Clock) -> tuple[Livelock, ...] | None:
+    met, found = search.met, []
+    try:
+        for components in gathered.found(met, clock):
+            first, states = components[0], sum(len(each.states) for each in components)
+            there = met[first.states[0]]
+            turn = first.edges.moves[way_round(first)].tolist()
+            trace = search.run_to(there, turn)
+            found.append(Livelock(trace, trace.depth - len(turn), states, first.going))
+    except OutOfTime:
+        return None
+    return tuple(found)
 
 
 def way(
@@ -205,7 +224,7 @@ class _Breadth:
     States have numbers, in the order in which they were met.
 
     Args:
-        still: told of every state and what follows it.
+        watching: told of every state and what follows it.
     """
 
     def __init__(
@@ -215,12 +234,12 @@ class _Breadth:
         clock: Clock,
         *,
         start: State | None = None,
-        still: Deadlocks | None = None,
+        watching: Sequence[Deadlocks | Livelocks] = (),
     ) -> None:
         self._layers = layers
         self._evaluator = layers.moves.evaluator
         self._start = start
-        self._still = still
+        self._watching = watching
         self.stats = Stats(fired=Counter({a.name: 0 for a in self._evaluator.system.actions}))
         self.stopped: Reason | None = None
         self._numbers: dict[Packed, int] = {}
@@ -269,8 +288,8 @@ class _Breadth:
         new = np.flatnonzero(np.diff(np.maximum.accumulate(np.concatenate([[known - 1], to]))))
         self._before += (steps.before[new] + first).tolist()
         self._moves += steps.moves[new].tolist()
-        if self._still is not None:
-            self._still.note(first, states, steps, to)
+        for each in self._watching:
+            each.note(first, states, steps, to)
         return [steps.after[step] for step in new.tolist()]
 
     def _exhausted(self) -> bool:
@@ -285,8 +304,8 @@ class _Breadth:
         """The states met so far."""
         return list(self._numbers)
 
-    def run_to(self, state: Packed) -> Trace:
-        """The run by which the search came to a state.
+    def run_to(self, state: Packed, turn: Sequence[int] = ()) -> Trace:
+        """The run by which the search came to a state, and from there on by moves that lead back to it.
 
         Raises:
             EngineError: plain evaluation does not come there.
@@ -297,10 +316,11 @@ class _Breadth:
             move = self._layers.moves.ranked[self._moves[number - starts]]
             schedule.append((move.action, move.arguments))
             number = self._before[number - starts]
+        again = [(move.action, move.arguments) for move in map(self._layers.moves.ranked.__getitem__, turn)]
         try:
-            found = run(self._evaluator, self._starts[number], schedule[::-1])
+            found = run(self._evaluator, self._starts[number], [*schedule[::-1], *again])
         except InputError as error:
             raise EngineError(f"exploration: vectors and plain evaluation disagree: {error}") from error
-        if self._layers.pack(found.states[-1]) != state:
+        if any(self._layers.pack(found.states[there]) != state for there in (len(schedule), -1)):
             raise EngineError("exploration: vectors and plain evaluation disagree on where a run ends")
         return found

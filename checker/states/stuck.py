@@ -8,7 +8,7 @@ no thread can step, those from which machine steps lead to another kind of state
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -32,11 +32,13 @@ class Ends:
         done: a closed term: every thread is at its end, or the run is one that nobody asks about.
         software: whether an action is a thread's own step; all others are the machine's.
         places: where each thread rests; stuck states that agree on it are told as one.
+        excused: a closed term: the run is one that nobody asks about. It stays so, whoever steps.
     """
 
     done: z3.BoolRef
     software: Callable[[Action], bool]
     places: StateVar
+    excused: z3.BoolRef = field(default_factory=lambda: z3.BoolVal(False))
 
 
 @dataclass(frozen=True)

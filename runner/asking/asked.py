@@ -128,6 +128,7 @@ def carry(before: Asked, after: Asked) -> None:
             fired={names[n] for n in survey.fired},
             violations={n: _renamed_run(r, names) for n, r in survey.violations.items()},
             stuck=None if survey.stuck is None else tuple(replace(s, run=_renamed_run(s.run, names)) for s in survey.stuck),
+            livelocks=survey.livelocks and tuple(replace(s, run=_renamed_run(s.run, names)) for s in survey.livelocks),
         )
     for name, answer in before.answers.items():
         if name not in after.answers:

@@ -27,7 +27,7 @@ from ..exit_codes import ExitCode, worst
 from .coverage import Coverage
 from .proofs import short_hash
 from .question import Answer, Subject
-from .traces import Deadlock, TraceStep, deadlock, trace_steps
+from .traces import Deadlock, Livelock, TraceStep, deadlock, livelock, trace_steps
 
 Word = Literal["proved", "violated", "holds_up_to", "unknown", "vacuous", "waived"]
 Held = Literal["proved", "holds_up_to"]
@@ -157,6 +157,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     states: int | None = None
     premise: int | None = None
     deadlock: Deadlock = Deadlock(None)
+    livelock: Livelock = Livelock(None)
     coverage: Literal["exact", "sampled"] = "sampled"
     undeclared: tuple[str, ...] = ()
     overdeclared: tuple[str, ...] = ()
@@ -287,6 +288,7 @@ def result(
         states=survey.states,
         premise=answer.premise,
         deadlock=deadlock(subject),
+        livelock=livelock(subject),
         coverage="exact" if coverage.exact else "sampled",
         undeclared=coverage.names,
         overdeclared=coverage.overdeclared,

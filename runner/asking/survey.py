@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...checker.states.livelock import Livelock
 from ...checker.states.walk import shorten
 from ...core.ground import negation
 from ...core.plain import PlainRun, plain_run
@@ -30,6 +31,18 @@ class PlainStuck:
     states: int
 
 
+@dataclass(frozen=True)
+class PlainLivelock:
+    """Livelocks that go through the same places: a lasso of which the circle begins at the state numbered `loop`, how many states they
+    have together, and the numbers of the threads that go round.
+    """
+
+    run: PlainRun
+    loop: int
+    states: int
+    going: tuple[int, ...]
+
+
 @dataclass
 class Survey:
     """What is known of one model before its properties are asked.
@@ -43,6 +56,7 @@ class Survey:
         violations: shortened runs into a violation, by property.
         unmet: the condition, if any, on which steps were merged and which some state does not meet.
         stuck: the stuck states, when every state was visited.
+        livelocks: the same of those in which threads go round for ever.
         proof: what became of them as a proof, when one was wanted.
         steps, walks: how much was walked, in so many seconds of `computing`.
         interrupted: by the user, before the end.
@@ -57,6 +71,7 @@ class Survey:
     violations: dict[str, PlainRun] = field(default_factory=dict)
     unmet: str = ""
     stuck: tuple[PlainStuck, ...] | None = None
+    livelocks: tuple[PlainLivelock, ...] | None = None
     proof: PlainProof | None = None
     steps: int = 0
     walks: int = 0
@@ -127,6 +142,7 @@ def _explored(subject: Prepared, started: float, so_far: Callable[[Survey], None
         violations={n: plain_run(subject.replayed(t, subject.properties[n])) for n, t in violated.items()},
         states=seen.stats.states if seen.stats.complete else None,
         stuck=None if seen.stuck is None else tuple(PlainStuck(plain_run(s.trace), s.states) for s in seen.stuck),
+        livelocks=None if seen.livelocks is None else tuple(map(_plain, seen.livelocks)),
         interrupted=interrupted,
         unmet=_unmet(subject, seen.traces.get(MERGING)),
     )
@@ -138,6 +154,10 @@ def _explored(subject: Prepared, started: float, so_far: Callable[[Survey], None
         holding += [] if subject.merging is None or found.unmet else [subject.merging]
         found.proof = subject.engines.certify_states(model, subject.grounded, holding, seen.states, timeout=subject.left(_CERTIFY))
     return found, ""
+
+
+def _plain(found: Livelock) -> PlainLivelock:
+    return PlainLivelock(plain_run(found.trace), found.loop, found.states, found.going)
 
 
 def _unmet(subject: Prepared, trace: Trace | None) -> str:

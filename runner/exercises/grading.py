@@ -13,7 +13,7 @@ from ...model.scenario import Scenario, shipped_scenarios
 from ..asking.asked import joins
 from ..asking.coverage import Coverage, covered
 from ..asking.question import Answer, Limits, Subject
-from ..asking.traces import deadlock
+from ..asking.traces import deadlock, livelock
 from ..inputs.changes import patched
 from ..inputs.sources import Files, built, code_for, files_of
 from ..inputs.terms import ASSERTIONS, property_of
@@ -86,6 +86,8 @@ def _repair(exercise: Exercise, shipped: Files, after: Files, where: str, limits
     if stuck:
         places = ", ".join(f"{thread} at {place}" for thread, place in stuck[0].threads.items())
         said.append(f"But threads get stuck: {places}.")
+    circles = [c for c in livelock(subject).circles if not c.declared]
+    said += [f"But threads go round for ever: {circle.words}." for circle in circles[:1]]
     base = _subject(exercise, shipped, names, limits)
     forgotten = sorted(_does(base) - _does(subject))
     if forgotten:
@@ -100,7 +102,7 @@ def _repair(exercise: Exercise, shipped: Files, after: Files, where: str, limits
     leaning = waivers_in(subject.model, code_for(scenario, None, after), after, before_change(base.model))
     leaning = leaned_on(leaning, subject.model, [property_of(subject.model, name) for name in names])
     said += [f"But nobody checks what your patch says of itself: {w.file}:{w.line}: {w.text}: {w.what}." for w in leaning]
-    if bad or stuck or forgotten or asleep or leaning:
+    if bad or stuck or circles or forgotten or asleep or leaning:
         return Graded(False, tuple(said))
     others = f"So does all else that {scenario.name} expects" if len(names) > 1 else "It holds"
     return Graded(True, (*said, f"{others}, every goal is reached, and all work is done as before."))

@@ -98,8 +98,10 @@ def goals_of(model: Model) -> dict[str, Any]:
 
 def ends_of(model: Model) -> Ends:
     """When all threads are at their end, or nobody looks at the run, which steps are theirs, and where they rest."""
+    excused = ruled_out(model.software)
     return Ends(
-        disjunction([model.all_finished(), ruled_out(model.software)]),
+        disjunction([model.all_finished(), excused]),
         lambda action: action.name in model.software.steps,
         model.software.pc,
+        excused,
     )

@@ -8,7 +8,7 @@ alike, the answers do not depend on how many run at once.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ...checker.clock import Clock
@@ -25,7 +25,7 @@ from ..asking.proofs import PlainProof
 from ..asking.question import Subject
 from ..asking.results import Result
 from ..asking.survey import Survey, surveyed
-from ..asking.traces import deadlock
+from ..asking.traces import Circle, StuckStates, deadlock, livelock
 from ..inputs.changes import touched
 from ..inputs.sources import built, code_for
 from ..inputs.terms import goals_of, property_of
@@ -440,13 +440,27 @@ def _without_proof(survey: Survey, news: News) -> News:
 
 
 def _judged(verdict: Verdict, subject: Subject, coverage: Coverage) -> Verdict:
-    """The verdict, unless threads get stuck, or statements are never executed, and the scenario does not say so."""
+    """The verdict, unless threads never come to their end, or statements are never executed, and the scenario does not say so."""
+    why = _endless(subject) if isinstance(verdict, HoldsUpTo | Proved) else None
+    if why is None:
+        return with_coverage(verdict, coverage)
+    return Unknown(why, verdict.engine, verdict.depth if isinstance(verdict, HoldsUpTo) else -1, seconds=verdict.seconds)
+
+
+def _endless(subject: Subject) -> Reason | None:
+    """How threads never come to their end, if the scenario does not say that they need not."""
     stuck = [s for s in deadlock(subject).stuck if not s.declared]
-    if stuck and isinstance(verdict, HoldsUpTo | Proved):
+    if stuck:
         places = ", ".join(f"{name} at {place}" for name, place in stuck[0].threads.items())
-        number = sum(s.states for s in stuck)
-        states = f"{number} state{'s' if number > 1 else ''}"
-        where = f"in {states} no thread can ever go on; the nearest is {len(stuck[0].trace)} steps away: {places}"
-        depth = verdict.depth if isinstance(verdict, HoldsUpTo) else -1
-        return Unknown(Reason(ReasonKind.DEADLOCK, f"deadlock: {where}"), verdict.engine, depth, seconds=verdict.seconds)
-    return with_coverage(verdict, coverage)
+        where = f"in {_states(stuck)} no thread can ever go on; the nearest is {len(stuck[0].trace)} steps away: {places}"
+        return Reason(ReasonKind.DEADLOCK, f"deadlock: {where}")
+    circles = [c for c in livelock(subject).circles if not c.declared]
+    if circles:
+        where = f"among {_states(circles)} threads go round for ever; the nearest is {circles[0].loop} steps away: {circles[0].words}"
+        return Reason(ReasonKind.LIVELOCK, f"livelock: {where}")
+    return None
+
+
+def _states(of: Iterable[StuckStates | Circle]) -> str:
+    number = sum(each.states for each in of)
+    return f"{number} state{'s' if number > 1 else ''}"

@@ -16,7 +16,7 @@ from tdpcheck.core.verdict import HoldsUpTo, Violated
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import Model, build, parse_source, shipped_source
 from tdpcheck.properties.goals import GOALS
-from tdpcheck.runner.inputs.terms import property_of
+from tdpcheck.runner.inputs.terms import ends_of, property_of
 
 SCENARIOS = {name: scenario for name, scenario in shipped_scenarios().items() if not scenario.needs_kernel}
 SIZES = {
@@ -66,7 +66,7 @@ def surveyed(name: str, merge: bool = True) -> Surveyed:
     terms |= {f"premise {n}": p.premise for n, p in properties(made).items()}
     terms |= {f"goal {n}": GOALS[n] for n in made.scenario.goals}
     terms |= {f"goal {r} ends": made.finished(r) for r in dict.fromkeys(made.roles) if r not in made.scenario.stuck}
-    return survey(made.system, made.geometry, terms)
+    return survey(made.system, made.geometry, terms, ends=ends_of(made))
 
 
 @pytest.mark.parametrize("name", EACH)
@@ -88,6 +88,14 @@ def test_every_premise_goal_and_end_is_reached(name: str) -> None:
     missed = [term for term, trace in surveyed(name).traces.items() if trace is None and not term.startswith("bad ")]
 
     assert [] == missed
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_every_run_comes_to_its_end(name: str) -> None:
+    """Nobody waits for ever, and nobody goes round for ever."""
+    seen = surveyed(name)
+
+    assert ((), ()) == (seen.stuck, seen.livelocks)
 
 
 @pytest.mark.parametrize("name", COUNTED)

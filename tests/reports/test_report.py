@@ -188,7 +188,9 @@ def test_proofs_sizes_premises_and_stuck_states_are_shown(tmp_path: Path) -> Non
         "cached": True,
     }
     raw["results"][0] |= {"verdict": "proved", "certificate": "ff00", "sizes": "2 gfns, 1 thread", "files": ["gone.smt2"]}
+    circle = stuck | {"threads": {"notifier": "kvm_main.c:9: wait()", "fault": "mmu.c:7: x"}, "going": {"fault": ["map"]}, "loop": 0}
     raw["results"][5] |= {"deadlock": {"free": False, "stuck": [stuck]}, "undeclared": ["f.g: return -EINTR"], "sizes": None}
+    raw["results"][5] |= {"livelock": {"free": False, "circles": [circle]}}
     leave(plain_run(), tmp_path / "out")
     (tmp_path / "out" / "run.json").write_text(json.dumps(raw))
     (tmp_path / "out" / "quiet.smt2").write_text("")
@@ -204,6 +206,7 @@ def test_proofs_sizes_premises_and_stuck_states_are_shown(tmp_path: Path) -> Non
     assert "for 2 gfns, 1 thread" in words
     assert "premise reached at 3" in words
     assert "deadlock4 states: notifier at kvm_main.c:9: wait()" in words
+    assert "livelock4 states: fault goes round in map; notifier waits at kvm_main.c:9: wait()" in words
     assert "f.g: return -EINTR" in words
     assert "certificate" not in page(view(plain_run()))
 

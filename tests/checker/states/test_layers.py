@@ -67,7 +67,7 @@ def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_a_survey_says_the_same_either_way(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    """Numbers, runs, stuck states, and the order of the states, on which certificates stand."""
+    """Numbers, runs, stuck states, livelocks, and the order of the states, on which certificates stand."""
     system, rng = random_system(seed), random.Random(seed)
     terms = {str(number): Terms(rng, system.state).truth(3) for number in range(5)}
     half = {action.name for action in system.actions[::2]}
@@ -76,7 +76,7 @@ def test_a_survey_says_the_same_either_way(monkeypatch: pytest.MonkeyPatch, seed
     one_by_one(monkeypatch)
     slow = survey(system, GEOMETRY, terms, ends=ends, keep=True)
 
-    assert (slow.stats, slow.traces, slow.stuck) == (fast.stats, fast.traces, fast.stuck)
+    assert (slow.stats, slow.traces, slow.stuck, slow.livelocks) == (fast.stats, fast.traces, fast.stuck, fast.livelocks)
     assert list(slow.states) == list(fast.states)
 
 
