@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import z3
 
 from .ground import fold, negation
-from .shape import identity, is_false, is_true, once_a_term, shape, subterms, with_children
+from .shape import applied, identity, is_false, is_true, once_a_term, shape, subterms, with_children
 from .sorts import element_index
 
-__all__ = ["Rewriter", "conjuncts", "constant_index", "subterms"]
+__all__ = ["Rewriter", "conjuncts", "constant_index", "folded", "subterms"]
 
 
 class Rewriter:
@@ -37,7 +37,7 @@ class Rewriter:
     def _rewrite(self, term: z3.ExprRef) -> z3.ExprRef:
         if z3.is_quantifier(term):
             found = [(t, self._replacements[identity(t)]) for t in subterms(term) if identity(t) in self._replacements]
-            return _folded(z3.substitute(term, *found) if found else term)
+            return _of_quantifier(z3.substitute(term, *found) if found else term)
         seen = shape(term)
         if not seen.children:
             return term
@@ -48,11 +48,11 @@ class Rewriter:
         return fold(term, children)
 
 
-def _folded(term: z3.QuantifierRef) -> z3.ExprRef:
+def _fold_quantifier(term: z3.QuantifierRef) -> z3.ExprRef:
     """A quantifier with its body folded: opened first, since the variables of a quantifier inside it count from there."""
     if term.is_lambda():
         return term
-    taken = {t.decl().name() for t in subterms(term) if z3.is_app(t) and not shape(t).children}
+    taken = {applied(t) for t in subterms(term) if shape(t).operator >= 0 and not shape(t).children}
     bound: list[z3.ExprRef] = []
     for number in range(term.num_vars()):
         name = term.var_name(number)
@@ -61,12 +61,18 @@ def _folded(term: z3.QuantifierRef) -> z3.ExprRef:
         taken.add(name)
         bound.append(z3.Const(name, term.var_sort(number)))
     body = z3.substitute_vars(term.body(), *reversed(bound))
-    folded = Rewriter()(body)
-    if folded.eq(body):
+    simpler = folded(body)
+    if simpler.eq(body):
         return term
-    if is_true(folded) or is_false(folded):
-        return folded
-    return z3.ForAll(bound, folded) if term.is_forall() else z3.Exists(bound, folded)
+    if is_true(simpler) or is_false(simpler):
+        return simpler
+    return z3.ForAll(bound, simpler) if term.is_forall() else z3.Exists(bound, simpler)
+
+
+_of_quantifier = once_a_term(_fold_quantifier, 20_000)
+
+folded = once_a_term(lambda term: Rewriter()(term), 100_000)
+"""A term with its constants folded."""
 
 
 def _constant_index(term: z3.ExprRef) -> int | None:

@@ -101,6 +101,17 @@ def with_children(term: z3.ExprRef, parts: Sequence[z3.ExprRef]) -> z3.ExprRef:
     return _to_expr_ref(z3core.Z3_update_term(context.ref(), term.as_ast(), len(parts), array), context)
 
 
+def applied_to(function: z3.FuncDeclRef, arguments: Sequence[z3.ExprRef]) -> z3.ExprRef:
+    """`function(*arguments)` of terms that are there already: Z3 itself looks at their number and sorts, and nothing is converted first.
+
+    Raises:
+        z3.Z3Exception: their number or a sort is wrong.
+    """
+    context = function.ctx
+    array = (Ast * len(arguments))(*(argument.ast for argument in arguments))
+    return _to_expr_ref(z3core.Z3_mk_app(context.ref(), function.ast, len(arguments), array), context)
+
+
 def all_of(parts: Sequence[z3.BoolRef]) -> z3.BoolRef:
     """`z3.And` of terms that are there already, some at least: Z3 itself looks at their sorts, and nothing is converted first."""
     context, array = _one_context(parts)
@@ -169,6 +180,14 @@ shape = once_a_term(_look, 400_000)
 
 applied = once_a_term(lambda term: str(term.decl().name()), 400_000)
 """The name of the function that an application applies."""
+
+
+def _look_for_names(term: z3.ExprRef) -> frozenset[str]:
+    return frozenset(applied(part) for part in subterms(term) if shape(part).operator == z3.Z3_OP_UNINTERPRETED)
+
+
+names = once_a_term(_look_for_names, 400_000)
+"""The names of all functions and constants in a term that Z3 does not know by itself."""
 
 sort_name = once_a_term(lambda term: str(term.sort().name()), 400_000)
 """The name of a term's sort."""

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import z3
 
 from .errors import ModelError
-from .shape import once_a_term
+from .shape import applied_to, once_a_term
 
 Term: TypeAlias = z3.ExprRef  # in the classes below `z3` is a kind's sort
 
@@ -141,7 +141,7 @@ class StateVar:
         if len(arguments) != len(self.params):
             wanted = ", ".join(s.name for s in self.params)
             raise ModelError(f"{self.name} takes {len(self.params)} arguments ({wanted}), got {len(arguments)}")
-        return self.decl(*arguments)
+        return applied_to(self.decl, arguments)
 
     def variables(self) -> tuple[z3.ExprRef, ...]:
         """Fresh-looking constants for its parameters, for use as the bound variables of an update."""
@@ -173,7 +173,7 @@ class Rigid:
         return z3.Function(self.name, *(k.z3 for k in self.params), self.kind.z3)
 
     def __call__(self, *arguments: z3.ExprRef) -> z3.ExprRef:
-        return self.decl(*arguments)
+        return applied_to(self.decl, arguments)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import z3
 
 from ..core.errors import EngineError
 from ..core.ground import conjunction
-from ..core.rewrite import subterms
+from ..core.shape import names
 from ..core.sorts import StateVar, Truth
 from ..kernelc.lowering.library import Effect, Intrinsic, Library, Value
 from .machine import parts
@@ -40,9 +40,9 @@ def fitted(library: Library, scenario: Scenario) -> Library:
     )
 
 
-def speaks_of(term: z3.ExprRef, names: Mapping[str, StateVar]) -> bool:
+def speaks_of(term: z3.ExprRef, variables: Mapping[str, StateVar]) -> bool:
     """Whether one of these variables occurs in a term."""
-    return any(z3.is_app(part) and part.decl().name() in names for part in subterms(term))
+    return not names(term).isdisjoint(variables)
 
 
 def _without(intrinsic: Intrinsic, absent: Mapping[str, StateVar]) -> Intrinsic:

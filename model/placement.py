@@ -14,9 +14,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import networkx as nx
+import lazy_loader
 import z3
 
 from ..core.ground import choose, conjunction, disjunction, negation
@@ -24,6 +24,11 @@ from ..core.rewrite import Rewriter, subterms
 from ..core.sorts import element_index
 from ..kernelc.lowering.analyse import Reads, effect_terms
 from ..kernelc.lowering.cfg import Branch, Graph, Havoc, Local, Node, Op, Set
+
+if TYPE_CHECKING:
+    import networkx as nx
+else:  # a fifth of a second, which most runs have no use for
+    nx = lazy_loader.load("networkx")
 
 Side = tuple[bool, bool]
 """Whether a statement may run before the ghost, and after it."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import z3
 
-from ..core.shape import subterms
+from ..core.shape import names
 from ..core.system import Source, TransitionSystem
 from ..kernelc.lowering.cfg import Graph, Op
 from ..kernelc.lowering.library import Intrinsic, Waives
@@ -85,20 +85,16 @@ def _cone(system: TransitionSystem, asked: Iterable[z3.ExprRef]) -> set[str]:
     known = {var.name for var in system.state}
     reads: dict[str, set[str]] = {}
     for action in system.actions:
-        guard = _names(action.guard, known)
+        guard = names(action.guard) & known
         for update in action.updates:
-            reads.setdefault(update.var.name, set()).update(guard, _names(update.value, known))
-    found = set().union(*(_names(term, known) for term in asked))
+            reads.setdefault(update.var.name, set()).update(guard, names(update.value) & known)
+    found = set().union(*(names(term) & known for term in asked))
     todo = list(found)
     while todo:
         for name in reads.get(todo.pop(), set()) - found:
             found.add(name)
             todo.append(name)
     return found
-
-
-def _names(term: z3.ExprRef, known: set[str]) -> set[str]:
-    return {name for node in subterms(term) if z3.is_app(node) and (name := node.decl().name()) in known}
 
 
 def _ghosts(graph: Graph, intrinsics: Mapping[str, Intrinsic]) -> Iterator[tuple[Op, Waives]]:

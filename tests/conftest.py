@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -88,9 +88,15 @@ class Together(LoadScopeScheduling):  # type: ignore[misc] # it does not say tha
         return nodeid if file in APART else file
 
 
-def pytest_collection_finish() -> None:
-    """What was collected lives to the end: nobody looks through its hundred thousands of objects for garbage again."""
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected lives to the end: nobody looks for garbage among its hundred thousands of objects, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import z3
 
 from ...core.alike import alike, did_you_mean
-from ...core.rewrite import Rewriter, constant_index
+from ...core.rewrite import constant_index, folded
 from ...core.sorts import Word
 from ..errors import Unmodelled
 from ..text import ast
@@ -341,7 +341,7 @@ def _number(value: Value) -> int | None:
     if is_literal(value):
         return int(value.name)
     if isinstance(value.type, Scalar) and isinstance(value.type.kind, Word):
-        number = constant_index(Rewriter()(value.term))
+        number = constant_index(folded(value.term))
         if number is not None and value.type.signed and number >= 2 ** (value.type.kind.width - 1):
             number -= 2**value.type.kind.width
         return number

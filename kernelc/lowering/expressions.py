@@ -13,7 +13,7 @@ from dataclasses import replace
 import z3
 
 from ...core.ground import conjunction, disjunction, negation
-from ...core.rewrite import Rewriter
+from ...core.rewrite import folded
 from ...core.sorts import Truth, Word
 from ..errors import Refusal
 from ..text import ast
@@ -208,7 +208,7 @@ class Expressions(Access):
         """The value, after a branch by which its outcome can be seen; both ways go on alike."""
         spot = spot_of(expression)
         value = self.value(expression.condition, want)
-        holds = Rewriter()(truth(value, spot))
+        holds = folded(truth(value, spot))
         if z3.is_true(holds) or z3.is_false(holds):
             self._mark(expression, z3.is_true(holds))
             return value
@@ -232,9 +232,9 @@ class Expressions(Access):
 
     def condition(self, expression: ast.Expr) -> z3.BoolRef:
         """Whether an expression is true, as a folded term."""
-        folded = Rewriter()(truth(self.value(expression), spot_of(expression)))
-        assert isinstance(folded, z3.BoolRef)
-        return folded
+        decided = folded(truth(self.value(expression), spot_of(expression)))
+        assert isinstance(decided, z3.BoolRef)
+        return decided
 
     def branch(self, expression: ast.Expr) -> tuple[Ends, Ends]:
         """Evaluate a condition; the open ends where it holds, and those where it does not."""

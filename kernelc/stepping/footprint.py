@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import z3
 
-from ...core.rewrite import Rewriter, constant_index, subterms
+from ...core.rewrite import Rewriter, constant_index, folded, subterms
+from ...core.shape import applied, identity, shape
 from ...core.sorts import StateVar
 from ...core.system import Action, Update
 from ..lowering.cfg import THREAD, THREADS, Op
@@ -77,8 +78,8 @@ def footprint(terms: Iterable[z3.ExprRef], updates: Iterable[Update], state: Map
     def look(term: z3.ExprRef, but: z3.ExprRef | None = None) -> None:
         for part in subterms(term):
             stays = but is not None and part.eq(but)  # and so was not read
-            if not stays and z3.is_app(part) and part.decl().kind() == z3.Z3_OP_UNINTERPRETED and part.decl().name() in state:
-                (own_reads if _at_own(part) else reads).add(part.decl().name())
+            if not stays and shape(part).operator == z3.Z3_OP_UNINTERPRETED and applied(part) in state:
+                (own_reads if _at_own(part) else reads).add(applied(part))
 
     for term in terms:
         look(term)
@@ -94,7 +95,7 @@ def footprint(terms: Iterable[z3.ExprRef], updates: Iterable[Update], state: Map
 
 
 def _at_own(part: z3.ExprRef) -> bool:
-    return any(argument.eq(THREAD) for argument in part.children())
+    return identity(THREAD) in shape(part).keys
 
 
 def _changes_own(update: Update, value: z3.ExprRef) -> bool:
@@ -146,7 +147,7 @@ class Settled:
     def __call__(self, term: z3.ExprRef) -> z3.ExprRef:
         """`term` with the values of settled variables put in."""
         pairs = [(self._vars[name].decl, value) for name, value in self._values.items()]
-        return Rewriter()(z3.substitute_funs(term, *pairs)) if pairs else term
+        return folded(z3.substitute_funs(term, *pairs)) if pairs else term
 
     def _keeps(self, update: Update) -> bool:
         return bool(z3.simplify(self(update.value)).eq(self._values[update.var.name]))

@@ -13,8 +13,8 @@ import z3
 
 from ...core.errors import ModelError
 from ...core.ground import negation
-from ...core.rewrite import Rewriter, conjuncts, constant_index, subterms
-from ...core.shape import identity, is_false, is_true, once_a_term
+from ...core.rewrite import Rewriter, conjuncts, constant_index, folded, subterms
+from ...core.shape import identity, is_false, is_true, names, shape, sort_name
 from ...core.sorts import element_index
 from ...core.system import Action, Param, Update, substitute_updates
 from ..lowering.analyse import live_locals, locks_held
@@ -67,9 +67,10 @@ class Path:
     def before(self, term: z3.ExprRef) -> z3.ExprRef:
         """A term of the graph at the end of the path, said of the state before the path."""
         # Updates first: they already speak of the state before, and so do the locals' values that are put in next.
-        named = _names_in(term)
+        named = names(term)
         moved = substitute_updates(term, [update for update in self.updates if update.var.name in named])
-        replaced = Rewriter((local.const, value) for local, value in self.env.items() if "%" + local.path in named)(moved)
+        known = [(local.const, value) for local, value in self.env.items() if "%" + local.path in named]
+        replaced = Rewriter(known)(moved) if known else folded(moved)
         if not self.facts:
             return replaced
         if self._decided is None:  # it remembers what it has rewritten, until the path learns more
@@ -101,15 +102,6 @@ class Path:
     def _fact(self, term: z3.ExprRef, value: z3.ExprRef) -> None:
         self.facts[identity(term)] = (term, value)
         self._decided = None
-
-
-def _look_for_names(term: z3.ExprRef) -> frozenset[str]:
-    apps = (t for t in subterms(term) if z3.is_app(t) and t.decl().kind() == z3.Z3_OP_UNINTERPRETED)
-    return frozenset(t.decl().name() for t in apps)
-
-
-_names_in = once_a_term(_look_for_names, 400_000)
-"""The names of all functions and constants in a term that Z3 does not know by itself."""
 
 
 class Paths:
@@ -325,14 +317,28 @@ def is_possible(path: Path) -> bool:
 
 def satisfiable(conditions: Sequence[z3.BoolRef]) -> bool:
     """False if they contradict each other, whatever the state is; what the solver does not know in time is taken to be possible."""
+    key = tuple(identity(condition) for condition in conditions)
+    if key not in _answered:
+        if len(_answered) > _MOST_ANSWERS:
+            _answered.clear()
+        _answered[key] = tuple(conditions), _satisfiable(conditions)
+    return _answered[key][1]
+
+
+# By Z3's identities of the conditions, which are kept with the answer: versions and scenarios of one kernel share most of their paths.
+_answered: dict[tuple[int, ...], tuple[tuple[z3.BoolRef, ...], bool]] = {}
+_MOST_ANSWERS = 50_000
+
+
+def _satisfiable(conditions: Sequence[z3.BoolRef]) -> bool:
     solver = z3.SimpleSolver()
     solver.set("rlimit", _EFFORT)
     solver.add(*conditions)
     elements: dict[str, dict[int, z3.ExprRef]] = {}
     for condition in conditions:
         for term in subterms(condition):
-            if z3.is_app(term) and element_index(term) is not None:
-                elements.setdefault(term.sort().name(), {})[identity(term)] = term
+            if shape(term).operator >= 0 and element_index(term) is not None:
+                elements.setdefault(sort_name(term), {})[identity(term)] = term
     solver.add(*(z3.Distinct(*several.values()) for several in elements.values() if len(several) > 1))
     return bool(solver.check() != z3.unsat)
 
