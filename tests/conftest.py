@@ -17,7 +17,7 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from tdpcheck.cli.main import tdpcheck
 from tdpcheck.model.scenario import shipped_scenarios
-from tdpcheck.runner.inputs.sources import code_for, files_of
+from tdpcheck.runner.inputs.sources import built, files_of
 from tdpcheck.tests.calling import QUICK, Call, diff
 
 DEBIAN_KERNEL = Path("/usr/src/linux-source-6.1.tar.xz")
@@ -116,8 +116,8 @@ def kernel_tree() -> Path:
 
 @pytest.fixture(scope="session")
 def parsed() -> None:
-    """The shipped kernel C, parsed: a process that is forked to answer begins with it."""
-    code_for(shipped_scenarios()[QUICK], None, files_of(None))
+    """The shipped kernel C, parsed and compiled once: a process that is forked to answer begins with what is known of its terms."""
+    built(shipped_scenarios()[QUICK], None, files_of(None))
 
 
 @pytest.fixture
