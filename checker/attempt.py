@@ -37,8 +37,12 @@ class Attempt:
     refuted: int = -1
 
     def grounded(self) -> GroundSystem:
-        """The system at its size."""
-        return as_grounded(self.subject)
+        """The system at its size.
+
+        Raises:
+            OutOfTime: it is not grounded in time.
+        """
+        return as_grounded(self.subject, self.clock)
 
     def nothing_within(self, depth: int) -> None:
         """Note that no run of at most so many steps violates the property, and tell whoever wants to know."""
@@ -71,6 +75,10 @@ def at_size(subject: Subject) -> tuple[TransitionSystem, Geometry]:
     return (subject.system, subject.geometry) if isinstance(subject, GroundSystem) else subject
 
 
-def as_grounded(subject: Subject) -> GroundSystem:
-    """A subject at its size."""
-    return subject if isinstance(subject, GroundSystem) else ground(*subject)
+def as_grounded(subject: Subject, clock: Clock | None = None) -> GroundSystem:
+    """A subject at its size.
+
+    Raises:
+        OutOfTime: it is not grounded in time.
+    """
+    return subject if isinstance(subject, GroundSystem) else ground(*subject, check=(clock or Clock()).check)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from ..core.verdict import TIME_IS_UP, Reason
+
+T = TypeVar("T")
 
 
 class OutOfTime(Exception):
@@ -25,7 +29,7 @@ class Clock:
     """
 
     timeout: float | None = None
-    start: float = field(default_factory=time.monotonic)
+    start: float = field(default_factory=lambda: time.monotonic())
 
     @property
     def spent(self) -> float:
@@ -53,6 +57,16 @@ class Clock:
         """
         if self.is_up:
             raise OutOfTime
+
+    def during(self, values: Iterable[T]) -> Iterator[T]:
+        """The values, for as long as there is time.
+
+        Raises:
+            OutOfTime: there is none left, and there are more of them.
+        """
+        for value in values:
+            self.check()
+            yield value
 
     def milliseconds(self) -> int | None:
         """What a solver may take for its next question, at least 1; None for as long as it takes.

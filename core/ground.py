@@ -118,11 +118,12 @@ def cells_of(var: StateVar, geometry: Geometry) -> Iterator[Cell]:
         yield Cell(var, index)
 
 
-def ground(system: TransitionSystem, geometry: Geometry, *, fold: bool = True) -> GroundSystem:
+def ground(system: TransitionSystem, geometry: Geometry, *, fold: bool = True, check: Callable[[], None] = lambda: None) -> GroundSystem:
     """Ground `system` at `geometry`.
 
     Args:
         fold: replace cells that no action changes by their initial value. Without it every cell stays a variable.
+        check: called before each instance of an action, of which there may be many; what it raises ends it.
 
     Raises:
         ModelError: the geometry lacks a sort, or a term uses what the system does not declare.
@@ -139,7 +140,7 @@ def ground(system: TransitionSystem, geometry: Geometry, *, fold: bool = True) -
     while True:
         grounder = Grounder(system, geometry, constants)
         init = {cell: value for u in system.init for cell, value in _instances(u, grounder, geometry, {})}
-        actions = tuple(_ground_actions(system, geometry, grounder))
+        actions = tuple(_ground_actions(system, geometry, grounder, check))
         changed = {cell for a in actions for cell in a.after}
         fixed = {c: v for c, v in init.items() if c not in changed and is_value(v)} if fold else {}
         if fixed.keys() <= constants.keys():
@@ -156,9 +157,9 @@ def ground(system: TransitionSystem, geometry: Geometry, *, fold: bool = True) -
     )
 
 
-def _ground_actions(system: TransitionSystem, geometry: Geometry, grounder: Grounder) -> Iterator[GroundAction]:
+def _ground_actions(system: TransitionSystem, geometry: Geometry, grounder: Grounder, check: Callable[[], None]) -> Iterator[GroundAction]:
     for action in system.actions:
-        for arguments, guard in _feasible(action, geometry, grounder):
+        for arguments, guard in _feasible(action, geometry, grounder, check):
             pairs = {p.const: value_term(p.kind, a) for p, a in zip(action.params, arguments, strict=True)}
             after = {}
             for update in action.updates:
@@ -168,7 +169,9 @@ def _ground_actions(system: TransitionSystem, geometry: Geometry, grounder: Grou
             yield GroundAction(action, arguments, guard, after)
 
 
-def _feasible(action: Action, geometry: Geometry, grounder: Grounder) -> Iterator[tuple[tuple[int, ...], z3.BoolRef]]:
+def _feasible(
+    action: Action, geometry: Geometry, grounder: Grounder, check: Callable[[], None]
+) -> Iterator[tuple[tuple[int, ...], z3.BoolRef]]:
     """The tuples of argument values at which the guard does not fold to false, with the grounded guard.
 
     Each conjunct is grounded as soon as its parameters have values, so that a thread of another role is dropped at once and
@@ -181,6 +184,7 @@ def _feasible(action: Action, geometry: Geometry, grounder: Grounder) -> Iterato
         stages[max((i + 1 for i, key in enumerate(ids) if key in mentioned), default=0)].append(part)
     todo: list[tuple[tuple[int, ...], tuple[z3.BoolRef, ...]]] = [((), ())]
     while todo:
+        check()
         arguments, known = todo.pop()
         put = Substitution({p.const: value_term(p.kind, a) for p, a in zip(action.params, arguments, strict=False)})
         parts = [*known, *(grounder(put(part)) for part in stages[len(arguments)])]

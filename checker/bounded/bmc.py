@@ -94,7 +94,10 @@ def reach(
         EngineError: the solver's run does not replay.
     """
     clock = Clock(timeout)
-    grounded = as_grounded(subject)
+    try:
+        grounded = as_grounded(subject, clock)
+    except OutOfTime as stop:
+        return {name: Reached(None, reason=stop.why) for name in goals}
     results: dict[str, Reached] = {}
     stopped: Reason | None = None
     for name, goal in goals.items():

@@ -79,7 +79,10 @@ def explore(
     11
     """
     clock = Clock(timeout)
-    return at_best(Moves(Evaluator(system, geometry)), lambda layers: _explored(layers, prop, max_states, clock))
+    try:
+        return at_best(Evaluator(system, geometry), lambda layers: _explored(layers, prop, max_states, clock), clock)
+    except OutOfTime as stop:
+        return Explored(Unknown(stop.why, ENGINE, seconds=clock.spent), Stats())
 
 
 def by_exploration(
@@ -120,7 +123,7 @@ def reachable(system: TransitionSystem, geometry: Geometry, *, max_states: int |
         search = _Breadth(layers, max_states, Clock())
         return {state: search.stats.depth for layer in search.layers() for state in layers.states(layer)}, search.stats
 
-    return at_best(Moves(Evaluator(system, geometry)), found)
+    return at_best(Evaluator(system, geometry), found)
 
 
 @dataclass(frozen=True)
@@ -187,7 +190,10 @@ def survey(
         livelocks = None if round_ is None else _livelocks(search, round_, clock)
         return Surveyed(traces, search.stats, search.stopped, stuck, livelocks, states if keep else ())
 
-    return at_best(Moves(Evaluator(system, geometry)), surveyed)
+    try:
+        return at_best(Evaluator(system, geometry), surveyed, clock)
+    except OutOfTime as stop:
+        return Surveyed(dict.fromkeys(terms), Stats(), stop.why)
 
 
 def _livelocks(search: _Breadth, gathered: Livelocks, clock: Clock) -> tuple[Livelock, ...] | None:
@@ -208,8 +214,9 @@ def way(
     moves: Moves, start: State, wanted: Callable[[State], bool], *, max_states: int | None = None, timeout: float | None = None
 ) -> Surveyed:
     """Look for a shortest run from any state, `start`, to one that is `wanted`; the only term of the answer is called 'wanted'."""
-    layers = OneByOne(moves)
-    search = _Breadth(layers, max_states, Clock(timeout), start=start)
+    clock = Clock(timeout)
+    layers = OneByOne(moves, clock)
+    search = _Breadth(layers, max_states, clock, start=start)
     found = None
     for layer in search.layers():
         found = next((state for state in layers.states(layer) if wanted(state)), None)
@@ -263,7 +270,11 @@ class _Breadth:
             for part in self.parts(layer):
                 if self._exhausted():
                     return
-                following += self._after(first, part)
+                try:
+                    following += self._after(first, part)
+                except OutOfTime as stop:
+                    self.stopped = stop.why
+                    return
                 first += len(part)
             layer = following
         self.stats.complete = True

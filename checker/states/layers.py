@@ -13,8 +13,9 @@ import numpy as np
 import z3
 from numpy.typing import NDArray
 
-from ...core.evaluation.evaluate import Move, State
+from ...core.evaluation.evaluate import Evaluator, Move, State
 from ...core.evaluation.vectors import Array, Batch, Part, Unfit, Vector, Vectors
+from ..clock import Clock
 from .moves import Moves
 
 Packed = State | bytes
@@ -52,18 +53,27 @@ class Layers(Protocol):
         """Plain states again."""
 
     def steps(self, states: Sequence[Packed]) -> Steps:
-        """What follows them."""
+        """What follows them.
+
+        Raises:
+            OutOfTime: the time is up.
+        """
 
     def test(self, term: z3.BoolRef) -> Callable[[Sequence[Packed]], NDArray[np.bool_]]:
         """A function that says in which states a closed term is true."""
 
 
-def at_best(moves: Moves, question: Callable[[Layers], T]) -> T:
-    """The answer by vectors, or by plain evaluation if they do not fit."""
+def at_best(evaluator: Evaluator, question: Callable[[Layers], T], clock: Clock | None = None) -> T:
+    """The answer by vectors, or by plain evaluation if they do not fit.
+
+    Raises:
+        OutOfTime: the moves are not built in time, or the question does not mind that `Layers.steps` has no more.
+    """
+    moves = Moves(evaluator, clock)
     try:
-        return question(ByColumns(moves))
+        return question(ByColumns(moves, clock))
     except Unfit:
-        return question(OneByOne(moves))
+        return question(OneByOne(moves, clock))
 
 
 class OneByOne:
@@ -71,8 +81,9 @@ class OneByOne:
 
     at_once = 64
 
-    def __init__(self, moves: Moves) -> None:
+    def __init__(self, moves: Moves, clock: Clock | None = None) -> None:
         self.moves = moves
+        self._clock = clock or Clock()
 
     def pack(self, state: State) -> Packed:
         return state
@@ -82,7 +93,7 @@ class OneByOne:
 
     def steps(self, states: Sequence[Packed]) -> Steps:
         plain = self.states(states)
-        found = [(number, move) for number, state in enumerate(plain) for move in self.moves.enabled(state)]
+        found = [(number, move) for number, state in enumerate(self._clock.during(plain)) for move in self.moves.enabled(state)]
         before = np.array([number for number, _ in found], np.intp)
         moves = np.array([self.moves.rank(move) for _, move in found], np.intp)
         return Steps(before, moves, [move.apply(plain[number]) for number, move in found])
@@ -123,8 +134,9 @@ class ByColumns:
 
     at_once = 4096
 
-    def __init__(self, moves: Moves) -> None:
+    def __init__(self, moves: Moves, clock: Clock | None = None) -> None:
         self.moves = moves
+        self._clock = clock or Clock()
         self._columns = Vectors(moves.evaluator)
         self._width = len(moves.evaluator.layout.cells)
         self._live: dict[tuple[int, int] | None, list[tuple[int, Part]]] = {}
@@ -166,7 +178,7 @@ class ByColumns:
     def _fired(self, rows: Array, everywhere: Batch) -> Iterator[tuple[int, NDArray[np.intp], Array]]:
         """Moves that are enabled somewhere: their number, in which states, and what follows."""
         for batch, live in self._candidates(everywhere):
-            for number, guard in live:
+            for number, guard in self._clock.during(live):
                 chosen = batch.chosen if isinstance(guard, int) else batch.chosen[batch.at(guard)]
                 if len(chosen):
                     after, here = rows[chosen], Batch(batch.cells, chosen)
@@ -187,7 +199,8 @@ class ByColumns:
     def _guards(self, file: tuple[int, int] | None, moves: Sequence[Move]) -> list[tuple[int, Part]]:
         """The guards of the moves of a file that are not false everywhere."""
         if file not in self._live:
-            guards = [(self.moves.rank(m), self._columns.term(m.action.guard, m.action.params, m.arguments)) for m in moves]
+            there = self._clock.during(moves)
+            guards = [(self.moves.rank(m), self._columns.term(m.action.guard, m.action.params, m.arguments)) for m in there]
             self._live[file] = [(number, guard) for number, guard in guards if isinstance(guard, Vector) or guard]
         return self._live[file]
 

@@ -16,6 +16,7 @@ from ...core.evaluation.layout import Layout
 from ...core.evaluation.reading import Constant, Look, Name, Node, Operation
 from ...core.shape import identity
 from ...core.system import Action
+from ..clock import Clock
 
 
 class Moves:
@@ -23,20 +24,25 @@ class Moves:
 
     Args:
         evaluator: the plain semantics; no solver and no grounding is involved.
+        clock: asked for every move, for there may be hundreds of thousands.
+
+    Raises:
+        OutOfTime: they are not built in time.
     """
 
-    def __init__(self, evaluator: Evaluator) -> None:
+    def __init__(self, evaluator: Evaluator, clock: Clock | None = None) -> None:
+        clock = clock or Clock()
         self.evaluator = evaluator
-        self.all: tuple[Move, ...] = tuple(evaluator.moves())
+        self.all: tuple[Move, ...] = tuple(clock.during(evaluator.moves()))
         self.always: list[Move] = []
         self.filed: dict[int, dict[int, list[Move]]] = {}
         asked = {action.name: _asked(evaluator, action) for action in evaluator.system.actions}
-        keys = [_demands(evaluator.layout, move, asked[move.action.name]) for move in self.all]
+        keys = [_demands(evaluator.layout, move, asked[move.action.name]) for move in clock.during(self.all)]
         popular: dict[int, set[int]] = {}
         for demands in keys:
             for place, value in demands.items():
                 popular.setdefault(place, set()).add(value)
-        for move, demands in zip(self.all, keys, strict=True):
+        for move, demands in zip(clock.during(self.all), keys, strict=True):
             if not demands:
                 self.always.append(move)
             else:

@@ -26,7 +26,7 @@ from ...core.sorts import Geometry
 from ...core.system import TransitionSystem
 from ...core.trace import Trace, run
 from ...core.verdict import INTERRUPTED, TIME_IS_UP, Reason, ReasonKind
-from ..clock import Clock
+from ..clock import Clock, OutOfTime
 from .moves import Moves
 
 Subject = tuple[TransitionSystem, Geometry]
@@ -66,19 +66,23 @@ def refines(
     Raises:
         ModelError: the two do not declare an observed variable alike, or not at the same size.
     """
-    below, above = _Side(concrete, observed), _Side(abstract, observed)
+    clock = Clock(timeout)
+    try:
+        below, above = _Side(concrete, observed, clock), _Side(abstract, observed, clock)
+    except OutOfTime as stop:
+        return Refinement(None, reason=stop.why)
     if below.declared != above.declared:
         differ = sorted({name for name, *_ in set(below.declared) ^ set(above.declared)})
         raise ModelError(f"{concrete[0].name} and {abstract[0].name} do not declare {', '.join(differ[:4])} alike: observe what both have")
-    return _Search(below, above, max_pairs, Clock(timeout)).answer()
+    return _Search(below, above, max_pairs, clock).answer()
 
 
 class _Side:
     """A system, with what is seen of its states."""
 
-    def __init__(self, subject: Subject, observed: Sequence[str]) -> None:
+    def __init__(self, subject: Subject, observed: Sequence[str], clock: Clock) -> None:
         self.evaluator = Evaluator(*subject)
-        self._moves = Moves(self.evaluator)
+        self._moves = Moves(self.evaluator, clock)
         self._after: dict[State, tuple[tuple[Move, State], ...]] = {}
         wanted, layout = frozenset(observed), self.evaluator.layout
         missing = wanted - {var.name for var in subject[0].state}

@@ -19,7 +19,7 @@ from ...core.system import Action, Property, TransitionSystem
 from ...core.trace import Trace, replays, run
 from ...core.verdict import INTERRUPTED, TIME_IS_UP, Reason, ReasonKind, Unknown, Verdict, Violated
 from ..attempt import Progress, Subject, at_size
-from ..clock import Clock
+from ..clock import Clock, OutOfTime
 from .moves import Moves, Schedule
 
 ENGINE = "walk"
@@ -88,8 +88,11 @@ def walk(
     Returns:
         Violated with a shortened trace that replays (`shortest` is None: nobody established that), or Unknown.
     """
-    walker = _Walker(system, geometry, prop, goals or {}, random.Random(seed), length, eagerness or _software_first)
     clock = Clock(timeout)
+    try:
+        walker = _Walker(system, geometry, prop, goals or {}, random.Random(seed), length, eagerness or _software_first, clock)
+    except OutOfTime as stop:
+        return Walked(Unknown(stop.why, ENGINE, seconds=clock.spent), _unmet(system, goals or {}))
     why = Reason(ReasonKind.WALKS, f"{walks} random walks met no violation")
     try:
         for _ in range(walks):
@@ -117,6 +120,10 @@ def _software_first(action: Action) -> float:
     return 1.0 if action.source else 0.4
 
 
+def _unmet(system: TransitionSystem, goals: Mapping[str, z3.BoolRef]) -> Coverage:
+    return Coverage(Counter({a.name: 0 for a in system.actions}), dict.fromkeys(goals))
+
+
 class _Walker:
     """One system made ready for walking, and what its walks have met so far."""
 
@@ -129,15 +136,16 @@ class _Walker:
         rng: random.Random,
         length: int,
         eagerness: Callable[[Action], float],
+        clock: Clock,
     ) -> None:
         self.evaluator = Evaluator(system, geometry)
-        self._moves = Moves(self.evaluator)
+        self._moves = Moves(self.evaluator, clock)
         self._holds = self.evaluator.compile(prop.holds)
         self._goals = {name: self.evaluator.compile(goal) for name, goal in goals.items()}
         self._rng = rng
         self._length = length
         self._eager = {action.name: eagerness(action) for action in system.actions}
-        self.coverage = Coverage(Counter({a.name: 0 for a in system.actions}), dict.fromkeys(goals))
+        self.coverage = _unmet(system, goals)
         self.found: tuple[State, list[Move]] | None = None
 
     def after(self, why: Reason) -> Reason:

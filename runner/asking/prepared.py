@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from functools import cached_property
 
+from ...checker.clock import Clock
 from ...core.errors import EngineError
 from ...core.evaluation.evaluate import Evaluator, State
 from ...core.ground import GroundSystem, ground
@@ -42,7 +43,12 @@ class Prepared:
 
     @cached_property
     def grounded(self) -> GroundSystem:
-        return ground(self.model.system, self.model.geometry)
+        """The system at its size.
+
+        Raises:
+            OutOfTime: it is not grounded in the time that is left.
+        """
+        return ground(self.model.system, self.model.geometry, check=Clock(self.left()).check)
 
     @cached_property
     def evaluator(self) -> Evaluator:

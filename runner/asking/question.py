@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from ...checker.clock import OutOfTime
 from ...checker.portfolio import checkable, not_accepted, portfolio
 from ...core.ground import conjunction
 from ...core.plain import violation
@@ -98,7 +99,10 @@ class _Question:
         elif survey.states is not None:
             verdict = self._explored(asked, survey.states)
         else:
-            verdict = self._searched(asked)
+            try:
+                verdict = self._searched(asked)
+            except OutOfTime as stop:
+                verdict = Unknown(stop.why, "none", seconds=time.monotonic() - started)
             if isinstance(verdict, Violated):
                 first = survey.computing + time.process_time() - computing
         if isinstance(verdict, Violated):
@@ -130,7 +134,11 @@ class _Question:
         return made.refused
 
     def _searched(self, depth: int) -> Verdict:
-        """What engines side by side find within `depth`, or prove."""
+        """What engines side by side find within `depth`, or prove.
+
+        Raises:
+            OutOfTime: the system is not grounded in time.
+        """
         subject, limits = self._subject, self._subject.limits
         engines = {BOUNDED: subject.engines.bmc, **subject.engines.beside}
         if len(engines) == 1:
@@ -157,7 +165,11 @@ class _Question:
         return Unknown(Reason(ReasonKind.MERGING, self._subject.unmet(verdict.trace.states[-1])), verdict.engine, seconds=verdict.seconds)
 
     def _bounded(self, depth: int, prop: Property | None = None) -> Verdict:
-        """What bounded model checking finds within `depth`."""
+        """What bounded model checking finds within `depth`.
+
+        Raises:
+            OutOfTime: the system is not grounded in time.
+        """
         subject = self._subject
         return subject.engines.bmc(subject.grounded, prop or self._prop, depth, timeout=subject.left(), progress=self._progress)
 
@@ -169,7 +181,10 @@ class _Question:
             return Violated(known, "walk", True)
         if not self._subject.limits.shortest:
             return Violated(known, "walk", None)
-        below = self._bounded(known.depth - 1)
+        try:
+            below = self._bounded(known.depth - 1)
+        except OutOfTime:
+            return Violated(known, "walk", None)
         match below:
             case Violated():
                 return below
@@ -226,7 +241,11 @@ class _Question:
         subject, prop = self._subject, self._prop
         within = depth if depth >= 0 else subject.asked
         limit = subject.left()
-        found = subject.engines.reach(subject.grounded, {prop.name: prop.premise}, within, timeout=limit, shortest=False)[prop.name]
+        try:
+            grounded = subject.grounded
+        except OutOfTime as stop:
+            return False, stop.why
+        found = subject.engines.reach(grounded, {prop.name: prop.premise}, within, timeout=limit, shortest=False)[prop.name]
         if found.trace is None:
             return False, found.reason
         self._premise_depth = found.depth

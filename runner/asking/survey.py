@@ -7,12 +7,14 @@ where threads are stuck. Walks are counted, not timed, so that the same question
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...checker.clock import OutOfTime
 from ...checker.states.livelock import Livelock
 from ...checker.states.walk import shorten
+from ...core.evaluation.evaluate import State
 from ...core.ground import negation
 from ...core.plain import PlainRun, plain_run
 from ...core.system import Property, truth
@@ -152,8 +154,16 @@ def _explored(subject: Prepared, started: float, so_far: Callable[[Survey], None
             so_far(found)
         holding = [prop for name, prop in subject.properties.items() if name not in found.violations]
         holding += [] if subject.merging is None or found.unmet else [subject.merging]
-        found.proof = subject.engines.certify_states(model, subject.grounded, holding, seen.states, timeout=subject.left(_CERTIFY))
+        found.proof = _proof(subject, holding, seen.states)
     return found, ""
+
+
+def _proof(subject: Prepared, holding: Sequence[Property], states: Sequence[State]) -> PlainProof:
+    try:
+        grounded = subject.grounded
+    except OutOfTime as stop:
+        return PlainProof((), given_up=str(stop.why), kind=stop.why.kind)
+    return subject.engines.certify_states(subject.model, grounded, holding, states, timeout=subject.left(_CERTIFY))
 
 
 def _plain(found: Livelock) -> PlainLivelock:
@@ -203,7 +213,11 @@ def _search_goals(subject: Prepared, survey: Survey) -> None:
         return
     limits = subject.limits
     limit = max(limits.goal_depth, limits.depth or 0)
-    for name, found in subject.engines.reach(subject.grounded, missing, limit, timeout=subject.left(), shortest=True).items():
+    try:
+        grounded = subject.grounded
+    except OutOfTime:
+        return
+    for name, found in subject.engines.reach(grounded, missing, limit, timeout=subject.left(), shortest=True).items():
         survey.searched[name] = found.refuted
         survey.interrupted |= by_user(found.reason)
         if found.trace is not None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
+from ...checker.clock import OutOfTime
 from ...checker.processes import Answered, Child, Died, Failed, Failure, Said, Say, listen, reason_of
 from ...core.errors import EngineError
 from ...core.verdict import TIME_IS_UP, Reason, ReasonKind
@@ -176,7 +177,11 @@ def _decide(plan: Plan, place: int, number: int, groups: Groups, asked: int, spe
     subject.spent = spent + time.monotonic() - started
     subject.begin()
     goals = {" ".join(group): can_fire(model.system.action(a) for a in group) for group in groups}
-    answers = subject.engines.reach(subject.grounded, goals, asked, timeout=subject.left(), shortest=False)
+    try:
+        grounded = subject.grounded
+    except OutOfTime:
+        return _Decided(frozenset(), {})
+    answers = subject.engines.reach(grounded, goals, asked, timeout=subject.left(), shortest=False)
     fired: set[str] = set()
     excluded: dict[str, int] = {}
     for group in groups:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 import z3
 
+from tdpcheck.checker.clock import Clock
 from tdpcheck.checker.states import layers
 from tdpcheck.checker.states.explore import explore, reachable, survey
 from tdpcheck.checker.states.layers import ByColumns, Layers, OneByOne
@@ -134,8 +135,8 @@ def test_a_term_that_columns_cannot_hold_is_evaluated_plainly(monkeypatch: pytes
     plain: list[Moves] = []
 
     class Counted(OneByOne):
-        def __init__(self, moves: Moves) -> None:
-            super().__init__(moves)
+        def __init__(self, moves: Moves, clock: Clock | None = None) -> None:
+            super().__init__(moves, clock)
             plain.append(moves)
 
     monkeypatch.setattr(layers, "OneByOne", Counted)
