@@ -13,6 +13,7 @@ from .api.scenarios import property_names as property_names
 from .api.scenarios import scenario as scenario
 from .api.scenarios import scenario_names as scenario_names
 from .api.verify import Answer as Answer
+from .api.verify import Cells as Cells
 from .api.verify import Run as Run
 from .api.verify import verify as verify
 from .checker.certificates.certificate import grounded as grounded

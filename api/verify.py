@@ -10,7 +10,7 @@ from functools import cached_property
 from os import PathLike, fspath
 
 from ..checker.clock import Clock
-from ..core.errors import EngineError
+from ..core.errors import EngineError, InputError
 from ..core.verdict import HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict
 from ..counterexamples.schema import Cex
 from ..model.scenario import Scenario
@@ -18,6 +18,7 @@ from ..runner.asking.limits import Limits
 from ..runner.asking.results import Document, Result
 from ..runner.inputs.changes import Series, Version
 from ..runner.inputs.designs import Design, design_given
+from ..runner.inputs.matrix import chosen_cells
 from ..runner.inputs.sources import files_of, kernel_given
 from ..runner.runs.cache import default_cache
 from ..runner.runs.plan import Place, Plan
@@ -30,8 +31,23 @@ STATES, TIMEOUT = 120_000, 300.0
 """How many states are visited before Z3 is asked, and seconds a question."""
 
 
+@dataclass(frozen=True)
+class Cells:
+    """Cells of the matrix of flows: each flow alone, each with each, from several starts; see `tdpcheck list flows`.
+
+    With a change, those of which the change is part.
+
+    Args:
+        flows: the roles of flows, one of which must run; without any, all.
+        starts: names of starts; without any, all.
+    """
+
+    flows: tuple[str, ...] = ()
+    starts: tuple[str, ...] = ()
+
+
 def verify(
-    scenarios: str | Scenario | Sequence[str | Scenario] = (),
+    scenarios: str | Scenario | Sequence[str | Scenario] | Cells = (),
     properties: str | Sequence[str] = (),
     *,
     change: Change | str | PathLike[str] | None = None,
@@ -52,7 +68,7 @@ def verify(
     """Check properties in scenarios, with a change and without it.
 
     Args:
-        scenarios: names of shipped ones, paths of TOML files, or `Scenario`s; without any, all that fit the code.
+        scenarios: names of shipped ones, paths of TOML files, or `Scenario`s; or `Cells`; without any, all shipped ones that fit the code.
         properties: names; without any, those that each scenario asks, and the assertions of the kernel.
         change: a `Change`, or the path of a patch, an mbox or an overlay.
         kernel: a Linux source tree (a folder, a git repository or a tarball) from which functions are lifted.
@@ -73,7 +89,8 @@ def verify(
         The run. An interrupt (KeyboardInterrupt) ends it early; what was found by then is in it.
 
     Raises:
-        InputError: a name that is not known, a change that does not apply, code that a scenario cannot run.
+        InputError: a name that is not known, a change that does not apply, code that a scenario cannot run; or cells, of which the
+            shipped kernel C alone has any, of another.
 
     Example:
         >>> from tdpcheck import verify
@@ -95,7 +112,7 @@ def verify(
     read = Series((Version(files),)) if patch is None else patch.series(files)
     until = None if total is None else reading.start + total
     plan = Plan(
-        scenarios=_scenarios(scenarios, asked, tree, own),
+        scenarios=_cells(scenarios, read, tree, own) if isinstance(scenarios, Cells) else _scenarios(scenarios, asked, tree, own),
         properties=asked,
         versions=read.versions,
         refused=read.refused,
@@ -116,6 +133,12 @@ def _scenarios(
         return selected_scenarios((), properties, kernel, design)
     chosen = (s if isinstance(s, Scenario) else selected_scenarios((s,), properties, kernel, design)[0] for s in several)
     return tuple({s.name: s for s in chosen}.values())
+
+
+def _cells(wanted: Cells, read: Series, kernel: object, design: Design | None) -> tuple[Scenario, ...]:
+    if kernel is not None or design is not None:
+        raise InputError("the matrix of flows is of the shipped kernel C; leave out --kernel and --design, or name a scenario")
+    return chosen_cells(wanted.flows, wanted.starts, read.versions)
 
 
 def cores() -> int:

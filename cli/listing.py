@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ..checker.engines import ENGINES
 from ..model.catalogue import Entry, catalogue
+from ..model.flows import FLOWS, STARTS
 from ..model.intrinsics import LIBRARY
 from ..model.scenario import SHARED, shipped_scenarios
 from ..model.system import designs, shipped_source
@@ -64,6 +65,15 @@ def _scenarios() -> Rows:
     return [(s.name, s.story) for s in shipped_scenarios().values()]
 
 
+def _flows() -> Rows:
+    runs = [(flow.role, f"{flow.does}: {flow.entry}(); {flow.source}") for flow in FLOWS]
+    begins = [
+        (f"@{name}", f"a start: tables {start.tables}, {'exported' if start.exported else 'not shared'}")
+        for name, (start, _) in STARTS.items()
+    ]
+    return [*runs, *begins]
+
+
 def _changes() -> Rows:
     return [(item.name, f"{item.expect.property} in {item.expect.scenario}: {item.expect.verdict}") for item in shipped_items().values()]
 
@@ -95,6 +105,7 @@ KINDS: dict[str, Callable[[], Rows]] = {
     "changes": _changes,
     "designs": _designs,
     INTRINSICS: lambda: [(entry.name, entry.text) for entry in _names()],
+    "flows": _flows,
     "goals": _goals,
     "engines": _engines,
     "formats": _formats,

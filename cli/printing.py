@@ -60,7 +60,7 @@ def print_document(out: Console, document: Document, texts: dict[tuple[str, str,
                 out.print(text.rstrip("\n"))
         out.print()
     for item in document.changes:
-        _print_change(out, item)
+        print_change(out, item)
     out.print(summary(document))
 
 
@@ -180,7 +180,7 @@ def _coverage(record: Result) -> str:
     return "; the others are declared unreachable" if record.coverage == "exact" else "; the others were not seen to be"
 
 
-def _print_change(out: Console, change: Change) -> None:
+def print_change(out: Console, change: Change) -> None:
     if change.refused:
         out.print(f"change {change.name}: not understood, so nothing was asked of it")
         out.print(f"  {change.refused}")
@@ -228,9 +228,14 @@ def print_museum(out: Console, items: Iterable[MuseumItem]) -> None:
 
 
 class Progress:
-    """Tells on standard error what is going on: one changing line on a terminal, a line per answer elsewhere."""
+    """Tells on standard error what is going on: one changing line on a terminal, a line per answer elsewhere.
 
-    def __init__(self) -> None:
+    Args:
+        surprises: only answers that are not as expected get a line.
+    """
+
+    def __init__(self, *, surprises: bool = False) -> None:
+        self._surprises = surprises
         self._console = console(stderr=True)
         live = self._console.is_terminal and os.environ.get("TERM") != "dumb"
         self._status = self._console.status("", spinner="line") if live else None
@@ -249,6 +254,8 @@ class Progress:
             self._status.update(Text(what))
 
     def answered(self, record: Result, *, open_: bool = False) -> None:
+        if self._surprises and record.as_expected:
+            return
         change = f" with {record.change}" if record.change else ""
         if_modelled = ", if the whole change is modelled" if open_ else ""
         self._console.print(f"{record.scenario}{change}: {record.property}: {verdict_text(record)}{if_modelled}  {record.seconds:.1f} s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from ..api.verify import STATES, TIMEOUT
+from ..api.verify import STATES, TIMEOUT, Cells
 from ..api.verify import verify as verified
 from ..checker.processes import Child, Died, Failed, Failure, Said, Say, listen
 from ..core.errors import EngineError, InputError
@@ -24,6 +25,7 @@ from ..runner.telling import rendering
 from ..runner.telling.counterexamples import Telling
 from . import guard, printing
 from .echo import echo
+from .matrix import print_matrix
 from .seconds import Seconds
 
 LATE, LEAST_LATE = 0.07, 1.0
@@ -35,6 +37,9 @@ Key = tuple[str, str, str | None]
 @click.command()
 @click.option("--scenario", "scenarios", multiple=True, metavar="NAME|FILE.toml", help="Ask in this scenario only; may be given again.")
 @click.option("--property", "properties", multiple=True, metavar="NAME", help="Ask this property only; may be given again.")
+@click.option("--matrix", is_flag=True, help="Ask every property of every pair of flows; with --change, of those that it touches.")
+@click.option("--flow", "flows", multiple=True, metavar="ROLE", help="Of the matrix, the cells with this flow; may be given again.")
+@click.option("--start", "starts", multiple=True, metavar="NAME", help="Of the matrix, the cells with this start; may be given again.")
 @click.option("--change", metavar="FILE", help="Check with this patch, mbox or TOML overlay, and without it.")
 @click.option("--kernel", metavar="DIR", help="Lift functions from this kernel tree.")
 @click.option("--rev", metavar="REF", help="Read the kernel tree at this git revision.")
@@ -58,7 +63,9 @@ Key = tuple[str, str, str | None]
 )
 @click.option("--total", type=Seconds(), metavar="S", help="Seconds for the whole run; what is not answered by then is Unknown.")
 @click.option(
-    "--certify/--no-certify", default=True, show_default=True, help="Make a proof of every complete exploration; two solvers check it."
+    "--certify/--no-certify",
+    default=None,
+    help="Make a proof of every complete exploration, which two solvers check; without a word so, but for --matrix.",
 )
 @click.option("--all", "all_", is_flag=True, help="Tell every violation that is no variant of another, not the first alone.")
 @click.option("--repair", is_flag=True, help="Look for an edit that repairs each unexpected violation, and verify it.")
@@ -79,6 +86,9 @@ def verify(
     context: click.Context,
     scenarios: tuple[str, ...],
     properties: tuple[str, ...],
+    matrix: bool,
+    flows: tuple[str, ...],
+    starts: tuple[str, ...],
     change: str | None,
     kernel: str | None,
     rev: str | None,
@@ -87,7 +97,7 @@ def verify(
     states: int,
     timeout: float,
     total: float | None,
-    certify: bool,
+    certify: bool | None,
     all_: bool,
     repair: bool,
     jobs: int | None,
@@ -104,21 +114,28 @@ def verify(
     1 something is Violated that its scenario does not expect;
     2 bad input or usage; 3 something is Unknown; 130 interrupted.
     """
+    if (flows or starts) and not matrix:
+        raise click.UsageError("--flow and --start choose cells of the matrix; give --matrix with them.")
+    if matrix and scenarios:
+        raise click.UsageError("--matrix asks in every cell; one of them is asked for by its name: --scenario notifier+fault@pages.")
     guard.limit(timeout if total is None else min(timeout, total), "reading what was given")
     folder = output.prepared(out) if out is not None else None
     tests, log = output.checked(junit), output.checked(sarif)
-    with _Progress(total) as progress:
+    with _Progress(total, surprises=matrix) as progress:
+        wanted = Cells(flows, starts) if matrix else scenarios
+        certify = not matrix if certify is None else certify
         outcome = verified(
-            scenarios, properties, change=change, kernel=kernel, rev=rev, design=design, depth=depth, states=states, timeout=timeout,
+            wanted, properties, change=change, kernel=kernel, rev=rev, design=design, depth=depth, states=states, timeout=timeout,
             certify=certify, jobs=jobs, memory=memory, cache=not no_cache, listener=progress, total=total, spent=guard.spent(),
         ).outcome  # fmt: skip
         telling = Telling(outcome.plan if repair else None, progress.working)
-        told, unwritten = _told(outcome, folder, telling, all_=all_)
+        told, unwritten = _told(outcome, folder, telling, all_=all_, nearest=matrix)
     guard.deaf()
     if as_json:
         echo(documents.to_json(told.document), nl=False)
     else:
-        printing.print_document(printing.console(sys.stdout), told.document, told.texts)
+        out_ = printing.console(sys.stdout)
+        (print_matrix if matrix else printing.print_document)(out_, told.document, told.texts)
     if unwritten is not None:
         raise unwritten
     if tests is not None:
@@ -128,23 +145,23 @@ def verify(
     context.exit(told.document.exit_code)
 
 
-def _told(outcome: Outcome, folder: Path | None, telling: Telling, *, all_: bool) -> tuple[Told, InputError | None]:
+def _told(outcome: Outcome, folder: Path | None, telling: Telling, *, all_: bool, nearest: bool) -> tuple[Told, InputError | None]:
     """The outcome told, and what kept its files from being written: a full disk, or a signal, is no reason to keep the answers back."""
     try:
         try:
-            return tell(outcome, folder, telling, all_=all_), None
+            return tell(outcome, folder, telling, all_=all_, nearest=nearest), None
         except KeyboardInterrupt:
             outcome.interrupted = True
             return tell(outcome, folder, plainly=True), None
     except InputError as error:
-        return tell(outcome, None, plainly=outcome.interrupted, all_=all_), error
+        return tell(outcome, None, plainly=outcome.interrupted, all_=all_, nearest=nearest), error
 
 
 class _Progress(printing.Progress):
     """Once a question is asked, the run minds its time itself; until then the watcher does, and of a whole run with a limit."""
 
-    def __init__(self, total: float | None) -> None:
-        super().__init__()
+    def __init__(self, total: float | None, *, surprises: bool) -> None:
+        super().__init__(surprises=surprises)
         self._total = total
         self._reading = True
 
@@ -185,17 +202,29 @@ class _Made:
     complaints: tuple[str, ...]
 
 
-def tell(outcome: Outcome, folder: Path | None, telling: Telling | None = None, *, all_: bool = False, plainly: bool = False) -> Told:
+def tell(
+    outcome: Outcome,
+    folder: Path | None,
+    telling: Telling | None = None,
+    *,
+    all_: bool = False,
+    plainly: bool = False,
+    nearest: bool = False,
+) -> Told:
     """Make the counterexamples, leave them in `folder`, and say in the records where.
 
     Args:
+        nearest: of those that no scenario expects, the one of the fewest steps alone, unless they are left in a folder.
         plainly: without counterexamples: their steps alone are told.
     """
     files: dict[Key, tuple[str, ...]] = {}
     texts: dict[Key, str] = {}
     made: dict[Key, rendering.Cex] = {}
-    reports = {} if plainly else _all_made(outcome, folder, telling or Telling(), all_=all_)
-    for where in violated(outcome, lambda record: folder is not None or not record.as_expected):
+    wanted = violated(outcome, lambda record: folder is not None or not record.as_expected)
+    if nearest and folder is None and wanted:
+        wanted = [min(wanted, key=lambda where: outcome.told[where].depth or 0)]
+    reports = {} if plainly else _all_made(outcome, wanted, folder, telling or Telling(), all_=all_)
+    for where in wanted:
         record = outcome.told[where]
         left = reports[where].left if where in reports else ()
         if left:
@@ -220,10 +249,9 @@ def tell(outcome: Outcome, folder: Path | None, telling: Telling | None = None, 
     return Told(document, texts, made)
 
 
-def _all_made(outcome: Outcome, folder: Path | None, telling: Telling, *, all_: bool) -> dict[Place, _Made]:
+def _all_made(outcome: Outcome, wanted: Sequence[Place], folder: Path | None, telling: Telling, *, all_: bool) -> dict[Place, _Made]:
     """The counterexamples of each violation, made in processes that have what is left of its time."""
     limits, working = outcome.plan.limits, telling.working or (lambda what: None)
-    wanted = violated(outcome, lambda record: folder is not None or not record.as_expected)
     reports: dict[Place, _Made] = {}
     for group in dict.fromkeys((place, number) for place, number, _ in wanted):
         waiting = [where for where in wanted if where[:2] == group]

@@ -24,7 +24,7 @@ from . import effects, schema
 from .schema import SCHEMA, Cex, Value, file_name, load, write
 from .why import causes, explanation, missing_flush
 from .why.schedule import EXPANDED, Schedule, Scheduler
-from .why.violations import false_instances
+from .why.violations import Judged, false_instances
 
 
 def from_verdict(
@@ -56,7 +56,8 @@ def from_verdict(
     evaluator = Evaluator(trace.system, trace.geometry)
     teller = Teller(model, evaluator)
     steps = teller.steps(trace)
-    violation = false_instances(prop.name, prop.sentence, teller.scene(trace.states[-1]))
+    end = trace.states[-1]
+    violation = false_instances(prop.name, prop.sentence, teller.scene(end), Judged(model, evaluator, end))
     cex = teller.told(prop, trace.initial, steps, violation, engine=verdict.engine, shortest=verdict.shortest, change=change)
     confidence = schema.Confidence(True, tuple(verdict.engine.split(", ")), {n: d for n, d in (goals or {}).items() if d is not None})
     cex = structs.replace(cex, repairs=tuple(repairs), confidence=confidence)

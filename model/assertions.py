@@ -9,7 +9,7 @@ from ..kernelc.lowering.cfg import ASSERTIONS, FAILED
 from .roles import Telling
 from .state_view import Changed, View
 
-_HAPPENS = re.compile(r"is read before it is set|index out of bounds|signed overflow|shift by too much")
+_HAPPENS = re.compile(r"is read before it is set|index out of bounds|signed overflow|shift by too much|changes without")
 
 
 def broken(assertion: str) -> str:

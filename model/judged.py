@@ -290,15 +290,20 @@ def _set_once(function: ast.Function) -> dict[str, ast.Expr]:
     return {name: values[0] for name, values in found.items() if name in own and len(values) == 1}
 
 
-def _calls(functions: Mapping[str, ast.Function], name: str) -> Iterator[ast.Call]:
+def calls_of(function: ast.Function) -> Iterator[ast.Call]:
+    """The calls that stand in a function."""
+
     def visit(node: object) -> Iterator[ast.Call]:
-        if isinstance(node, ast.Call) and node.function == name:
+        if isinstance(node, ast.Call):
             yield node
         for child in children(node):
             yield from visit(child)
 
-    for function in functions.values():
-        yield from visit(function.body)
+    return visit(function.body)
+
+
+def _calls(functions: Mapping[str, ast.Function], name: str) -> Iterator[ast.Call]:
+    return (call for function in functions.values() for call in calls_of(function) if call.function == name)
 
 
 def _locals(function: ast.Function) -> frozenset[str]:
@@ -312,6 +317,13 @@ def _locals(function: ast.Function) -> frozenset[str]:
 
     visit(function.body)
     return frozenset(found)
+
+
+def is_same(old: ast.Function | None, new: ast.Function | None) -> bool:
+    """Whether a function is the same in two versions, wherever it stands; None where one lacks it."""
+    if old is None or new is None:
+        return old is new
+    return [(p.name, p.type) for p in old.parameters] == [(p.name, p.type) for p in new.parameters] and _bare(old.body) == _bare(new.body)
 
 
 def _alike(old: ast.Function, new: ast.Function) -> bool:

@@ -113,9 +113,10 @@ def sizes(scenario: Scenario) -> tuple[tuple[Geometry, ...], tuple[Geometry, ...
 
 def at_every_size(scenario: Scenario, sized: TransitionSystem) -> TransitionSystem:
     """`sized`, which starts as the scenario's own size says, from what is true at the start of every size."""
+    unknown = _UNKNOWN_AT_START | ({promised.name} if scenario.start.tables == "some" else set())
     return replace(
         sized,
-        init=tuple(_at_every_size(u) for u in sized.init if u.var.name not in _UNKNOWN_AT_START),
+        init=tuple(_at_every_size(u) for u in sized.init if u.var.name not in unknown),
         constraint=z3.And(sized.constraint, start_condition(scenario)),
     )
 
@@ -142,11 +143,11 @@ def start_condition(scenario: Scenario) -> z3.BoolRef:
         parts.append(z3.ForAll([g], z3.Not(host.frame_free(host.host_frame(g)))))
     if start.host == "huge":
         parts.append(z3.ForAll([g], host.host_frame(g) == part(host.host_block(region_of(g)), slot_of(g))))
-    kind = {"nothing": tables.NONE, "huge": tables.LEAF, "pages": tables.TABLE, "tables": tables.TABLE}[start.tables]
+    kind = {"nothing": tables.NONE, "huge": tables.LEAF}.get(start.tables, tables.TABLE)
     parts.append(z3.ForAll([root, r], tables.pmd_kind(*at) == z3.If(held, kind, tables.NONE)))
     if start.tables == "huge":
         parts.append(z3.ForAll([root, r], z3.Implies(held, tables.pmd_block(*at) == host.host_block(r))))
-    if start.tables in ("pages", "tables"):
+    if start.tables in ("pages", "some", "tables"):
         linked = tables.pt_state(p) == tables.PT_LINKED
         parts += [
             z3.ForAll([root, r], z3.Implies(held, z3.And(tables.pt_state(pt) == tables.PT_LINKED))),
@@ -157,10 +158,17 @@ def start_condition(scenario: Scenario) -> z3.BoolRef:
             ),
             z3.ForAll([p], z3.Or(linked, tables.pt_state(p) == tables.PT_FREE)),
         ]
-        leaf = tables.LEAF if start.tables == "pages" else tables.NONE
-        parts.append(z3.ForAll([p, s], tables.pte_kind(p, s) == z3.If(linked, leaf, tables.NONE)))
-        if start.tables == "pages":
-            there = z3.And(linked, tables.pt_region(p) == region_of(g))
+        there = z3.And(linked, tables.pt_region(p) == region_of(g))
+        if start.tables == "some":  # whichever: a scenario's own size leaves one out
+            parts.append(
+                z3.ForAll([p, s], z3.Or(z3.And(linked, tables.pte_kind(p, s) == tables.LEAF), tables.pte_kind(p, s) == tables.NONE))
+            )
+            parts.append(z3.ForAll([root, g], promised(root, g) == z3.And(held, tables.walks(root, g))))
+            there = z3.And(there, tables.pte_kind(p, slot_of(g)) == tables.LEAF)
+        else:
+            leaf = tables.LEAF if start.tables == "pages" else tables.NONE
+            parts.append(z3.ForAll([p, s], tables.pte_kind(p, s) == z3.If(linked, leaf, tables.NONE)))
+        if start.tables != "tables":
             parts.append(z3.ForAll([p, g], z3.Implies(there, tables.pte_frame(p, slot_of(g)) == host.host_frame(g))))
     else:
         parts.append(z3.ForAll([p, s], z3.And(tables.pt_state(p) == tables.PT_FREE, tables.pte_kind(p, s) == tables.NONE)))

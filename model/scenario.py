@@ -68,7 +68,7 @@ class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `domain_root` are the roots that vCPUs have loaded and that IOMMUs walk; without them, the first that they may.
     """
 
-    tables: Literal["nothing", "huge", "pages", "tables"] = "nothing"
+    tables: Literal["nothing", "huge", "pages", "some", "tables"] = "nothing"
     host: Literal["unmapped", "pages", "huge"] = "pages"
     mapped_roots: Size | None = None
     exported: tuple[int, ...] = (0,)
@@ -104,7 +104,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `goals` names what must be reachable for the answers to mean anything, besides the end of every thread; `expect` has the verdict
     of each property that is asked here; `stuck` names roles that need not reach their end; `unreachable` has the steps that
-    no run executes. Any other step that no run executes makes the answers Unknown.
+    no run executes. Any other step that no run executes makes the answers Unknown. Where `matrix` is true this is a cell of the matrix
+    of flows (`model.flows`): statements that it does not execute, and properties of which it reaches no premise, say nothing.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stuck: tuple[str, ...] = ()
     unreachable: tuple[Unreachable, ...] = ()
     depth: Annotated[int, msgspec.Meta(ge=1, le=200)] | None = None
+    matrix: bool = False
     why: dict[str, str] = {}
 
     def __post_init__(self) -> None:
@@ -144,12 +146,12 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(
                 f"impossible geometry: {sizes.blocks} blocks have {sizes.blocks * sizes.slots} frames, geometry.frames is {self.frames}"
             )
-        if start.tables in ("pages", "tables") and sizes.pts < (start.mapped_roots or sizes.roots) * sizes.regions:
+        if start.tables in ("pages", "some", "tables") and sizes.pts < (start.mapped_roots or sizes.roots) * sizes.regions:
             raise ValueError(
                 f"impossible geometry: start.tables = {start.tables!r} needs {sizes.roots * sizes.regions} table pages, "
                 f"geometry.pts is {sizes.pts}"
             )
-        if start.tables in ("huge", "pages") and start.host == "unmapped":
+        if start.tables in ("huge", "pages", "some") and start.host == "unmapped":
             raise ValueError(f"start.tables = {start.tables!r} maps what start.host = 'unmapped' does not back")
         if start.tables == "huge" and start.host != "huge":
             raise ValueError("start.tables = 'huge' needs start.host = 'huge': KVM maps no larger than the host")

@@ -20,7 +20,7 @@ from ..kernelc.lowering.lower import lower
 from ..kernelc.stepping.footprint import Machine
 from ..kernelc.stepping.joined import JoinedPaths
 from ..kernelc.stepping.paths import Paths
-from ..kernelc.stepping.steps import Software, compile_threads
+from ..kernelc.stepping.steps import Condition, Software, compile_threads
 from ..kernelc.stepping.variants import by_value
 from ..kernelc.text import ast
 from ..kernelc.text.parse import parse
@@ -121,6 +121,10 @@ class Model:
     def roles(self) -> tuple[str, ...]:
         """The role of each thread, by thread number."""
         return tuple(t.role for t in self.scenario.thread for _ in range(t.count))
+
+    def needs(self, topic: str) -> tuple[Condition, ...]:
+        """What the steps of its threads need of a topic."""
+        return tuple(need for need in self.software.needs if need.topic == topic)
 
     def finished(self, role: str) -> z3.BoolRef:
         """Some thread of `role` has come to the end of its entry function."""

@@ -13,8 +13,11 @@ from . import (
     flush_before_release,
     kernel_assertions,
     mirror_agrees,
+    no_stale_cpu_mapping,
     no_stale_io_mapping,
     no_stale_spte,
+    no_table_leak,
+    no_table_use_after_free,
     notifier_exclusion,
     reject_noncoherent_dma,
     root_liveness,
@@ -31,7 +34,10 @@ REGISTRY: dict[str, Registered] = {
         notifier_exclusion.REGISTERED,
         flush_before_release.REGISTERED,
         no_stale_spte.REGISTERED,
+        no_stale_cpu_mapping.REGISTERED,
         mirror_agrees.REGISTERED,
+        no_table_leak.REGISTERED,
+        no_table_use_after_free.REGISTERED,
         kernel_assertions.REGISTERED,
     )
 }

@@ -25,7 +25,7 @@ def kernel_assertions(failed: StateVar) -> Property:
     (a,) = failed.variables()
     return Property(
         name="kernel_assertions",
-        sentence="No lockdep assertion of the kernel C fails, and no WARN_ON or BUG_ON fires.",
+        sentence="No lockdep assertion of the kernel C fails, no WARN_ON or BUG_ON fires, and what a lock protects changes under it alone.",
         holds=z3.ForAll([a], z3.Not(failed(a))),
         source="the kernel C itself",
     )
@@ -45,7 +45,9 @@ def _assertion(run: Run, found: Wrong) -> str:
     name = str(found.at.get("assertion", "an assertion"))
     at = next((s for s in run.steps[number - 1].sources if name.endswith(f" at {s.file}:{s.line}")), None)
     what = f"{at.text}{place(at)}" if at is not None else name
-    return f"{run.who(number)} comes to {what}, and it {broken(name).rpartition(' ')[2]} (step {number}).{_lock(run, number)}"
+    said = broken(name)
+    wrong = f", and it {said.rpartition(' ')[2]}" if said != name else f": {name.rpartition(' at ')[0]}"
+    return f"{run.who(number)} comes to {what}{wrong} (step {number}).{_lock(run, number)}"
 
 
 def _lock(run: Run, number: int) -> str:

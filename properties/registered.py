@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,19 @@ class More:
 
 
 @dataclass(frozen=True)
+class Statement:
+    """One of those of which a property consists in one model, a closed term; what is wrong where it is false.
+
+    Args:
+        shown_by: a state variable and what its index is called: the cells that alone make it false are named.
+    """
+
+    holds: z3.BoolRef
+    sentence: str
+    shown_by: tuple[StateVar, str]
+
+
+@dataclass(frozen=True)
 class Registered:
     """Everything that is said of one property.
 
@@ -50,6 +63,7 @@ class Registered:
         chapter: lemmas of its own, told after all others where it is asked.
         more: what it asks of optional parts of the machine, each only where its part is there.
         of_model: the property as it reads in one model, where it speaks of the program, or of who walks which roots.
+        statements: those of which it consists in one model: the false ones are its false instances, if `find` finds none.
         every_size: whether the statement is one about any number of everything; else it is asked at one size alone.
     """
 
@@ -63,6 +77,7 @@ class Registered:
     chapter: Callable[[Setting], Iterator[Lemma]] | None = None
     more: tuple[More, ...] = ()
     of_model: Callable[[Model], Property] | None = None
+    statements: Callable[[Model], Iterable[Statement]] | None = None
     every_size: bool = True
 
     def at(self, model: Model) -> Property:

@@ -10,7 +10,8 @@ from ..core.system import Property
 from ..model.machine.devices import coherent, noncoherent_registered, tdp_exported
 from ..model.machine.ghosts import refused
 from ..model.machine.iommu import attached
-from ..model.machine.sorts import DEVICE, d
+from ..model.machine.locks import mmu_writer
+from ..model.machine.sorts import DEVICE, d, u
 from ..model.naming import cell
 from ..model.scene import Scene
 from .registered import Registered
@@ -21,7 +22,7 @@ PROPERTY = Property(
     name="reject_noncoherent_dma",
     sentence="The table is never shared while non-coherent DMA is registered, and no device that does not snoop is attached to it.",
     holds=z3.And(
-        z3.Not(z3.And(tdp_exported(), z3.Exists([d], noncoherent_registered(d)))),
+        z3.Or(z3.Not(tdp_exported()), z3.ForAll([d], z3.Not(noncoherent_registered(d))), z3.Exists([u], mmu_writer(u))),
         z3.ForAll([d], z3.Implies(attached(d), coherent(d))),
     ),
     premise=refused(),

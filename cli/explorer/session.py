@@ -20,8 +20,8 @@ from ...core.trace import misfit
 from ...counterexamples import schema
 from ...counterexamples.document import Teller, to_trace
 from ...counterexamples.facts import where
-from ...counterexamples.schema import Cex
-from ...counterexamples.why.violations import false_instances
+from ...counterexamples.schema import Cex, Instance
+from ...counterexamples.why.violations import Judged, false_instances
 from ...model.scene import Scene
 from ...model.system import Model
 from ...runner import output
@@ -168,7 +168,11 @@ class Session:
     def _standing(self, prop: Property) -> Standing:
         if self._tests[prop.name](self.state):
             return Standing(prop, True)
-        return Standing(prop, False, tuple(i.sentence for i in false_instances(prop.name, prop.sentence, self._past[-1].scene)))
+        return Standing(prop, False, tuple(i.sentence for i in self._false_instances(prop)))
+
+    def _false_instances(self, prop: Property) -> tuple[Instance, ...]:
+        judged = Judged(self.model, self._evaluator, self.state)
+        return false_instances(prop.name, prop.sentence, self._past[-1].scene, judged)
 
     @property
     def broken(self) -> tuple[str, ...]:
@@ -342,7 +346,7 @@ class Session:
         news = {name: number for number, names in enumerate(self.broke) for name in names}
         broken = max(wrong, key=lambda p: news.get(p.name, -1), default=None)
         prop = broken or self.properties[0]
-        violation = false_instances(prop.name, prop.sentence, self._past[-1].scene) if broken else ()
+        violation = self._false_instances(prop) if broken else ()
         return self._teller.told(prop, self._past[0].state, self.steps, violation, engine=ENGINE, change=self.change)
 
     def saved(self) -> tuple[str, bytes]:

@@ -277,7 +277,7 @@ class Paths:
                     way.checks += ((f"{check.label} at {node.at}", holds),)
             for need in (*effect.needs, *self._released(path.node)):
                 holds = way.before(need.holds)
-                if self._merge and not is_true(holds):
+                if not is_true(holds):
                     way.needs += ((path.node, replace(need, holds=holds)),)
             updates = {u.var.name: Update(u.var, u.variables, way.before(u.value)) for u in effect.updates}
             needed = self.live(node.after(which))

@@ -55,10 +55,18 @@ class PathStep:
 
 @dataclass(frozen=True)
 class Condition:
-    """Something that the merging of steps takes for granted, as a closed term; what is wrong where it is false, and at which line."""
+    """Something that must be so whenever a step is taken, as a closed term; what is wrong where it is false, and at which line.
+
+    Args:
+        holds: asked wherever the step waits, too, whatever it waits for; `taken`, only where it can be taken.
+        topic: what it is about; the merging of steps takes some topics for granted.
+    """
 
     holds: z3.BoolRef
+    taken: z3.BoolRef
+    topic: str
     what: str
+    role: str
     at: Source
 
 
@@ -80,7 +88,8 @@ class Software:
     init: tuple[Update, ...]
     rigids: tuple[Rigid, ...]
     actions: tuple[Action, ...]
-    merging: tuple[Condition, ...]
+    needs: tuple[Condition, ...]
+    relied: frozenset[str]
     steps: Mapping[str, PathStep]
     locations: tuple[Location, ...]
     graphs: Mapping[str, Graph]
@@ -90,6 +99,11 @@ class Software:
     lines: Mapping[tuple[str, int], str]
     shared: tuple[StateVar, ...] = ()
     shared_init: tuple[Update, ...] = ()
+
+    @property
+    def merging(self) -> tuple[Condition, ...]:
+        """What the merging of steps takes for granted."""
+        return tuple(need for need in self.needs if need.topic in self.relied)
 
     @property
     def pc(self) -> StateVar:
@@ -135,7 +149,7 @@ def compile_threads(
             actions.append(action)
             steps[action.name] = step
     relied = frozenset().union(*(its.relied for its in found.values()))
-    merging = [c for name, its in found.items() for path in its.paths for c in makers.conditions(name, its, path, relied)]
+    needs = [c for name, its in found.items() for path in its.paths for c in makers.conditions(name, its, path)]
     refused = [Refused(name, n.what, n.at) for name, its in found.items() for n in its.graph.nodes if isinstance(n, Refuse)]
     init = [Update(makers.pc, makers.pc.variables(), makers.started(*makers.pc.variables()))]
     init += [Update(makers.failed, makers.failed.variables(), z3.BoolVal(False))]
@@ -146,7 +160,8 @@ def compile_threads(
         init=tuple(init),
         rigids=(makers.role, makers.started),
         actions=tuple(actions),
-        merging=tuple(merging),
+        needs=tuple(needs),
+        relied=relied,
         steps=steps,
         locations=locations,
         graphs=by_role,
@@ -221,20 +236,24 @@ class _Makers:
         action = Action(name, role, (Param("t", THREADS), *choices), guard, updates, label, tuple(sources))
         return action, PathStep(name, role, path.start, path.node, path.nodes, path.ops)
 
-    def conditions(self, role: str, paths: Paths, path: Path, relied: frozenset[str]) -> Iterator[Condition]:
-        """What `path` needs of the topics that some merged step relies on, said of every state in which it can be taken.
+    def conditions(self, role: str, paths: Paths, path: Path) -> Iterator[Condition]:
+        """What `path` needs, said of every state in which it can be taken.
 
-        What its guard says of all threads or all pages is left out: that asks for no less.
+        Where it is said of more states, what the guard says of all threads or all pages is left out: that asks for no less.
         """
-        for number, need in path.needs:
-            if need.topic not in relied:
-                continue
-            here = self.places.element(self._numbers[role, path.start])
-            plain = [c for c in path.conditions if not any(z3.is_quantifier(part) for part in subterms(c))]
-            said = z3.Implies(z3.And(self.role(THREAD) == self.roles.element(role), self.pc(THREAD) == here, *plain), need.holds)
+        here = z3.And(
+            self.role(THREAD) == self.roles.element(role), self.pc(THREAD) == self.places.element(self._numbers[role, path.start])
+        )
+        plain = [c for c in path.conditions if not any(z3.is_quantifier(part) for part in subterms(c))]
+
+        def where(conditions: Sequence[z3.BoolRef], holds: z3.BoolRef) -> z3.BoolRef:
+            said = z3.Implies(z3.And(*here.children(), *conditions), holds)
             mentioned = {identity(part) for part in subterms(said)}
-            choices = [choice.const for choice in path.choices if identity(choice.const) in mentioned]
-            yield Condition(z3.ForAll([THREAD, *choices], said), need.what, paths.graph.nodes[number].at)
+            return z3.ForAll([THREAD, *(c.const for c in path.choices if identity(c.const) in mentioned)], said)
+
+        for number, need in path.needs:
+            at = paths.graph.nodes[number].at
+            yield Condition(where(plain, need.holds), where(path.conditions, need.holds), need.topic, need.what, role, at)
 
     def _name(self, base: str) -> str:
         self._names[base] = self._names.get(base, 0) + 1

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from ...kernelc.lowering.library import Library
 from . import flush, host, memory, roots, sptes, sync, types, walks
+from .protected import under_its_lock
 
 _ALL = (*sync.INTRINSICS, *sptes.INTRINSICS, *memory.INTRINSICS, *walks.INTRINSICS, *flush.INTRINSICS, *host.INTRINSICS, *roots.INTRINSICS)
 
 LIBRARY = Library(
     types=types.TYPES,
     constants=types.CONSTANTS,
-    intrinsics={intrinsic.name: intrinsic for intrinsic in _ALL},
+    intrinsics={intrinsic.name: under_its_lock(intrinsic) for intrinsic in _ALL},
     fields=roots.FIELDS,
-    stores=roots.STORES,
+    stores={name: under_its_lock(intrinsic) for name, intrinsic in roots.STORES.items()},
     handles={
         ("struct kvm *", "mmu_lock"): sync.MMU_LOCK,
         ("struct kvm *", "srcu"): sync.SRCU,

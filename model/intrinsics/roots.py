@@ -6,9 +6,9 @@ import z3
 
 from ...core.sorts import StateVar
 from ...core.system import Update, set_at, set_where
-from ...kernelc.lowering.library import BOOLEAN, VOID, Effect, Intrinsic, Meaning, Need, Value, Waives, boolean
+from ...kernelc.lowering.library import BOOLEAN, VOID, Check, Effect, Intrinsic, Meaning, Need, Value, Waives, boolean
 from ..machine import cpu, devices, ghosts, iommu, tables
-from ..machine.sorts import ROOT, d
+from ..machine.sorts import ROOT, d, v
 from .types import DEVICE_T, KVM, PAGE, VCPU_T, root_page
 
 TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
@@ -27,18 +27,24 @@ def _exported_root(t: z3.ExprRef, kvm: Value) -> Value:
     return root_page(ROOT.element(0))
 
 
-def _set(var: StateVar, value: z3.BoolRef) -> Meaning:
-    def meaning(t: z3.ExprRef, page: Value) -> Effect:
-        return Effect(updates=(set_at(var, (page["root"],), value),))
-
-    return meaning
-
-
 def _get(var: StateVar) -> Meaning:
     def meaning(t: z3.ExprRef, page: Value) -> Value:
         return boolean(var(page["root"]))
 
     return meaning
+
+
+def _put(t: z3.ExprRef, page: Value) -> Effect:
+    """The TDP MMU's own reference: one that it holds, and the last one only of a root that is invalid."""
+    at = page["root"]
+    others = z3.Or(tables.root_ref_export(at), z3.Exists([v], cpu.vcpu_root(v) == at))
+    return Effect(
+        updates=(set_at(tables.root_ref_mmu, (at,), FALSE),),
+        checks=(
+            Check("a reference to a root is put that is held", tables.root_ref_mmu(at)),
+            Check("KVM_BUG_ON: the last reference is put of an invalid root", z3.Or(tables.root_invalid(at), others)),
+        ),
+    )
 
 
 def _flag(var: StateVar, value: bool) -> Meaning:
@@ -99,10 +105,10 @@ INTRINSICS = (
         "kvm_put_tdp_root",
         (PAGE,),
         VOID,
-        _set(tables.root_ref_mmu, FALSE),
+        _put,
         "none",
         writes=("roots",),
-        doc="kvm_tdp_mmu_put_root() of the TDP MMU's own reference",
+        doc="kvm_tdp_mmu_put_root() of the TDP MMU's own reference; refcount_t warns of one too many, and 6.7 of a valid root's last",
     ),
     Intrinsic(
         "kvm_arch_has_noncoherent_dma",

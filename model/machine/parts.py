@@ -14,7 +14,7 @@ from ..roles import Actor, Cache, Entries, Lock, Queue, Telling, Thing
 from ..scenario import Scenario
 from ..state_view import View
 from . import cpu, cursors, device_tlb, devices, ghosts, host, iommu, locks, rcu, spaces, tables, threads
-from .sorts import root
+from .sorts import SLOT, g, root, slot_of
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,9 @@ def _loaded(scenario: Scenario, by: spaces.Walker, given: int | None) -> int:
 
 
 def _promised(scenario: Scenario) -> z3.BoolRef:
-    held = tables.holds(root, _held(scenario) if scenario.start.tables in ("huge", "pages") else 0)
-    return spaces.both(held, spaces_of(scenario).walked(("cpu", "iommu"), root))
+    held = tables.holds(root, _held(scenario) if scenario.start.tables in ("huge", "pages", "some") else 0)
+    seen = spaces.both(held, spaces_of(scenario).walked(("cpu", "iommu"), root))
+    return z3.And(seen, slot_of(g) != SLOT.element(scenario.geometry.slots - 1)) if scenario.start.tables == "some" else seen
 
 
 PARTS: tuple[Part, ...] = (

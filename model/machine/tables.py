@@ -95,6 +95,7 @@ class Mapped(StrEnum):
     NOTHING = "nothing"
     HUGE = "huge"
     PAGES = "pages"
+    SOME = "some"
     TABLES = "tables"
 
 
@@ -104,7 +105,8 @@ def holds(table: z3.ExprRef, roots: int) -> z3.BoolRef:
 
 
 def initial(mapped: Mapped, exported: frozenset[int], roots: int, regions: int, slots: int) -> list[Update]:
-    """Initial values: `huge` maps every region by a huge leaf, `pages` by a table of leaves, `tables` links empty tables.
+    """Initial values: `huge` maps every region by a huge leaf, `pages` by a table of leaves, `some` by one
+    whose last entry is empty, `tables` links empty tables.
 
     Host frames are handed out as `host.initial` does: region n's gfns map to block n, so both forms translate alike. Roots beyond
     the first get tables of their own: page `root * regions + region`. `roots` counts those that hold it; others are empty.
@@ -114,8 +116,8 @@ def initial(mapped: Mapped, exported: frozenset[int], roots: int, regions: int, 
         (z3.And(xs[0] == ROOT.element(a), xs[1] == REGION.element(b)), a * regions + b) for a in range(roots) for b in range(regions)
     ]
     held = holds(xs[0], roots)
-    tables = mapped in (Mapped.PAGES, Mapped.TABLES)
-    kind = {Mapped.NOTHING: NONE, Mapped.HUGE: LEAF, Mapped.PAGES: TABLE, Mapped.TABLES: TABLE}[mapped]
+    tables = mapped in (Mapped.PAGES, Mapped.SOME, Mapped.TABLES)
+    kind = {Mapped.NOTHING: NONE, Mapped.HUGE: LEAF}.get(mapped, TABLE)
     pt_of: z3.ExprRef = PT.element(0)
     if tables:
         for condition, number in table_here:
@@ -163,10 +165,10 @@ def _choose(cases: list[tuple[z3.BoolRef, z3.ExprRef]], sort: Sort) -> z3.ExprRe
 def _initial_leaves(mapped: Mapped, tables: bool, roots: int, regions: int, slots: int) -> list[Update]:
     xs = pte_kind.variables()
     cases = []
-    if mapped is Mapped.PAGES:
+    if mapped in (Mapped.PAGES, Mapped.SOME):
         for a in range(roots):
             for b in range(regions):
-                for c in range(slots):
+                for c in range(slots - (mapped is Mapped.SOME)):
                     cases.append((z3.And(xs[0] == PT.element(a * regions + b), xs[1] == SLOT.element(c)), FRAME.element(b * slots + c)))
     present = z3.Or([condition for condition, _ in cases]) if cases else z3.BoolVal(False)
     return [

@@ -140,7 +140,7 @@ def covered(model: Model, fired: Collection[str], *, exact: bool, before: Before
     missing = [s for role in roles.values() for s in role.never if before is None or not before.excuses(s)]
     missing += [] if before is None else before.lost(roles)
     declared = [d for group in model.scenario.unreachable for d in group.steps]
-    undeclared = tuple(s for s in missing if not any(declares(d, s) for d in declared))
+    undeclared = () if model.scenario.matrix else tuple(s for s in missing if not any(declares(d, s) for d in declared))
     idle = [s for role in roles.values() for s in role.never]
     over = tuple(d for d in declared if not any(declares(d, s) for s in idle)) if exact else ()
     return Coverage(roles, exact, undeclared if exact else (), over)

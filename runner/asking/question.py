@@ -218,7 +218,7 @@ class _Question:
         if stopped is not None:
             why = Reason(stopped.kind, f"{stopped}: whether a run reaches the premise of {prop.name}")
             return Unknown(why, verdict.engine, depth, seconds=verdict.seconds)
-        if not reached:
+        if not reached and not self._subject.model.scenario.matrix:
             runs = "no run" if survey.states is not None else f"no run of at most {self._subject.asked} steps"
             why = Reason(ReasonKind.VACUOUS, f"vacuous: {runs} reaches the premise of {prop.name}")
             return Unknown(why, verdict.engine, depth, seconds=verdict.seconds)

@@ -27,6 +27,7 @@ from ..asking import results
 from ..asking.results import Change, Document, Result
 from ..inputs.changes import Version, touched
 from ..inputs.designs import Design, named
+from ..inputs.matrix import every_cell
 from ..inputs.sources import Built, built, code_for
 from ..inputs.terms import ASSERTIONS, property_names, property_of
 from ..names import choose
@@ -138,7 +139,8 @@ def selected_scenarios(
     choose(properties, property_names(), "property")
     shipped = shipped_scenarios()
     if given:
-        return named(given, shipped, design)
+        known = shipped if not any("@" in name for name in given) else {**shipped, **every_cell()}
+        return named(given, known, design)
     fitting = [s for s in shipped.values() if s.needs_kernel == (kernel is not None)]
     if design is not None:
         fitting = list(design.scenarios.values()) or [s for s in fitting if s.design == SHARED]

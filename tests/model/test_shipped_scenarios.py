@@ -32,6 +32,8 @@ SIZES = {
     "memslot-delete-two-roots": (84, 18),
     "memslot-delete-vs-fault": (166, 19),
     "mm-exit": (46, 10),
+    "mm-exit-vs-iofault": (176, 12),
+    "mm-exit-vs-notifier": (871, 22),
     "noncoherent-attach": (178, 7),
     "noncoherent-export": (19, 5),
     "notifier-iofault-split": (19890, 25),
@@ -39,8 +41,11 @@ SIZES = {
     "notifier-vs-fault": (2178, 19),
     "notifier-vs-fault-ats": (6114, 24),
     "notifier-vs-iofault": (1246, 15),
+    "recover-vs-fault": (904, 20),
     "recover-vs-notifier": (1481, 27),
+    "recover-vs-walk": (779, 23),
     "share-vs-notifier": (277, 15),
+    "two-fast-zaps": (163, 21),
 }
 BMC_DEPTH = 8
 QUICK = ("noncoherent-export", "noncoherent-attach", "mm-exit")
