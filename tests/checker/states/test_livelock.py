@@ -13,7 +13,7 @@ import z3
 
 from tdpcheck.checker.clock import Clock, OutOfTime
 from tdpcheck.checker.states.explore import Surveyed, survey
-from tdpcheck.checker.states.livelock import MACHINE, Edges, livelocks
+from tdpcheck.checker.states.livelock import MACHINE, Edges, components, livelocks
 from tdpcheck.checker.states.stuck import Ends
 from tdpcheck.core.sorts import BOOL, Geometry, Sort, StateVar
 from tdpcheck.core.system import Action, Param, TransitionSystem, Update, set_at
@@ -187,6 +187,26 @@ def test_nothing_is_said_of_a_system_that_was_not_explored_to_its_end() -> None:
     system = two_locks()
 
     assert survey(system, Geometry({"Thread": 2}), {}, ends=asked_of_locks(system), max_states=1).livelocks is None
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_components_are_those_of_another_library(backwards: bool) -> None:
+    """Sparse graphs have many, and chains of them; numbers may grow along the edges or not."""
+    for seed in range(150):
+        rng = random.Random(seed)
+        number = rng.randint(1, 30)
+        edges = [(rng.randrange(number), rng.randrange(number)) for _ in range(rng.randint(0, 2 * number))]
+        edges += [(each, each + 1) for each in range(number - 1) if rng.random() < 0.5]
+        if backwards:
+            edges = [(after, before) for before, after in edges]
+        before, after = (np.array([edge[end] for edge in edges], np.int32) for end in (0, 1))
+        graph = nx.DiGraph(edges)
+        graph.add_nodes_from(range(number))
+
+        label = components(number, before, after, Clock()).tolist()
+
+        assert len(set(label)) == nx.number_strongly_connected_components(graph), seed
+        assert all(len({label[node] for node in one}) == 1 for one in nx.strongly_connected_components(graph)), seed
 
 
 Graph = list[tuple[int, int, int]]
