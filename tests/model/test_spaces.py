@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
+from tdpcheck import verify
 from tdpcheck.tests.calling import Call
 from tdpcheck.tests.few import few
 
@@ -28,16 +28,15 @@ def written(folder: Path, design: str, edits: Edits = (), said: Edits = ()) -> P
     return folder / design
 
 
-def answers(call: Call, folder: Path, design: str, edits: Edits = (), said: Edits = ()) -> dict[str, str]:
-    """The verdict of each property of a design that is edited so."""
-    done = call("verify", "--design", str(written(folder, design, edits, said)), "--no-certify", "--no-cache", "--json")
-    assert done.stdout, done.stderr
-    return {record["property"]: record["verdict"] for record in json.loads(done.stdout)["results"]}
+def answers(folder: Path, design: str, edits: Edits = (), said: Edits = ()) -> dict[str, str]:
+    """The verdict of each property of a design that is edited so; nobody is told the runs."""
+    run = verify(design=written(folder, design, edits, said), certify=False, cache=False)
+    return {result.property: result.verdict for result in run.document.results}
 
 
 @pytest.mark.parametrize("design", ["own_table", "mirror"])
-def test_what_is_right_holds_in_every_property(call: Call, tmp_path: Path, design: str) -> None:
-    assert set(answers(call, tmp_path, design).values()) == {"holds_up_to"}
+def test_what_is_right_holds_in_every_property(tmp_path: Path, design: str) -> None:
+    assert set(answers(tmp_path, design).values()) == {"holds_up_to"}
 
 
 OWN_TABLE = {
@@ -70,9 +69,9 @@ OWN_TABLE = {
 
 
 @pytest.mark.parametrize("mistake", few(OWN_TABLE, len(OWN_TABLE)))
-def test_a_mistake_with_a_table_of_its_own_breaks_what_it_should(call: Call, tmp_path: Path, mistake: str) -> None:
+def test_a_mistake_with_a_table_of_its_own_breaks_what_it_should(tmp_path: Path, mistake: str) -> None:
     old, new, broken = OWN_TABLE[mistake]
-    found = answers(call, tmp_path, "own_table", ((old, new),))
+    found = answers(tmp_path, "own_table", ((old, new),))
 
     assert {name for name, verdict in found.items() if verdict == "violated"} == broken
 
@@ -101,20 +100,20 @@ MIRROR = {
 
 
 @pytest.mark.parametrize("mistake", few(MIRROR, len(MIRROR)))
-def test_a_mistake_with_a_mirror_breaks_what_it_should(call: Call, tmp_path: Path, mistake: str) -> None:
+def test_a_mistake_with_a_mirror_breaks_what_it_should(tmp_path: Path, mistake: str) -> None:
     edits, broken = MIRROR[mistake]
-    found = answers(call, tmp_path, "mirror", edits)
+    found = answers(tmp_path, "mirror", edits)
 
     assert {name for name, verdict in found.items() if verdict == "violated"} == broken
 
 
 @pytest.mark.slow
-def test_a_table_that_nobody_walks_owes_nobody_a_flush(call: Call, tmp_path: Path) -> None:
+def test_a_table_that_nobody_walks_owes_nobody_a_flush(tmp_path: Path) -> None:
     """Without [[space]] every root is walked by all: the vCPUs' own table owes the IOMMUs a flush, and the IOMMUs' own another lock."""
     text = (DESIGNS / "own_table.toml").read_text()
     spaces = text[text.index("[[space]]") : text.index("[[thread]]")]
 
-    assert answers(call, tmp_path, "own_table", said=((spaces, ""),))["flush_before_release"] == "violated"
+    assert answers(tmp_path, "own_table", said=((spaces, ""),))["flush_before_release"] == "violated"
 
 
 @pytest.mark.parametrize(
