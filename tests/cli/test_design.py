@@ -188,6 +188,10 @@ def test_every_command_that_takes_a_scenario_takes_a_design(call: Call, unchecke
     checked = ("check-certificate", str(proof), "--scenario", "late", "--solver", "z3")
     assert call(*checked, "--design", str(late)).exit_code == 0
     assert "there is no scenario of kernel C 'late'" in call(*checked).stderr
+
+
+@pytest.mark.slow
+def test_an_argument_takes_a_design_whether_it_holds_or_not(call: Call, unchecked: Path, late: Path) -> None:
     explained = call("explain", "root_liveness", "--scenario", str(late / "alone.toml"), "--design", str(late), "--json")
     assert json.loads(explained.stdout)["scenario"] == "late", explained.output
     refuted = call("prove", "reject_noncoherent_dma", "--scenario", QUICK, "--design", str(unchecked), "--json")
