@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import z3
 
 from ..core.ground import conjunction, disjunction
 from ..core.rewrite import Rewriter, conjuncts, constant_index
-from ..core.shape import identity, subterms
+from ..core.shape import identity, once_a_term, subterms
 from ..core.sorts import Kind, StateVar
 from ..core.system import Action
 from ..kernelc.lowering.analyse import live_locals, locks_held
@@ -327,14 +327,26 @@ def _whatever(value: z3.ExprRef, term: z3.BoolRef) -> z3.BoolRef:
 
 
 def _equivalent(one: z3.BoolRef, other: z3.BoolRef) -> bool:
+    return _contradiction(one != other)
+
+
+def _is_contradiction(term: z3.BoolRef) -> bool:
     solver = z3.SimpleSolver()
-    solver.add(one != other)
+    solver.add(term)
     return bool(solver.check() == z3.unsat)
 
 
-def _shorter(term: z3.BoolRef) -> z3.BoolRef:
-    """An equivalent term in which no part says again what another one says."""
-    return z3.Tactic("ctx-solver-simplify")(term).as_expr()
+# Each round of `sure` asks of most nodes what the last one asked.
+_contradiction = once_a_term(_is_contradiction, 20_000)
+
+
+@cache
+def _simplifier() -> z3.Tactic:
+    return z3.Tactic("ctx-solver-simplify")  # to make one takes as long as to apply it
+
+
+_shorter = once_a_term(lambda term: _simplifier()(term).as_expr(), 20_000)
+"""An equivalent term in which no part says again what another one says."""
 
 
 def _copies(places: Places) -> dict[str, tuple[tuple[StateVar, StateVar], ...]]:
