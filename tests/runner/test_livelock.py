@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -84,3 +85,18 @@ def test_a_loop_that_comes_to_an_end_costs_nothing(scenario: str, file: str, old
 
     assert "holds_up_to" == found.verdict
     assert (True, True) == (found.deadlock.free, found.livelock.free)
+
+
+@pytest.mark.slow
+def test_a_scenario_may_say_that_a_thread_goes_round(call: Call, patch: Patch, tmp_path: Path) -> None:
+    path = patch("tdp_fd.c", GIVES_UP, f"\twhile (root->role.invalid) {{\n{YIELDS}")
+    lines = (Path(__file__).parents[2] / "model" / "scenarios" / "share-vs-fast-zap.toml").read_text().splitlines(keepends=True)
+    declared = tmp_path / "mine.toml"
+    declared.write_text("".join([*lines[:2], 'stuck = ["share"]\n', *lines[2:]]))
+
+    result = call("verify", "--scenario", str(declared), "--property", "kernel_assertions", "--no-certify", "--change", path, "--json")
+
+    (found,) = json.loads(result.stdout)["results"]
+    assert found["livelock"]["free"] is False
+    assert all(circle["declared"] for circle in found["livelock"]["circles"])
+    assert "livelock" != found["kind"]
