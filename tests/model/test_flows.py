@@ -125,7 +125,7 @@ BUGS = [
     ("no-reload", "fast_zap@private", "mmu.c", f"\t{RELOAD}\n", "", "no_stale_cpu_mapping"),
     ("no-cpu-flush", "notifier@private", "kvm_main.c", f"\t{FLUSH}\n{RANGE}", RANGE, "no_stale_cpu_mapping"),
     ("window-ends-unlocked", "notifier@pages", "kvm_main.c", LOCKED, ENDS, "kernel_assertions"),
-    ("puts-a-valid-root", "fast_zap+fast_zap@huge", "mmu.c", OF_INVALID, f"\t\t{PUT}", "kernel_assertions"),
+    ("puts-a-valid-root", "fast_zap@huge", "mmu.c", OF_INVALID, f"\t\t{PUT}", "kernel_assertions"),
     ("no-window", "io_fault+exit@pages", "mmu.c", WINDOW, "", "no_stale_io_mapping"),
 ]
 
