@@ -98,7 +98,7 @@ def with_children(term: z3.ExprRef, parts: Sequence[z3.ExprRef]) -> z3.ExprRef:
     """
     context = term.ctx
     array = (Ast * len(parts))(*(part.as_ast() for part in parts))
-    return _to_expr_ref(z3core.Z3_update_term(context.ref(), term.as_ast(), len(parts), array), context)
+    return wrapped(z3core.Z3_update_term(context.ref(), term.as_ast(), len(parts), array), context)
 
 
 def applied_to(function: z3.FuncDeclRef, arguments: Sequence[z3.ExprRef]) -> z3.ExprRef:
@@ -109,7 +109,7 @@ def applied_to(function: z3.FuncDeclRef, arguments: Sequence[z3.ExprRef]) -> z3.
     """
     context = function.ctx
     array = (Ast * len(arguments))(*(argument.ast for argument in arguments))
-    return _to_expr_ref(z3core.Z3_mk_app(context.ref(), function.ast, len(arguments), array), context)
+    return wrapped(z3core.Z3_mk_app(context.ref(), function.ast, len(arguments), array), context)
 
 
 def all_of(parts: Sequence[z3.BoolRef]) -> z3.BoolRef:
@@ -140,7 +140,7 @@ def same(left: z3.ExprRef, right: z3.ExprRef) -> z3.BoolRef:
 def either(condition: z3.BoolRef, then: z3.ExprRef, otherwise: z3.ExprRef) -> z3.ExprRef:
     """`z3.If`, as `all_of`."""
     context, array = _one_context((condition, then, otherwise))
-    return _to_expr_ref(z3core.Z3_mk_ite(context.ref(), *array), context)
+    return wrapped(z3core.Z3_mk_ite(context.ref(), *array), context)
 
 
 def _one_context(parts: Sequence[z3.ExprRef]) -> tuple[z3.Context, Sequence[Ast]]:
@@ -163,20 +163,48 @@ def subterms(term: z3.ExprRef) -> list[z3.ExprRef]:
     return list(found.values())
 
 
+_shapes: dict[int, Shape] = {}
+_MOST_SHAPES = 400_000
+
+
+def shape(term: z3.ExprRef, key: int | None = None, /) -> Shape:
+    """The shape of a term; who knows the term's identity already may hand it on. Remembered as by `once_a_term`."""
+    if key is None:
+        key = identity(term)
+    found = _shapes.get(key)
+    if found is None:
+        if len(_shapes) > _MOST_SHAPES:
+            _shapes.clear()
+        found = _shapes[key] = _look(term)
+    return found
+
+
 def _look(term: z3.ExprRef) -> Shape:
-    if z3.is_quantifier(term):
+    if isinstance(term, z3.QuantifierRef):
         body = term.body()
         return Shape(term, _QUANTIFIER, (body,), (identity(body),))
-    if not z3.is_app(term):
+    context, reference, app = term.ctx, term.ctx.ref(), term.ast
+    if z3core.Z3_get_ast_kind(reference, app) not in _APPLICATIONS:
         return Shape(term, _VARIABLE, (), ())
-    context, app = term.ctx, term.as_ast()
-    number = z3core.Z3_get_app_num_args(context.ref(), app)
-    arguments = tuple(_to_expr_ref(z3core.Z3_get_app_arg(context.ref(), app, i), context) for i in range(number))
-    return Shape(term, term.decl().kind(), arguments, tuple(identity(a) for a in arguments))
+    raw = [z3core.Z3_get_app_arg(reference, app, i) for i in range(z3core.Z3_get_app_num_args(reference, app))]
+    keys = tuple(int(child.value) for child in raw)
+    # Most children have been looked at before: there is an object of Z3's for each of them.
+    arguments = tuple(_shapes[k].term if k in _shapes else wrapped(child, context) for child, k in zip(raw, keys, strict=True))
+    return Shape(term, z3core.Z3_get_decl_kind(reference, z3core.Z3_get_app_decl(reference, app)), arguments, keys)
 
 
-shape = once_a_term(_look, 400_000)
-"""The shape of a term."""
+def wrapped(raw: Ast, context: z3.Context) -> z3.ExprRef:
+    """Z3's object for a term of its library: what nearly all of ours are is told by three questions, where Z3 itself asks more."""
+    reference = context.ref()
+    if z3core.Z3_get_ast_kind(reference, raw) == z3.Z3_APP_AST:
+        plain = _PLAIN.get(z3core.Z3_get_sort_kind(reference, z3core.Z3_get_sort(reference, raw)))
+        if plain is not None:
+            return plain(raw, context)
+    return _to_expr_ref(raw, context)
+
+
+_APPLICATIONS = frozenset({z3.Z3_APP_AST, z3.Z3_NUMERAL_AST})
+_PLAIN = {z3.Z3_BOOL_SORT: z3.BoolRef, z3.Z3_UNINTERPRETED_SORT: z3.ExprRef, z3.Z3_BV_SORT: z3.BitVecRef}
 
 applied = once_a_term(lambda term: str(term.decl().name()), 400_000)
 """The name of the function that an application applies."""

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import z3
 from z3 import z3core
-from z3.z3 import _to_expr_ref
 from z3.z3types import Ast
 
-from .shape import identity, shape
+from .shape import identity, shape, wrapped
 
 
 class Substitution:
@@ -25,7 +24,7 @@ class Substitution:
         if not self._size:
             return term
         context = term.ctx
-        return _to_expr_ref(z3core.Z3_substitute(context.ref(), term.as_ast(), self._size, self._from, self._to), context)
+        return wrapped(z3core.Z3_substitute(context.ref(), term.as_ast(), self._size, self._from, self._to), context)
 
 
 def substituted(term: z3.ExprRef, old: Sequence[z3.ExprRef], new: Sequence[z3.ExprRef]) -> z3.ExprRef:
@@ -41,7 +40,7 @@ def substituted(term: z3.ExprRef, old: Sequence[z3.ExprRef], new: Sequence[z3.Ex
         return term
     context, size = term.ctx, len(old)
     arrays = ((Ast * size)(*(x.as_ast() for x in terms)) for terms in (old, new))
-    return _to_expr_ref(z3core.Z3_substitute(context.ref(), term.as_ast(), size, *arrays), context)
+    return wrapped(z3core.Z3_substitute(context.ref(), term.as_ast(), size, *arrays), context)
 
 
 def constants_in(term: z3.ExprRef) -> frozenset[int]:

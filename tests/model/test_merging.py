@@ -48,25 +48,28 @@ def changed(function: str, before: str, after: str, file: str = "tdp_mmu.c") -> 
     return parse_source(replace(source, files={**source.files, file: text.replace(before, after)}))
 
 
-def seen(scenario: Scenario, code: Code, merge: bool, most: int = MOST) -> tuple[Model, Surveyed]:
+def seen(made: Model, most: int = MOST) -> Surveyed:
     """Every state of a model, and which properties are violated, goals reached and conditions of merging not met in some of them."""
-    made = build(scenario, code, merge=merge)
     properties = {name: property_of(made, name) for name in property_names()}
     terms: dict[str, Any] = {f"bad {n}": z3.Not(p.holds) for n, p in properties.items()} | {
-        f"goal {n}": g for n, g in goals_there(scenario).items()
+        f"goal {n}": g for n, g in goals_there(made.scenario).items()
     }
     terms |= {f"goal {role} ends": made.finished(role) for role in dict.fromkeys(made.roles)}
     if made.software.merging:
         terms[UNMET] = z3.Not(z3.And([c.holds for c in made.software.merging]))
-    return made, survey(made.system, made.geometry, terms, max_states=most)
+    return survey(made.system, made.geometry, terms, max_states=most)
 
 
-def differences(scenario: Scenario, code: Code) -> list[str] | None:
-    """What exploration with merging says otherwise than without; None if there are too many states to tell."""
-    alone = seen(scenario, code, merge=False)[1]
+def differences(scenario: Scenario, code: Code, made: Model | None = None) -> list[str] | None:
+    """What exploration with merging says otherwise than without; None if there are too many states to tell.
+
+    Args:
+        made: the model with merging, if there is one already.
+    """
+    alone = seen(build(scenario, code, merge=False))
     if not alone.stats.complete:
         return None
-    merged = seen(scenario, code, merge=True)[1]
+    merged = seen(made or build(scenario, code))
     assert merged.stats.complete
     unmet = merged.traces.get(UNMET) is not None
     found = []
@@ -221,12 +224,18 @@ def mutant(function: ast.Function, rng: random.Random, *, aimed: bool) -> tuple[
     return how, put(moved, next(b for b in blocks(moved) if b.statements == other.statements), with_(other, there, statement))
 
 
-def mutants(count: int, seed: int, *, aimed: bool) -> Iterator[tuple[str, Scenario, Code]]:
-    """So many mutants that compile, each with a scenario that runs what was changed."""
+@cache
+def entered(name: str) -> frozenset[str]:
+    """The functions that run in a scenario."""
+    return frozenset(f for g in build(shipped_scenarios()[name], shipped()).software.graphs.values() for f in g.inlined)
+
+
+def mutants(count: int, seed: int, *, aimed: bool) -> Iterator[tuple[str, Code, Model]]:
+    """So many mutants that compile, each with its model in a scenario that runs what was changed."""
     rng = random.Random(f"{seed} {aimed}")
     code = shipped()
     scenarios = {name: shipped_scenarios()[name] for name in SMALL}
-    runs = {name: {f for g in build(s, code).software.graphs.values() for f in g.inlined} for name, s in scenarios.items()}
+    runs = {name: entered(name) for name in SMALL}
     made = 0
     while made < count:
         name = rng.choice(sorted(scenarios))
@@ -237,11 +246,11 @@ def mutants(count: int, seed: int, *, aimed: bool) -> Iterator[tuple[str, Scenar
         how, after = found
         other = replace(code, functions={**code.functions, function: after}, digest=f"{seed} {aimed} {made}")
         try:
-            build(scenarios[name], other)
+            model = build(scenarios[name], other)
         except TdpcheckError:
             continue
         made += 1
-        yield f"{name}: {how} in {function}, number {made}", scenarios[name], other
+        yield f"{name}: {how} in {function}, number {made}", other, model
 
 
 @pytest.mark.slow
@@ -249,8 +258,8 @@ def mutants(count: int, seed: int, *, aimed: bool) -> Iterator[tuple[str, Scenar
 def test_mutants_answer_alike_with_and_without_merging(aimed: bool) -> None:
     """Verdicts and reachable goals agree; where a condition of merging is not met, what merging misses is not claimed to hold."""
     differing, told = {}, 0
-    for what, scenario, code in mutants(AIMED if aimed else RANDOM, SEED, aimed=aimed):
-        found = differences(scenario, code)
+    for what, code, model in mutants(AIMED if aimed else RANDOM, SEED, aimed=aimed):
+        found = differences(model.scenario, code, model)
         told += found is not None
         if found:
             differing[what] = found
