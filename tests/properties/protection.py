@@ -120,10 +120,12 @@ def missing(argument_: SizedArgument) -> dict[str, list[Missed]]:
     return {name: [m for m in each if m.lemma in leading] for name, each in found.items() if name in leading}
 
 
-def follows(argument_: SizedArgument, lemma: str, prop: str) -> bool:
-    """Whether a lemma, which says something at this size, only says what a property says, too."""
+def follows(argument_: SizedArgument, lemma: str, prop: str, *given: str) -> bool:
+    """Whether a lemma, which says something at this size, only says what a property says, too, where others are `given`."""
     solver = z3.Solver()
-    solver.add(*argument_.parts[prop], z3.Not(z3.And(argument_.parts[lemma])))
+    for each in (prop, *given):
+        solver.add(*argument_.parts[each])
+    solver.add(z3.Not(z3.And(argument_.parts[lemma])))
     return bool(argument_.parts[lemma]) and bool(solver.check() == z3.unsat)
 
 
