@@ -14,15 +14,14 @@ from ..core.system import Lemma, Property
 from ..core.verdict import ReasonKind
 from ..model.parametric import Parametric, parametric
 from ..model.scenario import Scenario
-from ..properties import PROPERTIES
 from ..properties.argument.book import argument
 from ..runner.asking.results import Waived, waived
-from ..runner.every_size import files_of_versions, scenario_for
+from ..runner.every_size import files_of_versions, properties_named, scenario_for
 from ..runner.inputs.designs import design_given
 from ..runner.inputs.sources import code_for, files_of
 from ..runner.inputs.terms import ASSERTIONS, merging_of
 from ..runner.inputs.waivers import in_a_proof
-from ..runner.names import choose, unknown
+from ..runner.names import unknown
 from ..runner.runs.run import Listener, Nobody
 from ..runner.telling.races import Race, races_of, shown
 from .change import Change, given
@@ -121,8 +120,7 @@ def explain(
     listener = listener or Nobody()
     if name == ASSERTIONS:
         raise InputError(f"{name} has no argument of its own for every size: it is the lemma assertions_hold in that of any other property")
-    (chosen,) = choose([name], tuple(PROPERTIES), "property")
-    prop = PROPERTIES[chosen]
+    (prop,) = properties_named([name])
     own = design_given(design)
     asked = scenario_for(scenario, prop, own)
     patch = given(change)

@@ -21,18 +21,16 @@ from ..core.evaluation.evaluate import Evaluator
 from ..core.system import Lemma, Property
 from ..core.verdict import Reason, ReasonKind
 from ..model.parametric import Parametric, parametric, sizes, starts
-from ..properties import PROPERTIES
 from ..properties.argument.book import argument
 from ..recheck.recheck import Rechecked, recheck
 from ..runner.asking.proofs import short_hash, why
 from ..runner.asking.results import Waived, waived
 from ..runner.asking.traces import TraceStep, trace_steps
-from ..runner.every_size import EVERY_ROLE, files_of_versions, scenario_for
+from ..runner.every_size import EVERY_ROLE, files_of_versions, properties_named, scenario_for
 from ..runner.inputs.designs import design_given
 from ..runner.inputs.sources import code_for, files_of
 from ..runner.inputs.terms import MERGING, merging_of, unmet
 from ..runner.inputs.waivers import in_a_proof
-from ..runner.names import choose
 from ..runner.runs.run import Listener, Nobody
 from .change import Change, given
 
@@ -164,7 +162,7 @@ def prove_scenario(
     """
     working, started = (listener or Nobody()).working, time.monotonic()
     names = (properties,) if isinstance(properties, str) else tuple(properties)
-    asked_of = [PROPERTIES[name] for name in choose(names or CARD, tuple(PROPERTIES), "property")]
+    asked_of = list(properties_named(names or CARD))
     own = design_given(design)
     asked = scenario_for(scenario, asked_of[0], own)
     patch = given(change)

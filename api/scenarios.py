@@ -6,9 +6,8 @@ from os import PathLike, fspath
 
 from ..core.system import Property
 from ..model.scenario import Scenario, shipped_scenarios
-from ..properties import PROPERTIES
+from ..runner.every_size import properties_named
 from ..runner.inputs.terms import property_names
-from ..runner.names import choose
 from ..runner.runs.run import selected_scenarios
 
 
@@ -40,7 +39,7 @@ def scenario(name: str | PathLike[str]) -> Scenario:
 def property_named(name: str) -> Property:
     """A property: its sentence, its statement, its premise, its lemmas.
 
-    The assertions of the kernel (`kernel_assertions`) are a property of each model, and have no statement without one.
+    Those that speak of a program's steps (`kernel_assertions`, `no_table_leak`) are of each model, and have no statement without.
 
     Raises:
         InputError: there is none of that name.
@@ -50,8 +49,8 @@ def property_named(name: str) -> Property:
         >>> property_named("root_liveness").name
         'root_liveness'
     """
-    (chosen,) = choose((name,), tuple(PROPERTIES), "property")
-    return PROPERTIES[chosen]
+    (found,) = properties_named((name,))
+    return found
 
 
 __all__ = ["property_named", "property_names", "scenario", "scenario_names"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from textwrap import fill
 
 from ..checker.arguments.lemmas import Broken
@@ -10,11 +10,12 @@ from ..core.errors import InputError
 from ..core.system import Property
 from ..model.parametric import Parametric
 from ..model.scenario import SHARED, Expected, Hardware, Scenario, Start, Thread, shipped_scenarios
-from ..properties import PROPERTIES
+from ..properties import PROPERTIES, REGISTRY
 from ..recheck.obligations import INITIALLY
 from .inputs.changes import Version, versions
 from .inputs.designs import Design, named
 from .inputs.sources import Files, files_of
+from .names import choose
 
 EVERY_ROLE = "every-role"
 WIDTH = 100
@@ -42,6 +43,22 @@ def every_role() -> Scenario:
         hardware=Hardware(cpu=True),
         start=Start(tables="huge", host="huge"),
     )
+
+
+def properties_named(names: Iterable[str]) -> tuple[Property, ...]:
+    """Properties that speak of the machine alone, and so of any size, by name, each once.
+
+    Raises:
+        InputError: there is none of that name, or it is asked at one size alone.
+    """
+    chosen = tuple(dict.fromkeys(names))
+    for name in chosen:
+        if name in REGISTRY and name not in PROPERTIES:
+            raise InputError(
+                f"{name} speaks of the steps of one program, or has no lemmas: nothing argues it for every size; `tdpcheck verify "
+                f"--property {name}` asks it at a scenario's own size"
+            )
+    return tuple(PROPERTIES[name] for name in choose(chosen, tuple(PROPERTIES), "property"))
 
 
 def scenario_for(name: str | None, prop: Property, design: Design | None = None) -> Scenario:

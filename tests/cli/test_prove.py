@@ -161,3 +161,11 @@ def test_a_certificate_of_another_kind_has_no_instances(call: Call, tmp_path: Pa
 
     assert 2 == result.exit_code
     assert str(file) in result.stderr
+
+
+@pytest.mark.parametrize("name", ["no_table_leak", "no_stale_cpu_mapping"])
+def test_a_property_that_nothing_argues_for_every_size_is_no_unknown_one(call: Call, name: str) -> None:
+    done = call("prove", name)
+
+    assert 2 == done.exit_code
+    assert f"`tdpcheck verify --property {name}` asks it at a scenario's own size" in done.output
