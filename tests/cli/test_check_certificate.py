@@ -145,6 +145,7 @@ def of_scenario(name: str, prop: str = "no_stale_io_mapping", *, change: str | N
     return grounded(small, asked, [small.formula(asked.holds)], digest=model.digest, scenario=name), model
 
 
+@pytest.mark.slow
 def test_what_it_is_about_is_built_anew(call: Call, file: Path) -> None:
     """From today's model: another scenario, another property and another change are refused, and the first difference is named."""
     text, model = of_scenario("mm-exit")

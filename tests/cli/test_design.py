@@ -173,6 +173,7 @@ def test_what_was_found_in_a_design_is_replayed_in_it(call: Call, unchecked: Pat
     assert call("replay", str(stored)).exit_code == 3
 
 
+@pytest.mark.slow
 def test_every_command_that_takes_a_scenario_takes_a_design(call: Call, unchecked: Path, late: Path, tmp_path: Path) -> None:
     shipped = call("export", QUICK, "--property", "reject_noncoherent_dma", "--to", "smt2").stdout
     changed = call("export", QUICK, "--property", "reject_noncoherent_dma", "--to", "smt2", "--design", str(unchecked)).stdout

@@ -89,6 +89,7 @@ def test_what_was_found_before_a_signal_is_printed_and_kept(number: signal.Signa
     assert not [word for word in NOISE if word in said + err]
 
 
+@pytest.mark.slow
 def test_nobody_is_left_when_the_command_is_killed(tmp_path: Path) -> None:
     """Not even the watcher can say anything then; and the cache is whole."""
     env = {**os.environ, "TDPCHECK_CACHE": str(tmp_path / "cache")}
@@ -159,6 +160,7 @@ def test_answers_on_a_full_disk_leave_their_files(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run.json").read_text())["exit_code"] == 0
 
 
+@pytest.mark.slow
 def test_a_reader_who_goes_away_and_standard_error_that_is_full_are_no_noise() -> None:
     line = subprocess.run(
         ["/bin/bash", "-c", '"$@" | head -c 1 >/dev/null; echo ${PIPESTATUS[0]}', "bash", COMMAND, "show", "--schema"],

@@ -97,6 +97,7 @@ def test_c_that_does_not_parse_in_a_function_that_no_scenario_calls(call: Call, 
     assert complaint(call, "verify", "--scenario", QUICK, "--change", path).startswith("tdp_fd.c:")
 
 
+@pytest.mark.slow
 def test_an_unknown_function(call: Call, patch: Patch) -> None:
     path = patch("tdp_fd.c", "\troot->exported = true;\n", "\troot->exported = true;\n\tdo_magic(kvm);\n")
 

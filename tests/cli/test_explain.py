@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tdpcheck.tests.calling import Call
 
 QUICK = ("explain", "reject_noncoherent_dma", "--scenario", "noncoherent-export", "--jobs", "1")
@@ -21,6 +23,7 @@ def test_an_argument_is_told_with_its_sentences_and_a_verdict_that_claims_no_mor
     assert "BROKEN" not in result.stdout
 
 
+@pytest.mark.slow
 def test_a_lemma_that_is_left_out_is_missed_by_name_and_line(call: Call) -> None:
     """The exit code says that nothing is proved."""
     result = call(*QUICK, "--drop", "exporting", "--json")

@@ -13,6 +13,7 @@ FEW = ("--matrix", "--flow", "attach", "--start", "huge")
 SMALL = ("--matrix", "--flow", "register", "--start", "private", "--property", "reject_noncoherent_dma")
 
 
+@pytest.mark.slow
 def test_the_table_has_a_mark_for_each_pair_and_one_line_for_what_is_known(call: Call) -> None:
     done = call("verify", *FEW, "--property", "atomic_hugepage_split", "--property", "kernel_assertions")
 

@@ -24,6 +24,7 @@ def proved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, str]:
     return CliRunner().invoke(tdpcheck, [*QUICK, "--out", file]), file
 
 
+@pytest.mark.slow
 def test_a_property_is_proved_for_every_size_and_its_certificate_is_kept(call: Call, proved: tuple[Result, str]) -> None:
     """What is printed is what `check-certificate` says of the file; and who has it need not search again."""
     result, file = proved

@@ -134,6 +134,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Broken:
     return Broken(CliRunner().invoke(tdpcheck, ["verify", *arguments, "--json", "--out", str(out), *logs]), str(change), out)
 
 
+@pytest.mark.slow
 def test_a_deleted_flush_is_introduced_by_the_change(broken: Broken) -> None:
     """The bug that all this is for: the zap frees a page that the IOTLB still knows."""
     found = only(broken.result)
@@ -277,6 +278,7 @@ def test_a_patch_of_a_file_that_is_not_there_is_outside(call: Call, tmp_path: Pa
     assert (change["modelled"], [(line["file"], line["fate"]) for line in change["lines"]]) == (False, [("nested.c", "outside")])
 
 
+@pytest.mark.slow
 def test_a_series_is_checked_patch_by_patch(call: Call, tmp_path: Path) -> None:
     """The first breaks it, the second mends it: what the second leaves is fixed."""
     check = "\tif (kvm_arch_has_noncoherent_dma(kvm)) {\n"

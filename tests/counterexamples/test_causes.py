@@ -155,6 +155,7 @@ def borne_out(case: Case, turns: Sequence[Turn]) -> None:
     assert case.good(case.play(turns))
 
 
+@pytest.mark.slow
 def test_the_run_itself_violates_the_property(case: Case) -> None:
     """What follows is about this run."""
     states = case.execute(range(1, case.cex.depth + 1))

@@ -38,6 +38,7 @@ def evaluator() -> Evaluator:
     ("good", "gap"),
     [({4, 5, 6}, (4, 7)), ({5, 6}, (5, 7)), ({4, 5}, (4, 6)), ({4, 6}, (6, 7)), ({1, 2, 3}, None), (set(), None)],
 )
+@pytest.mark.slow
 def test_the_window_is_where_a_flush_helps(good: set[int], gap: tuple[int, int] | None, evaluator: Evaluator) -> None:
     """The zap is step 4 of 7. Of two windows the later one counts; before the zap a flush is none, whatever it would do."""
     found = find(cast(Scheduler, Answers(good)), CEX.violation, scenes(CEX), evaluator)

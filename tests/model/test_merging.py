@@ -94,6 +94,7 @@ PRIVATE_PAGES = {
 
 
 @pytest.mark.parametrize("kind", few(PRIVATE_PAGES, 5))
+@pytest.mark.slow
 def test_what_is_done_to_a_page_that_is_not_private_is_a_step_of_its_own_or_not_believed(kind: str) -> None:
     """What another walker sees between two statements is seen, or the answer is that steps were not rightly merged."""
     assert differences(shipped_scenarios()["huge-over-table"], changed(kind, *PRIVATE_PAGES[kind])) == []

@@ -291,6 +291,7 @@ def test_a_mover_commutes_with_everything_that_others_do(name: str, side: str) -
     ("host_unmap_and_free", "right", "hva_to_pfn/1"),
     ("kvm_tdp_fd_has_importer", "right", "importer_list_add/0"),
 ])  # fmt: skip
+@pytest.mark.slow
 def test_what_does_not_commute_is_found_out(wrong: str, side: str, meets: str) -> None:
     """The proof of the claims can fail: of what stands alone it says why."""
     assert any(meets in pair for pair in does_not_commute(wrong, side, locked=False, met=meets))

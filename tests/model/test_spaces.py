@@ -35,6 +35,7 @@ def answers(folder: Path, design: str, edits: Edits = (), said: Edits = ()) -> d
 
 
 @pytest.mark.parametrize("design", ["own_table", "mirror"])
+@pytest.mark.slow
 def test_what_is_right_holds_in_every_property(tmp_path: Path, design: str) -> None:
     assert set(answers(tmp_path, design).values()) == {"holds_up_to"}
 
@@ -69,6 +70,7 @@ OWN_TABLE = {
 
 
 @pytest.mark.parametrize("mistake", few(OWN_TABLE, len(OWN_TABLE)))
+@pytest.mark.slow
 def test_a_mistake_with_a_table_of_its_own_breaks_what_it_should(tmp_path: Path, mistake: str) -> None:
     old, new, broken = OWN_TABLE[mistake]
     found = answers(tmp_path, "own_table", ((old, new),))
@@ -100,6 +102,7 @@ MIRROR = {
 
 
 @pytest.mark.parametrize("mistake", few(MIRROR, len(MIRROR)))
+@pytest.mark.slow
 def test_a_mistake_with_a_mirror_breaks_what_it_should(tmp_path: Path, mistake: str) -> None:
     edits, broken = MIRROR[mistake]
     found = answers(tmp_path, "mirror", edits)
@@ -144,6 +147,7 @@ def test_spaces_that_cannot_be_are_refused(call: Call, tmp_path: Path, old: str,
     assert complaint in " ".join(done.stderr.split())
 
 
+@pytest.mark.slow
 def test_the_lock_and_the_notifier_are_told_by_their_names(call: Call, tmp_path: Path) -> None:
     folder = written(tmp_path, "own_table", (("\tqi_submit_iotlb(gfn, gfn, true);\n\tqi_wait();\n", ""),))
     out = tmp_path / "out"

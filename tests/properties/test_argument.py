@@ -97,6 +97,7 @@ def test_lemmas_are_closed_and_speak_of_places_that_there_are(name: str) -> None
     assert len(spoken_of) > len(places) // 2
 
 
+@pytest.mark.slow
 def test_argument_of_recovery_has_the_lemmas_that_recovery_needs() -> None:
     names = {x.name for x in lemmas("recovery")}
     assert {"recovered_block", "owes_io_pt_on_the_way", "psc_unlinked_is_owed", "one_unlinker"} <= names
@@ -168,6 +169,7 @@ UNSETTLED = {
 
 
 @pytest.mark.parametrize("what", few(reversed(UNSETTLED), 3))
+@pytest.mark.slow
 def test_lemmas_are_closed_where_a_flush_depends_on_what_is_not_settled(what: str) -> None:
     """A walk that goes on with any gfn, a function that returns nothing: no name of such a value must be left over in a lemma."""
     file, before, after, asked = UNSETTLED[what]

@@ -50,6 +50,7 @@ def test_sharing_and_noncoherent_dma_exclude_each_other_for_any_number_of_device
 
 
 @pytest.mark.parametrize("left_out", few(["writer_where", "exporting", "joining_is_coherent"], 3))
+@pytest.mark.slow
 def test_an_argument_that_lacks_a_lemma_names_what_misses_it(left_out: str) -> None:
     """Nothing idle, and nothing that cannot fail."""
     checked = check(of("noncoherent-export"), "reject_noncoherent_dma", without=left_out)

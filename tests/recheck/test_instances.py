@@ -354,6 +354,7 @@ def test_a_checker_asks_of_an_example_no_less_than_it_must(name: str) -> None:
     assert different
 
 
+@pytest.mark.slow
 def test_a_checker_asks_no_less_than_it_must() -> None:
     """Of many systems that somebody made up with dice."""
     seen = 0
@@ -415,6 +416,7 @@ def test_a_random_proof_is_one_for_the_solver_with_quantifiers(seed: int) -> Non
     assert by_instances.accepted == by_quantifiers.accepted, by_quantifiers.failures
 
 
+@pytest.mark.slow
 def test_what_a_text_says_of_a_state_is_what_the_model_says() -> None:
     """Two evaluations that share no code, of states that somebody made up with dice, and where each thing may be one of many."""
     seen = set()

@@ -297,6 +297,7 @@ def test_many_writers_at_once_leave_whole_entries(filled: tuple[Path, Outcome], 
 
 
 @pytest.mark.parametrize("forged", [False, True])
+@pytest.mark.slow
 def test_a_violation_is_replayed_before_it_is_told_again(tmp_path: Path, forged: bool) -> None:
     """A forged run is found out, and the question is asked anew."""
     changed = dict(files_of(None))
@@ -338,6 +339,7 @@ def kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_command_line_uses_shows_and_clears_it(call: Call, kept: Path) -> None:
     arguments = ["verify", "--scenario", QUICK, "--property", "reject_noncoherent_dma", "--no-certify"]
     call(*arguments, "--no-cache")

@@ -81,6 +81,7 @@ NO_PLACE = "--- a/tdp_fd.c\n+++ b/tdp_fd.c\n@@ -1,2 +1,1 @@\n no such line\n-nei
         5,
     ),
 )
+@pytest.mark.slow
 def test_a_patch_that_is_not_understood_is_named_and_the_others_are_answered(
     call: Call, tmp_path: Path, bad: tuple[str, str], why: str
 ) -> None:
@@ -119,6 +120,7 @@ def test_a_series_of_which_nothing_is_understood_is_one_error(call: Call, tmp_pa
     assert "this is not C that the parser understands" in result.stderr
 
 
+@pytest.mark.slow
 def test_what_one_scenario_refuses_costs_no_other_its_answer(call: Call, patch: Patch) -> None:
     path = patch("tdp_fd.c", EXPORT, EXPORT + "\tdo_magic(kvm);\n")
 
@@ -147,6 +149,7 @@ ADDED = "\n/* A new way in. */\nvoid kvm_share_tdp_anew(struct kvm *kvm, struct 
 END = "\treturn kvm_domain_attach_device(kvm, dev);\n}\n"
 
 
+@pytest.mark.slow
 def test_a_change_that_adds_an_entry_function_is_checked_where_it_is_entered(call: Call, tmp_path: Path, patch: Patch) -> None:
     (tmp_path / "own.toml").write_text(ENTERS)
     ask = ("verify", "--scenario", str(tmp_path / "own.toml"), "--property", "kernel_assertions", "--no-certify")

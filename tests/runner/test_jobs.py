@@ -115,6 +115,7 @@ def test_an_exploration_that_dies_gives_way_to_walks(end: Callable[[], Verdict])
     assert {None} == {r.states for r in outcome.records}
 
 
+@pytest.mark.slow
 def test_a_survey_that_cannot_be_had_at_all_leaves_its_scenario_unknown_and_the_other_answered() -> None:
     def dies(system: Any, *_: Any, **__: Any) -> Any:
         if system.name == QUICK:
@@ -136,6 +137,7 @@ def plain(outcome: Outcome) -> str:
 
 
 @pytest.mark.parametrize("engines", few([{"survey": None}, {}], 2))
+@pytest.mark.slow
 def test_the_answers_do_not_depend_on_how_many_run_at_once(engines: dict[str, Any]) -> None:
     asked = SCENARIOS if not engines else SCENARIOS[:1]
     alone, together = run(plan(1, scenarios=asked, **engines)), run(plan(3, scenarios=asked, **engines))

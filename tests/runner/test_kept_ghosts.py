@@ -89,6 +89,7 @@ STAYS: list[tuple[str, Edits]] = [
 
 
 @pytest.mark.parametrize(("scenario", "edits"), few(STAYS, 3))
+@pytest.mark.slow
 def test_a_ghost_that_stays_is_no_waiver(scenario: str, edits: Edits) -> None:
     """Its lines may go and come, its function, locals and condition have other names: it says the same of the same moment."""
     assert set() == named(scenario, edits)

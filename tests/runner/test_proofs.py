@@ -76,6 +76,7 @@ def test_a_proof_beside_the_bounded_search_comes_with_its_certificate(model: Mod
     assert answer.certificate.startswith(f"; A certificate of tdpcheck: {PROPERTY} in every reachable state of {QUICK}")
 
 
+@pytest.mark.slow
 def test_a_complete_exploration_becomes_a_proof_that_anybody_can_check(call: Call, tmp_path: Path) -> None:
     result = call("verify", "--scenario", QUICK, "--certify", "--out", str(tmp_path))
     file = tmp_path / f"{QUICK}.{PROPERTY}.smt2"

@@ -47,6 +47,7 @@ def test_what_every_state_showed_is_kept_where_no_proof_can_be_made_of_it() -> N
     assert all(r.states for r in outcome.records)
 
 
+@pytest.mark.slow
 def test_a_violation_that_walks_found_is_kept_where_a_shorter_one_is_looked_for_in_vain() -> None:
     """The engine that looks for it dies; the run is there, and replays."""
     bad = shipped_items()["noncoherent-after-export"].patch
@@ -66,6 +67,7 @@ def test_no_question_is_asked_when_the_time_of_the_whole_run_is_up() -> None:
     assert 3 == outcome.document.exit_code
 
 
+@pytest.mark.slow
 def test_what_is_asked_when_the_time_of_the_whole_run_ends_is_unknown_soon_after() -> None:
     """However much time a question has: here a survey that does not listen."""
 

@@ -33,6 +33,7 @@ def test_a_change_that_reads_a_local_before_it_is_set_is_violated_there(old: str
     assert f"{local} is read before it is set at tdp_fd.c:{line}" in repr(found.counterexample)
 
 
+@pytest.mark.slow
 def test_a_read_that_no_run_comes_to_is_none() -> None:
     """The exported root is valid in this scenario, so that nobody is told to come again."""
     run = checked(AGAIN, "\t\tbool on;\n\n\t\troot->exported = on;\n" + AGAIN)

@@ -96,6 +96,7 @@ def as_it_stands(scenario: str) -> Model:
         ("assume(a <= b);", "", {"assume(a <= b)"}, {"assume(a <= b)"}),
     ],
 )
+@pytest.mark.slow
 def test_a_split_that_takes_the_leaf_away_is_no_better_for_saying_so(
     begin: str, end: str, of_the_split: set[str], of_frames: set[str]
 ) -> None:
@@ -166,6 +167,7 @@ def test_a_macro_that_hides_a_ghost(call: Call, tmp_path: Path) -> None:
     assert (record["verdict"], record["held"]) == ("waived", "holds_up_to")
 
 
+@pytest.mark.slow
 def test_a_waiver_that_a_change_keeps_from_ending(call: Call, tmp_path: Path) -> None:
     """The window is the project's; that it stays open is the change's."""
     text = diff("mmu.c", "\tzap_end();\n", "") if "\tzap_end();\n" in files_of(None)["mmu.c"] else diff("tdp_mmu.c", "\tzap_end();\n", "")
@@ -182,6 +184,7 @@ def test_a_violation_needs_nobodys_word(call: Call, tmp_path: Path) -> None:
     assert (record["verdict"], record["waivers"]) == ("violated", [])
 
 
+@pytest.mark.slow
 def test_a_design_from_outside_is_its_authors_word(call: Call, tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
