@@ -84,9 +84,10 @@ def known_hole(roles: Collection[str], start: str) -> bool:
     """Whether `atomic_hugepage_split` is known to be violated.
 
     A part of a huge leaf cannot be unmapped alone: the leaf goes whole, so that its other pages are seen missing for a while. The leaf is
-    there at the start, or a fault or a recovery makes it beside the notifier.
+    there at the start, or a fault or a recovery makes it beside the notifier, where the host has a huge page.
     """
-    return "part" in roles and (start == "huge" or not {"fault", "io_fault", "recover"}.isdisjoint(roles))
+    makes_one = STARTS[start][0].host == "huge" and not {"fault", "io_fault", "recover"}.isdisjoint(roles)
+    return "part" in roles and (start == "huge" or makes_one)
 
 
 def cell_name(flows: Sequence[Flow], start: str) -> str:
