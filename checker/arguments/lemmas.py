@@ -210,6 +210,8 @@ class Search:
         broken: dict[str, Broken] = {}
         for goal in self._open(matcher, step, goals, instances):
             answer, found = matcher.settles(step, goal, self._patience)
+            if answer == z3.unknown and (again := self._proved(matcher.otherwise, step, [goal])) is not None:
+                answer, found = z3.unsat, again
             lemma = goal.part.lemma
             if answer == z3.unsat and (found is not None or not self._recording):
                 instances += found or ()
@@ -228,14 +230,18 @@ class Search:
             result.uses[name] = self._writer.uses(name, instances)
 
     @staticmethod
+    def _proved(matcher: Matcher, step: Step, goals: Sequence[Goal]) -> list[Instance] | None:
+        """The instances with which E-matching proves goals; one of them is looked at closely, too. None if it does not."""
+        found = matcher.proves(step, goals)
+        return matcher.proves(step, goals, closely=True) if found is None and len(goals) == 1 else found
+
+    @staticmethod
     def _open(matcher: Matcher, step: Step, goals: Sequence[Goal], instances: list[Instance]) -> Iterator[Goal]:
         """The goals that E-matching does not prove; what it uses for the others goes to `instances`."""
         todo = [list(goals)] if goals else []
         while todo:
             some = todo.pop()
-            found = matcher.proves(step, some)
-            if found is None and len(some) == 1:
-                found = matcher.proves(step, some, closely=True)
+            found = Search._proved(matcher, step, some)
             if found is not None:
                 instances += found
             elif len(some) == 1:

@@ -66,10 +66,15 @@ class Matcher:
     Args:
         clauses: the hypotheses, by name.
         recording: keep the instances that proofs need.
+        seed: of Z3's choices. What it instantiates first depends on them, and on the numbers of terms that this process has made before.
     """
 
-    def __init__(self, theory: Theory, clauses: Mapping[str, Clause], *, recording: bool = False, effort: int = EFFORT) -> None:
+    def __init__(
+        self, theory: Theory, clauses: Mapping[str, Clause], *, recording: bool = False, effort: int = EFFORT, seed: int = 0
+    ) -> None:
         self._theory = theory
+        self._given = clauses
+        self.seed = seed
         self._valued = _valued(theory)
         self._clauses = {name: resolve(clause) for name, clause in clauses.items()}
         self._clauses |= {name: resolve(clause) for name, (clause, _) in self._valued.items()}
@@ -101,7 +106,13 @@ class Matcher:
         solver.set("mbqi", False)
         solver.set("auto_config", False)
         solver.set("rlimit", self._effort)
+        solver.set("random_seed", self.seed)
         return solver
+
+    @cached_property
+    def otherwise(self) -> Matcher:
+        """The same, making other choices: what one gives up, another may find."""
+        return Matcher(self._theory, self._given, recording=self._recording, effort=self._effort, seed=self.seed + 1)
 
     def step(self, action: Action, clauses: Mapping[str, Clause]) -> Step:
         """That `action` may fire, with what named quantifiers say after it."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import z3
 
 from tdpcheck.checker.arguments.lemmas import Broken, check_lemmas
+from tdpcheck.checker.every_size.ematching import Matcher
 from tdpcheck.checker.every_size.induction import prove
 from tdpcheck.checker.every_size.proof_obligations import Changes, Part, parts_of
 from tdpcheck.core.system import Lemma, Property, substitute_updates, truth
@@ -101,6 +104,24 @@ def test_several_processes_ask_what_one_would() -> None:
 
     assert [(b.step, b.lemma) for b in one.broken] == [(b.step, b.lemma) for b in two.broken]
     assert (one.asked, one.stopped) == (two.asked, two.stopped)
+
+
+@pytest.mark.parametrize("gives_up", [(0,), (0, 1)])
+def test_what_is_left_open_is_asked_once_more_with_other_choices(monkeypatch: pytest.MonkeyPatch, gives_up: tuple[int, ...]) -> None:
+    """What Z3 finds in its time depends on what the process did before; that it finds nothing at all stays no proof."""
+    proves = Matcher.proves
+
+    def tires(self: Matcher, *args: Any, **more: Any) -> Any:
+        self.reason = "canceled"
+        return None if self.seed in gives_up else proves(self, *args, **more)
+
+    monkeypatch.setattr(Matcher, "proves", tires)
+    monkeypatch.setattr(Matcher, "settles", lambda self, *_: (z3.unknown, None))
+    system, prop, lemmas = EXAMPLES["leaf_thread"]
+    checked = check_lemmas(system, [prop], lemmas, recording=True, actions=[action.name for action in system.actions])
+
+    assert checked.holds == (1 not in gives_up)
+    assert not any(broken.refuted for broken in checked.broken)
 
 
 def test_time_that_is_up_is_no_proof() -> None:
