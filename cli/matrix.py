@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..model.flows import APART, FLOWS, STARTS, Flow
+from ..model.flows import APART, FLOWS, STARTS
 from ..runner.asking.results import Document, Result
 from ..runner.telling.answers import steps_text, summary, verdict_text
 from .printing import PLAIN_WIDTH, print_change
@@ -41,9 +41,9 @@ def _print_table(out: Console, change: str | None, records: Sequence[Result]) ->
     asked = len({record.property for record in records})
     out.print(Text("matrix of flows" + (f"   change {change}" if change else ""), style="bold"))
     out.print(f"  {len(cells)} cells, {asked} properties in each, {states} states")
-    marks: dict[frozenset[str], str] = {}
+    marks: dict[str, str] = {}
     for record in records:
-        roles = frozenset(record.scenario.partition("@")[0].split("+")) if "+" in record.scenario else frozenset((_alone(record),))
+        roles = record.scenario.partition("@")[0]
         marks[roles] = max(marks.get(roles, GOOD), _mark(record), key=_RANK.index)
     table = Table(box=None, show_header=True, header_style="dim", padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("", no_wrap=True, justify="right")
@@ -52,9 +52,11 @@ def _print_table(out: Console, change: str | None, records: Sequence[Result]) ->
     for number, _ in enumerate(FLOWS, 1):
         table.add_column(str(number), no_wrap=True, justify="center")
     for number, flow in enumerate(FLOWS, 1):
-        row = [_shown(marks.get(frozenset((f"{flow.role} alone",)), NONE))]
-        row += [_shown(_between(marks, flow, other) if place < number else NONE) for place, other in enumerate(FLOWS)]
-        table.add_row(str(number), flow.role, *row)
+        beside = [
+            APART_ if frozenset((flow.role, other.role)) in APART else marks.get(f"{other.role}+{flow.role}", NONE)
+            for other in FLOWS[:number]
+        ]
+        table.add_row(str(number), flow.role, *map(_shown, (marks.get(flow.role, NONE), *beside)))
     out.print(table)
     seen = {*marks.values()}
     words = {GOOD: "every property holds", KNOWN: "violated as is known", OPEN: "unknown", BAD: "violated"}
@@ -62,19 +64,10 @@ def _print_table(out: Console, change: str | None, records: Sequence[Result]) ->
     out.print(Text(f"  {', '.join([*legend, f'{APART_} not run side by side'])}; starts: {', '.join(STARTS)}", style="dim"))
 
 
-def _alone(record: Result) -> str:
-    return f"{record.scenario.partition('@')[0]} alone"
-
-
 def _mark(record: Result) -> str:
     if record.verdict == "violated":
         return KNOWN if record.as_expected else BAD
     return GOOD if record.verdict in ("proved", "holds_up_to") and record.as_expected else OPEN
-
-
-def _between(marks: Mapping[frozenset[str], str], one: Flow, other: Flow) -> str:
-    roles = frozenset((one.role, other.role))
-    return APART_ if roles in APART else marks.get(roles, NONE)
 
 
 def _shown(mark: str) -> Text:

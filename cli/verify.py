@@ -152,7 +152,7 @@ def _told(outcome: Outcome, folder: Path | None, telling: Telling, *, all_: bool
             return tell(outcome, folder, telling, all_=all_, nearest=nearest), None
         except KeyboardInterrupt:
             outcome.interrupted = True
-            return tell(outcome, folder, plainly=True), None
+            return tell(outcome, folder, plainly=True, nearest=nearest), None
     except InputError as error:
         return tell(outcome, None, plainly=outcome.interrupted, all_=all_, nearest=nearest), error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 
 from ...core.errors import InputError
@@ -75,9 +75,5 @@ def _reached(flow: Flow, functions: Mapping[str, ast.Function]) -> Collection[st
         name = waiting.pop()
         if name in functions and name not in found:
             found.add(name)
-            waiting += _called(functions[name])
+            waiting += (call.function for call in calls_of(functions[name]))
     return found
-
-
-def _called(function: ast.Function) -> Iterator[str]:
-    return (call.function for call in calls_of(function))
