@@ -241,19 +241,19 @@ class _Makers:
 
         Where it is said of more states, what the guard says of all threads or all pages is left out: that asks for no less.
         """
-        here = z3.And(
-            self.role(THREAD) == self.roles.element(role), self.pc(THREAD) == self.places.element(self._numbers[role, path.start])
-        )
+        place = self.places.element(self._numbers[role, path.start])
+        here = (self.role(THREAD) == self.roles.element(role), self.pc(THREAD) == place)
         plain = [c for c in path.conditions if not any(z3.is_quantifier(part) for part in subterms(c))]
 
         def where(conditions: Sequence[z3.BoolRef], holds: z3.BoolRef) -> z3.BoolRef:
-            said = z3.Implies(z3.And(*here.children(), *conditions), holds)
+            said = z3.Implies(z3.And(*here, *conditions), holds)
             mentioned = {identity(part) for part in subterms(said)}
             return z3.ForAll([THREAD, *(c.const for c in path.choices if identity(c.const) in mentioned)], said)
 
         for number, need in path.needs:
-            at = paths.graph.nodes[number].at
-            yield Condition(where(plain, need.holds), where(path.conditions, need.holds), need.topic, need.what, role, at)
+            holds = where(plain, need.holds)
+            taken = holds if len(plain) == len(path.conditions) else where(path.conditions, need.holds)
+            yield Condition(holds, taken, need.topic, need.what, role, paths.graph.nodes[number].at)
 
     def _name(self, base: str) -> str:
         self._names[base] = self._names.get(base, 0) + 1
