@@ -89,6 +89,7 @@ nightly: setup compiler ## run the long campaigns
 	TDPCHECK_MERGING_RANDOM=$${TDPCHECK_MERGING_RANDOM:-500} TDPCHECK_MERGING_AIMED=$${TDPCHECK_MERGING_AIMED:-100} $(BIN)/python -m pytest -n $(JOBS) tests/model/test_merging.py
 	TDPCHECK_EVERY_CELL=1 $(BIN)/python -m pytest -n $(JOBS) tests/model/test_flows.py
 	TDPCHECK_EVERY_LEMMA=1 TDPCHECK_EVERY_STATEMENT=1 $(BIN)/python -m pytest -n $(JOBS) tests/properties/test_protection.py
+	TDPCHECK_EVERY_FORMAT=1 $(BIN)/python -m pytest -n $(JOBS) tests/formats
 	TDPCHECK_LARGE_ARGUMENTS=1 $(BIN)/python -m pytest tests/properties/test_missing_lemmas.py -k large_argument
 	TDPCHECK_FUZZ=$${TDPCHECK_FUZZ:-100000} $(BIN)/python -m tdpcheck.tests.fuzz.fuzzer
 	TDPCHECK_SIGNALS=$${TDPCHECK_SIGNALS:-200} $(BIN)/python -m pytest tests/cli/test_ends.py

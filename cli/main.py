@@ -27,6 +27,7 @@ class Known:
 
 
 COMMANDS = {
+    "bits": Known("bits:bits", "Ask the questions about every value of 64 bits: SPTE formats, flush ranges."),
     "cache": Known("cache_command:cache", "Show or clear the answers that are kept from run to run."),
     "check-certificate": Known(
         "check_certificate:check_certificate", "Check the proof in a certificate that `verify --out` or `prove --out` left (*.smt2)."
@@ -41,6 +42,7 @@ COMMANDS = {
     "replay": Known("replay:replay", "Run a stored counterexample, or a run saved by explore, again without a solver."),
     "report": Known("report:report", "Make a report of the run that `verify --out OUT` left."),
     "show": Known("show:show", "Show a counterexample that `verify --out` left (*.cex.json)."),
+    "spte": Known("spte:spte", "Tell what EPT, VT-d and KVM read in an entry of 64 bits."),
     "verify": Known("verify:verify", "Check properties in scenarios, with and without a change."),
 }
 """Each command: what one of them needs is not imported for another, nor for the list of all."""
