@@ -25,7 +25,21 @@ def fitted(library: Library, scenario: Scenario) -> Library:
     absent = {var.name: var for var in parts.absent(scenario)}
     if not absent:
         return library
+    key = id(library), frozenset(absent)
+    if key not in _fitted:
+        if len(_fitted) >= _MOST:
+            _fitted.clear()
+        _fitted[key] = library, _fitted_to(library, absent)
+    return _fitted[key][1]
 
+
+# Scenarios on one machine are given one library, by which a graph that was lowered for one of them is known to the others. The library
+# as it was stands beside it, since it is known by its identity.
+_fitted: dict[tuple[int, frozenset[str]], tuple[Library, Library]] = {}
+_MOST = 50
+
+
+def _fitted_to(library: Library, absent: Mapping[str, StateVar]) -> Library:
     def each(known: Mapping[Key, Intrinsic]) -> Mapping[Key, Intrinsic]:
         return {name: _without(intrinsic, absent) for name, intrinsic in known.items()}
 

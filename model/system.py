@@ -14,9 +14,9 @@ from ..core.alike import alike, did_you_mean
 from ..core.errors import InputError
 from ..core.sorts import Geometry, Rigid, Sort, Word
 from ..core.system import Source, TransitionSystem
-from ..kernelc.lowering.cfg import Local
+from ..kernelc.lowering.cfg import Graph, Local
 from ..kernelc.lowering.library import BOOLEAN, Handle, Library, Value
-from ..kernelc.lowering.lower import lower
+from ..kernelc.lowering.once import lowered
 from ..kernelc.stepping.footprint import Machine
 from ..kernelc.stepping.joined import JoinedPaths
 from ..kernelc.stepping.paths import Paths
@@ -262,15 +262,18 @@ def compile_software(
                 + (near or f"defined are {', '.join(sorted(code.functions))}")
             )
         arguments = {} if function is None else _arguments(scenario, thread, function, code, vcpu)
-        graphs.append(lower(thread.role, thread.entry, code.functions, code.structs, library, arguments, code.broken))
-        if code.sized is not None:
-            by_value(graphs[-1], _tells_apart)
+        variants = None if code.sized is None else _variants
+        graphs.append(lowered(thread.role, thread.entry, code.functions, code.structs, library, arguments, code.broken, variants))
     refuse_beyond(scenario, graphs)
     state, init = (code.own.state, code.own.init) if code.own is not None else ((), ())
     machine = Machine((*parts.state(scenario), *state), (*parts.initial(scenario), *init), parts.actions(scenario))
     paths = Paths if code.sized is None else JoinedPaths
     software = compile_threads(graphs, roles, machine=machine, merge=merge, paths=paths)
     return replace(software, shared=state, shared_init=init)
+
+
+def _variants(graph: Graph) -> None:
+    by_value(graph, _tells_apart)
 
 
 def _tells_apart(local: Local) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import z3
 
@@ -132,7 +133,11 @@ class Refuse(Node):
 
 @dataclass
 class Graph:
-    """The graph of one role of thread. Node numbers are positions in `nodes`."""
+    """The graph of one role of thread. Node numbers are positions in `nodes`.
+
+    Args:
+        final: its constants are folded, and nobody changes it any more; `known` is what was found out about it then, by who asked what.
+    """
 
     role: str
     nodes: list[Node]
@@ -141,6 +146,8 @@ class Graph:
     locals: dict[str, Local]
     inlined: tuple[str, ...] = ()
     erased: tuple[tuple[Source, str], ...] = ()
+    final: bool = field(default=False, compare=False)
+    known: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def reachable(self) -> Iterator[int]:
         """The numbers of nodes that some path of edges leads to."""

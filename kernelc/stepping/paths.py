@@ -6,7 +6,7 @@ terms of the state before it: conditions, updates of shared state, values of loc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import z3
@@ -104,11 +104,14 @@ class Path:
         self._decided = None
 
 
+Movers = Mapping[int, tuple[Mover, z3.BoolRef | None]]
+
+
 class Paths:
     """The paths of one graph.
 
     Args:
-        others: what may come between.
+        movers: how the operation at each node commutes, and where; None says everywhere.
         merge: merge movers; without it every operation is a step of its own.
 
     Raises:
@@ -116,7 +119,7 @@ class Paths:
         ModelError: there are too many paths, or a node leads nowhere.
     """
 
-    def __init__(self, graph: Graph, others: Others, merge: bool) -> None:
+    def __init__(self, graph: Graph, movers: Movers, merge: bool) -> None:
         graph.check_closed()
         self.graph = graph
         self.cuts: list[int] = [graph.entry]
@@ -124,9 +127,8 @@ class Paths:
         self.stored: set[Local] = set()
         self._live = live_locals(graph)
         self._held = locks_held(graph)
-        self._others = others
+        self._movers = movers
         self._merge = merge
-        self._classes: dict[int, tuple[Mover, z3.BoolRef | None]] = {}
         self.relied: set[str] = set()
         todo = [graph.entry]
         while todo:
@@ -149,21 +151,13 @@ class Paths:
         """The value of a local in the state before a step."""
         return z3.Function(f"{self.graph.role}.{local.path}", THREADS.z3, local.kind.z3)(THREAD)
 
-    def _class(self, number: int) -> tuple[Mover, z3.BoolRef | None]:
-        """How an operation commutes here, and where; None says everywhere."""
-        if number not in self._classes:
-            node = self.graph.nodes[number]
-            assert isinstance(node, Op)
-            self._classes[number] = self._others.mover(node, self._held[number])
-        return self._classes[number]
-
     def _ways(self, path: Path) -> list[Path]:
         """The path with `now` known: where a state condition decides how the next operation commutes, one path for each answer."""
         node = self.graph.nodes[path.node]
         path.now = None
         if not isinstance(node, Op):
             return [path]
-        mover, when = self._class(path.node)
+        mover, when = self._movers[path.node]
         condition = z3.BoolVal(True) if when is None else path.before(when)
         if not self._merge or is_true(condition) or is_false(condition):
             path.now = "none" if is_false(condition) else mover
@@ -343,6 +337,22 @@ def _satisfiable(conditions: Sequence[z3.BoolRef]) -> bool:
     return bool(solver.check() != z3.unsat)
 
 
+def paths_of(graph: Graph, others: Others, merge: bool, kind: type[Paths]) -> Paths:
+    """The paths of one graph among these others: of a final graph made once for all among which its operations commute alike.
+
+    Raises:
+        Refusal, ModelError: as `Paths`.
+    """
+    movers = others.movers(graph)
+    if not graph.final:
+        return kind(graph, movers, merge)
+    key = kind, merge, tuple((n, mover, None if when is None else identity(when)) for n, (mover, when) in movers.items())
+    if key not in graph.known:
+        graph.known[key] = kind(graph, movers, merge)  # which keeps the terms that are known here by their identity
+    found: Paths = graph.known[key]
+    return found
+
+
 class Others:
     """What may come between two operations of one role: other threads' operations, and what the machine does.
 
@@ -365,6 +375,11 @@ class Others:
                 for group in node.writes:
                     self._writers.setdefault(group, set()).add(locks)
                 self._operations[known.footprint(node), locks, _topics(node, relies=True)] = None
+
+    def movers(self, graph: Graph) -> dict[int, tuple[Mover, z3.BoolRef | None]]:
+        """How the operation at each node commutes that can be reached, and where; None says everywhere."""
+        found = locks_held(graph)
+        return {n: self.mover(node, locks) for n, locks in found.items() if isinstance(node := graph.nodes[n], Op)}
 
     def mover(self, node: Op, held: frozenset[str]) -> tuple[Mover, z3.BoolRef | None]:
         """How an operation commutes where the locks `held` are held, and under which condition; None says under any.

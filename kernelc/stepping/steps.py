@@ -22,7 +22,7 @@ from ..lowering.analyse import fold_constants
 from ..lowering.cfg import ASSERTIONS, FAILED, THREAD, THREADS, Graph, Refuse
 from ..lowering.library import default
 from .footprint import Machine
-from .paths import Known, Others, Path, Paths
+from .paths import Known, Others, Path, Paths, paths_of
 
 
 @dataclass(frozen=True)
@@ -137,9 +137,10 @@ def compile_threads(
     """
     by_role = {g.role: g for g in graphs}
     for graph in graphs:
-        fold_constants(graph)
+        if not graph.final:
+            fold_constants(graph)
     known = Known(graphs, threads, machine)
-    found = {name: paths(graph, Others(name, known), merge) for name, graph in by_role.items()}
+    found = {name: paths_of(graph, Others(name, known), merge, paths) for name, graph in by_role.items()}
     locations = _locations(found)
     makers = _Makers(found, locations, tuple(threads))
     actions, steps = [], {}
