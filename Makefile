@@ -10,7 +10,7 @@ PYTHON ?= python3
 JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
-KERNEL_TARBALL := /usr/src/linux-source-6.1.tar.xz
+KERNELS := 6.1 6.12
 
 # Whatever else is activated or on the path of the caller must not leak into .venv.
 unexport PYTHONPATH VIRTUAL_ENV
@@ -25,14 +25,14 @@ as_root() { if [ "$$(id -u)" = 0 ]; then "$$@"; else sudo -n "$$@"; fi; }; \
 can_apt() { command -v apt-get >/dev/null && { [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }; }
 endef
 
-.PHONY: help setup tree browser compiler fuzz nightly demo test fast check lint types arrows docs clean
+.PHONY: help setup tree anytree browser compiler fuzz nightly demo test fast check lint types arrows docs clean
 
 help: ## say what there is to make
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
 
 setup: $(VENV)/.installed-dev ## put the project and its tools into .venv
 
-demo: $(VENV)/.installed tree ## show a race being found and its fix being proved
+demo: $(VENV)/.installed anytree ## show a race being found and its fix being proved
 	@$(BIN)/python -m tdpcheck.cli.demo
 
 test: setup tree browser compiler ## run every test, quick ones first
@@ -58,13 +58,26 @@ arrows: setup
 docs: setup
 	$(if $(wildcard tests/test_docs.py),$(BIN)/python -m pytest -q tests/test_docs.py)
 
-tree: ## fetch the Linux source that some tests read (Debian only)
-	@$(AS_ROOT); \
-	if [ -n "$${TDPCHECK_KERNEL:-}" ] || [ -e $(KERNEL_TARBALL) ]; then exit 0; fi; \
-	echo "Installing linux-source-6.1, which some tests read ..."; \
-	if can_apt && as_root apt-get update -qq >/dev/null && as_root apt-get install -y -qq --no-install-recommends linux-source-6.1 >/dev/null \
-	   && [ -e $(KERNEL_TARBALL) ]; then exit 0; fi; \
-	echo "NOT RUN: the tests on a real kernel; linux-source-6.1 could not be installed. Set TDPCHECK_KERNEL to a Linux 6.1 source tree." >&2
+# `fetch_kernel VERSION`: Debian's source of it, or false.
+define FETCH_KERNEL
+fetch_kernel() { \
+	echo "Installing linux-source-$$1, from which functions are taken ..."; \
+	can_apt && as_root apt-get update -qq >/dev/null && as_root apt-get install -y -qq --no-install-recommends linux-source-$$1 >/dev/null \
+	&& [ -e /usr/src/linux-source-$$1.tar.xz ]; }
+endef
+
+tree: ## fetch the Linux sources that some tests read (Debian only)
+	@$(AS_ROOT); $(FETCH_KERNEL); \
+	if [ -n "$${TDPCHECK_KERNEL:-}" ]; then exit 0; fi; \
+	for version in $(KERNELS); do \
+	  if [ -e /usr/src/linux-source-$$version.tar.xz ] || fetch_kernel $$version; then continue; fi; \
+	  echo "NOT RUN: the tests on Linux $$version; linux-source-$$version could not be installed. Set TDPCHECK_KERNEL to a source tree." >&2; \
+	done
+
+anytree: # of the Linux sources one is enough to show something
+	@$(AS_ROOT); $(FETCH_KERNEL); \
+	for version in $(KERNELS); do if [ -e /usr/src/linux-source-$$version.tar.xz ]; then exit 0; fi; done; \
+	for version in $(KERNELS); do if fetch_kernel $$version; then exit 0; fi; done
 
 browser: ## fetch the browser in which some tests look at reports (Debian only)
 	@$(AS_ROOT); \
@@ -90,6 +103,7 @@ nightly: setup compiler ## run the long campaigns
 	TDPCHECK_EVERY_CELL=1 $(BIN)/python -m pytest -n $(JOBS) tests/model/test_flows.py
 	TDPCHECK_EVERY_LEMMA=1 TDPCHECK_EVERY_STATEMENT=1 $(BIN)/python -m pytest -n $(JOBS) tests/properties/test_protection.py
 	TDPCHECK_EVERY_FORMAT=1 $(BIN)/python -m pytest -n $(JOBS) tests/formats
+	TDPCHECK_TWO_ROOTS=1 $(BIN)/python -m pytest tests/lift/test_linux_6_12.py
 	TDPCHECK_LARGE_ARGUMENTS=1 $(BIN)/python -m pytest tests/properties/test_missing_lemmas.py -k large_argument
 	TDPCHECK_FUZZ=$${TDPCHECK_FUZZ:-100000} $(BIN)/python -m tdpcheck.tests.fuzz.fuzzer
 	TDPCHECK_SIGNALS=$${TDPCHECK_SIGNALS:-200} $(BIN)/python -m pytest tests/cli/test_ends.py

@@ -13,6 +13,7 @@ from ..checker.clock import Clock
 from ..core.errors import EngineError, InputError
 from ..core.verdict import HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict
 from ..counterexamples.schema import Cex
+from ..kernelc.sources.tree import KernelTree
 from ..model.scenario import Scenario
 from ..runner.asking.limits import Limits
 from ..runner.asking.results import Document, Result
@@ -126,7 +127,7 @@ def verify(
 
 
 def _scenarios(
-    given: str | Scenario | Sequence[str | Scenario], properties: Sequence[str], kernel: object, design: Design | None
+    given: str | Scenario | Sequence[str | Scenario], properties: Sequence[str], kernel: KernelTree | None, design: Design | None
 ) -> tuple[Scenario, ...]:
     several = (given,) if isinstance(given, str | Scenario) else tuple(given)
     if not several:

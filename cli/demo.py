@@ -8,16 +8,16 @@ import time
 
 from rich.console import Console
 
-from ..core.errors import TIME_IS_UP, TdpcheckError
+from ..core.errors import TIME_IS_UP, InputError, TdpcheckError
 from ..kernelc.sources.patch import parse_change
-from ..kernelc.sources.tree import find_debian_source
+from ..kernelc.sources.tree import debian_sources
 from ..model.scenario import shipped_scenarios
 from ..runner import output
 from ..runner.asking.question import Limits
 from ..runner.exit_codes import ExitCode
 from ..runner.inputs.changes import Version, patched
 from ..runner.inputs.sources import Files, files_of, kernel_given
-from ..runner.runs.run import Plan, run
+from ..runner.runs.run import Plan, run, selected_scenarios
 from . import printing
 from .echo import echo
 from .verify import tell
@@ -27,6 +27,7 @@ DESIGN = (
     "noncoherent-attach", "noncoherent-export",
 )  # fmt: skip
 LIFTED = ("linux-6.1-lift-eager-split", "linux-6.1-lift-fault-split")
+"""Of a tree of another version, its own scenarios of these."""
 RACE = "notifier-vs-fault"
 PROPERTY = "no_stale_io_mapping"
 SPLIT = "atomic_hugepage_split"
@@ -83,19 +84,28 @@ def demonstrate(folder: str) -> int:
 
 
 def _lifted(out: Console, started: float) -> int | None:
-    """Check functions taken from the Debian source package; the exit code, or None where there is none."""
-    source = find_debian_source()
-    if source is None:
-        out.print("NOT RUN: no kernel tree is here; install linux-source-6.1, or see --kernel in docs/commands.md")
+    """Check functions taken from the newest Debian source package that functions can be lifted from; the exit code, or None without one."""
+    sources = debian_sources()
+    if not sources:
+        out.print("NOT RUN: no kernel tree is here; install linux-source-6.1 or linux-source-6.12, or see --kernel in docs/commands.md")
         return None
     if time.monotonic() - started > BUDGET:
-        out.print(f"NOT RUN: {TIME_IS_UP}; say tdpcheck verify --kernel {source}")
+        out.print(f"NOT RUN: {TIME_IS_UP}; say tdpcheck verify --kernel {sources[0]}")
         return None
     with printing.Progress() as progress:
-        tree = kernel_given(str(source), None, progress.said)
-        known = shipped_scenarios()
-        plan = Plan(tuple(known[n] for n in LIFTED), (SPLIT,), (Version(files_of(tree)),), kernel=tree, limits=_limits(started))
-        found = run(plan, progress)
+        for source in sources:
+            tree = kernel_given(str(source), None, progress.said)
+            try:
+                scenarios = selected_scenarios(LIFTED, (SPLIT,), tree)
+            except InputError as error:
+                progress.said(str(error))
+                continue
+            plan = Plan(scenarios, (SPLIT,), (Version(files_of(tree)),), kernel=tree, limits=_limits(started))
+            found = run(plan, progress)
+            break
+        else:
+            return None
+    out.print(f"from {source}\n")
     printing.print_document(out, found.document, {})
     return found.document.exit_code
 

@@ -176,6 +176,8 @@ class _Marker:
                 return replace(expression, condition=self._condition(condition), **arms)
             case ast.Call(function=name) if name not in self._functions:
                 return expression
+            case ast.Enclosed(body=body):
+                return replace(expression, body=self.block(body))
             case ast.Unary(op="&" | "*") | ast.Member() | ast.Index() | ast.Step() | ast.Watched():
                 return expression
             case ast.Assign(value=value):
@@ -203,5 +205,5 @@ class _Marker:
 
 EXPRESSIONS = (
     ast.IntLiteral, ast.Name, ast.Unary, ast.Step, ast.Binary, ast.Conditional, ast.Assign, ast.Call, ast.Member, ast.Index, ast.Cast,
-    ast.Comma, ast.Initializer, ast.Watched,
+    ast.Comma, ast.Initializer, ast.Enclosed, ast.Watched,
 )  # fmt: skip

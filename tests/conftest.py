@@ -21,9 +21,11 @@ from tdpcheck.runner.inputs.sources import built, files_of
 from tdpcheck.tests.calling import QUICK, Call, diff
 
 DEBIAN_KERNEL = Path("/usr/src/linux-source-6.1.tar.xz")
+DEBIAN_KERNEL_6_12 = Path("/usr/src/linux-source-6.12.tar.xz")
 
 ONE = "tests/lift/"
-"""Tests of these files share models that take long to build, whatever file they stand in."""
+"""Tests of these files share models that take long to build, whatever file they stand in, but for those that have a tree of their own."""
+OWN_TREE = ("tests/lift/test_linux_6_12.py",)
 BY_PARAMETER = ("tests/counterexamples/test_causes.py", "tests/model/test_shipped_scenarios.py")
 """In these, each parameter stands for something that takes long to make, and several tests look at it."""
 APART = (
@@ -66,7 +68,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that read a kernel tree, so that nobody can forget to."""
     for item in items:
-        if "kernel_tree" in getattr(item, "fixturenames", ()):
+        if {"kernel_tree", "kernel_6_12"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.kernel)
 
 
@@ -81,7 +83,7 @@ class Together(LoadScopeScheduling):  # type: ignore[misc] # it does not say tha
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, test = nodeid.partition("::")
-        if file.startswith(ONE):
+        if file.startswith(ONE) and file not in OWN_TREE:
             return ONE
         if file in BY_PARAMETER:
             return f"{file} {test.partition('[')[2]}"
@@ -102,13 +104,23 @@ def pytest_collection() -> Generator[None, object, object]:
 @pytest.fixture(scope="session")
 def kernel_tree() -> Path:
     """Return the Linux source to read: the directory or tarball in TDPCHECK_KERNEL, else Debian's linux-source-6.1."""
-    chosen = os.environ.get("TDPCHECK_KERNEL")
-    tree = Path(chosen) if chosen else DEBIAN_KERNEL
+    return _kernel("TDPCHECK_KERNEL", DEBIAN_KERNEL, "make tree` on Debian 12")
+
+
+@pytest.fixture(scope="session")
+def kernel_6_12() -> Path:
+    """Return Linux 6.12: the directory or tarball in TDPCHECK_KERNEL_6_12, else Debian's linux-source-6.12."""
+    return _kernel("TDPCHECK_KERNEL_6_12", DEBIAN_KERNEL_6_12, "make tree` on Debian 12 or 13")
+
+
+def _kernel(variable: str, package: Path, how: str) -> Path:
+    chosen = os.environ.get(variable)
+    tree = Path(chosen) if chosen else package
     if tree.exists():
         return tree
     if chosen:
-        pytest.fail(f"TDPCHECK_KERNEL names {chosen}, which does not exist: point it at a Linux source tree, or unset it")
-    reason = f"no Linux source tree: {DEBIAN_KERNEL} is not there; run `make tree` on Debian 12, or set TDPCHECK_KERNEL"
+        pytest.fail(f"{variable} names {chosen}, which does not exist: point it at a Linux source tree, or unset it")
+    reason = f"no Linux source tree: {package} is not there; run `{how}, or set {variable}"
     if os.environ.get("TDPCHECK_REQUIRE_KERNEL") == "1":
         pytest.fail(f"{reason} (TDPCHECK_REQUIRE_KERNEL=1 makes this a failure)")
     pytest.skip(reason)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -29,10 +28,6 @@ _FORMATTED = ("WARN", "KVM_BUG", "KVM_MMU_WARN", "pr_")
 
 class Calls(Expressions):
     """Lowers calls."""
-
-    @abstractmethod
-    def statement(self, statement: ast.Stmt) -> None:
-        """Lower a statement."""
 
     def call(self, expression: ast.Call) -> Value:
         name, arguments, spot = expression.function, expression.arguments, spot_of(expression)

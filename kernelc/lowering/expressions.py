@@ -61,6 +61,10 @@ class Expressions(Access):
     def call(self, expression: ast.Call) -> Value:
         """Evaluate a call."""
 
+    @abstractmethod
+    def statement(self, statement: ast.Stmt) -> None:
+        """Lower a statement."""
+
     def value(self, expression: ast.Expr, want: CType | None = None) -> Value:
         found = self._evaluate(expression, want)
         return found if want is None else coerce(found, want, spot_of(expression))
@@ -96,6 +100,8 @@ class Expressions(Access):
                 return self.value(parts[-1], want)
             case ast.Watched():
                 return self._watched(expression, want)
+            case ast.Enclosed():
+                return self._enclosed(expression)
             case ast.Initializer(at=at):
                 raise Refusal(at, "an initializer outside a declaration", show(expression), "declare a local with it")
 
@@ -203,6 +209,30 @@ class Expressions(Access):
         place = self.temporary(value.type, "saved")
         self.store(place, value, spot)
         return self.load(place, spot)
+
+    def _enclosed(self, expression: ast.Enclosed) -> Value:
+        """The value of the last statement; none if that is no expression."""
+        *before, last = expression.body.statements or (ast.Block((), expression.at),)
+        found: Value | None = None
+        with self.frame.scope():
+            for inner in before:
+                self.statement(inner)
+            if not isinstance(last, ast.Evaluate):
+                self.statement(last)
+                found = Value(VOID)
+            elif self.here:
+                with suppress(Abandoned):
+                    # The locals of the block end with it, and may begin again before the value is used.
+                    found = self.saved(self._given(last.expression), spot_of(last.expression))
+        if found is None or not self.here:
+            raise Abandoned
+        return found
+
+    def _given(self, expression: ast.Expr) -> Value:
+        """The value of an expression that need not have one."""
+        if isinstance(expression, ast.Call):
+            return self.call(expression)
+        return self.value(expression)
 
     def _watched(self, expression: ast.Watched, want: CType | None) -> Value:
         """The value, after a branch by which its outcome can be seen; both ways go on alike."""
@@ -407,8 +437,8 @@ class Expressions(Access):
                 return name in self.library.variables and name not in self.frame.names  # reading it is a step
             case ast.IntLiteral():
                 return False
-            case ast.Assign() | ast.Step() | ast.Watched():
-                return True  # what is watched is a way of its own
+            case ast.Assign() | ast.Step() | ast.Watched() | ast.Enclosed():
+                return True  # what is watched is a way of its own; statements are not looked into
             case ast.Unary(op="*"):
                 return self.peek(expression) is None
             case ast.Unary(operand=operand) | ast.Cast(operand=operand):

@@ -186,11 +186,11 @@ class _Unset:
                 for local, (value, why) in new.items():
                     held[local], because[local] = value, why
             elif isinstance(node, Op):
+                # What is computed of locals alone is what it is; what comes from elsewhere may be anything of its kind.
+                given = {local: (now(v), reasons(v)) for local, v in node.results[effect].items() if of_locals(v, self._mentions)}
                 state.forget()
-                for local, value in node.results[effect].items():
-                    # What is no constant may be anything of its kind.
-                    held[local] = value if constant_index(value) is not None else state.value(local.kind)
-                    because[local] = frozenset()
+                for local in node.results[effect]:
+                    held[local], because[local] = given.get(local) or (state.value(local.kind), frozenset())
             else:
                 state.forget()
         ask(self._reads[number].under)
@@ -199,6 +199,16 @@ class _Unset:
             return None
         core = [asked[c.decl().name()] for c in solver.unsat_core()]
         return frozenset().union(*core)
+
+
+def of_locals(term: z3.ExprRef, mentions: Reads) -> bool:
+    """Whether a term is made of locals and constants: it speaks neither of shared state nor of a choice."""
+    known = {identity(local.const) for local in mentions(term)}
+    return all(
+        identity(part) in known or not z3.is_app_of(part, z3.Z3_OP_UNINTERPRETED) or constant_index(part) is not None
+        for part in subterms(term)
+        if not z3.is_quantifier(part)
+    ) and not any(z3.is_quantifier(part) for part in subterms(term))
 
 
 class _Fresh:
@@ -533,6 +543,9 @@ class _Checks:
         for edge in read.edges:
             node, way = tails.get(edge, (self._graph.nodes[edge[0]], edge[1]))
             target = getattr(node, way)
+            if target == made.number:
+                tails[edge] = (made, "next")
+                continue  # an earlier read lies on the same edges: they have met behind its operation
             assert made.next in (-1, target), "the edges of a read lead to one node"
             made.next = target
             setattr(node, way, made.number)

@@ -78,11 +78,11 @@ def open_tree(source: str | os.PathLike[str], rev: str | None = None, progress: 
     return _checked(str(path), lambda name: _read_file(path / name, name, str(path)))
 
 
-def find_debian_source(folder: Path = Path("/usr/src")) -> Path | None:
-    """Return the newest `linux-source-*.tar.*` that a Debian package put into `folder`, None if there is none."""
+def debian_sources(folder: Path = Path("/usr/src")) -> tuple[Path, ...]:
+    """Every `linux-source-*.tar.*` that a Debian package put into `folder`, the newest first."""
     found = [(match.group(1), entry) for entry in _entries(folder) if (match := _DEBIAN.fullmatch(entry.name))]
     versions = [(tuple(int(part) for part in version.split(".")), entry) for version, entry in found]
-    return max(versions)[1] if versions else None
+    return tuple(entry for _, entry in sorted(versions, reverse=True))
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -151,6 +151,14 @@ class Initializer:
 
 
 @dataclass(frozen=True, slots=True)
+class Enclosed:
+    """GNU's `({ ... })`: statements in a scope of their own; its value is that of the last one, if that is an expression."""
+
+    body: Block
+    at: Location
+
+
+@dataclass(frozen=True, slots=True)
 class Watched:
     """A condition of which one wants to see how it turns out. Its value is that of the expression inside; no parser makes this."""
 
@@ -158,7 +166,23 @@ class Watched:
     at: Location
 
 
-Expr = IntLiteral | Name | Unary | Step | Binary | Conditional | Assign | Call | Member | Index | Cast | Comma | Initializer | Watched
+Expr = (
+    IntLiteral
+    | Name
+    | Unary
+    | Step
+    | Binary
+    | Conditional
+    | Assign
+    | Call
+    | Member
+    | Index
+    | Cast
+    | Comma
+    | Initializer
+    | Enclosed
+    | Watched
+)
 
 
 # Statements

@@ -174,17 +174,17 @@ def _expanded(
 ) -> tuple[list[Token], _Reader, Expander]:
     outer: dict[str, Macro] = {}
     for name, source in macros.items():
-        reader = _Reader(_lexed(source, name), name, config, outer, closed)
+        reader = _Reader(lexed(source, name), name, config, outer, closed)
         while reader.pull() is not None:
             pass
         outer = reader.table
-    reader = _Reader(_lexed(text, file), file, config, outer, closed)
+    reader = _Reader(lexed(text, file), file, config, outer, closed)
     expander = Expander(file, reader.table, lambda m: m.at.file == file or "for_each" in m.name or m.name in also, reader.pull)
     return expander.file(), reader, expander
 
 
 @lru_cache(maxsize=32)  # each file of a design is read once for itself, and once for every other one that may use its macros
-def _lexed(text: str, file: str) -> tuple[Item, ...]:
+def lexed(text: str, file: str) -> tuple[Item, ...]:
     return tuple(lex(_unix(text), file))
 
 

@@ -91,6 +91,8 @@ def _bare(node: ast.Expr) -> tuple[str, int]:
             return ", ".join(_expression(part, _ASSIGN) for part in node.parts), _COMMA
         case ast.Initializer():
             return _initializer(node), _PRIMARY
+        case ast.Enclosed():
+            return f"({_statement(node.body)})", _PRIMARY
         case ast.Watched():
             return _bare(node.condition)
     assert_never(node)

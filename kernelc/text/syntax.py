@@ -36,7 +36,6 @@ _REFUSED: dict[str, tuple[str, str]] = {
     "offsetof_expression": ("`offsetof` is not in the subset", "name the offset as a constant"),
     "generic_expression": ("`_Generic` is not in the subset", "call the function that is meant"),
     "compound_literal_expression": ("a compound literal is not in the subset", "declare a local with an initialiser"),
-    "compound_statement": ("a statement expression `({ ... })` is not in the subset", "write the statements before this one"),
     "string_literal": ("a string is only understood as an argument of a call", "remove it"),
     "concatenated_string": ("a string is only understood as an argument of a call", "remove it"),
     "initializer_list": ("a list in braces is only understood as the value of a declared variable", "assign the fields one by one"),
@@ -61,6 +60,8 @@ ATTRIBUTES: dict[str, tuple[str, str]] = {
     "gnu_asm_expression": _REFUSED["gnu_asm_expression"],
 }
 """Nodes that are refused wherever they stand: the reading of what is around them does not meet them."""
+_LOOPS = frozenset({"for_statement", "while_statement", "do_statement"})
+_LEAVES_A_LOOP = frozenset({"break_statement", "continue_statement"})
 _NOT_LOCAL = frozenset({"extern", "__thread", "_Thread_local", "thread_local", "_Atomic"})
 _OUTSIDE = "this construct is not in the C subset"
 _REWRITE = "write it with if, loops, calls and assignments"
@@ -293,6 +294,16 @@ class Syntax:
 
     # Statements
 
+    def _enclosed(self, node: Node) -> ast.Block:
+        """The statements of `({ ... })`; a jump out of it, but for a `return`, and one into it are refused."""
+        todo = [(child, False) for child in node.named_children]
+        while todo:
+            inner, in_loop = todo.pop()
+            if inner.type in ("labeled_statement", "goto_statement") or (inner.type in _LEAVES_A_LOOP and not in_loop):
+                raise self.refuse(inner, "a jump in a statement expression is not in the subset", "write the statements before this one")
+            todo += [(child, in_loop or inner.type in _LOOPS) for child in inner.named_children]
+        return self._block(node)
+
     def _block(self, node: Node) -> ast.Block:
         found: list[ast.Stmt] = []
         for child in node.named_children:
@@ -417,6 +428,8 @@ class Syntax:
                 return self._constant(node)
             case "parenthesized_expression":
                 return self.expression(node.named_children[0])
+            case "compound_statement":
+                return ast.Enclosed(self._enclosed(node), at)
             case "unary_expression" | "pointer_expression":
                 operand = self.expression(self._field(node, "argument"))
                 return ast.Unary(cast(Literal["!", "~", "-", "+", "*", "&"], self._operator(node)), operand, at)

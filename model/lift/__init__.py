@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .lift import default_scenarios, lifted_code
+from .lift import for_tree, lifted_code, scenarios_of
 from .versions import VERSIONS, version_of
 
-__all__ = ["VERSIONS", "default_scenarios", "lifted_code", "version_of"]
+__all__ = ["VERSIONS", "for_tree", "lifted_code", "scenarios_of", "version_of"]

@@ -19,7 +19,7 @@ from ...kernelc.text.parse import parse
 from ..scenario import Scenario, shipped_scenarios
 from ..system import KERNEL, Code, Sized
 from .meanings import TRACE, library_for
-from .versions import KernelVersion, has, version_of
+from .versions import Kernel, has, kernel_of, version_of
 from .words import words_of
 
 _TRACEPOINT = re.compile(r"\btrace_\w+")
@@ -35,7 +35,8 @@ def lifted_code(tree: KernelTree, overlay: Mapping[str, str] | None = None) -> C
         InputError: the tree lacks a file, or its files lack a struct that they should define.
         Refusal: a file that is no C at all, or has something outside of its functions which is not understood.
     """
-    version = version_of(tree)
+    kernel = kernel_of(tree, overlay)
+    version, config = kernel.version, kernel.config
     changed = dict(overlay or {})
     texts = {path: changed.get(path) or tree.read(path) for path in (*version.lifted, *version.headers)}
     for path in version.macros:
@@ -46,24 +47,28 @@ def lifted_code(tree: KernelTree, overlay: Mapping[str, str] | None = None) -> C
     structs: dict[str, ast.Struct] = {}
     broken: dict[str, Exception] = {}
     unmodelled: dict[str, Exception] = {}
+    for path in version.headers:
+        unit, helpers = parse(texts[path], path, config=config), kernel.helpers.get(path, frozenset())
+        structs |= {name: struct for name, struct in unit.structs.items() if name in version.structs}
+        functions |= {name: unit.functions[name] for name in helpers if name in unit.functions}
+        broken |= {name: why for name, why in unit.broken.items() if name in (*helpers, *(f"struct {s}" for s in version.structs))}
     for path in version.lifted:
-        unit = parse(texts[path], path, macros={p: t for p, t in macros.items() if p != path})
+        unit = parse(texts[path], path, macros={p: t for p, t in macros.items() if p != path}, config=config)
         for refusal in unit.strange:
             raise refusal
         unmodelled |= unit.unmodelled
         functions |= unit.functions
         structs |= unit.structs
         broken |= unit.broken
-    for path in version.headers:
-        structs |= {name: struct for name, struct in parse(texts[path], path).structs.items() if name in version.structs}
     for name in version.structs:
         if name not in structs:
+            why = broken.get(f"struct {name}")
             raise InputError(
-                f"{tree.origin}: struct {name} is not defined where it is in Linux {version.name} (or cannot be read); "
-                "lifting needs such a tree"
+                f"{tree.origin}: struct {name} is not defined where it is in Linux {version.name}"
+                + (f" as far as can be read: {why}" if why else "; lifting needs such a tree")
             )
     lifted = tuple(f"{name} ({functions[name].at.file.rpartition('/')[2]})" for name in sorted(functions))
-    ours = _ours(version)
+    ours = _ours(kernel)
     for file in ours:  # the glue comes last
         unit = parse(ours[file], file)
         for refusal in unit.strange:
@@ -75,12 +80,12 @@ def lifted_code(tree: KernelTree, overlay: Mapping[str, str] | None = None) -> C
 
     def sized(scenario: Scenario) -> Sized:
         words = words_of(scenario)
-        library = library_for(words)
+        library = library_for(words, kernel)
         return Sized(replace(library, erased={**library.erased, **traces}), words.rigids)
 
     return Code(
         functions=functions,
-        structs=structs,
+        structs={name: _with_meaning(struct) for name, struct in structs.items()},
         broken=unmodelled | broken,
         lifted=lifted,
         kernel=f"Linux {tree.version} ({tree.origin})",
@@ -90,14 +95,38 @@ def lifted_code(tree: KernelTree, overlay: Mapping[str, str] | None = None) -> C
     )
 
 
-def default_scenarios() -> dict[str, Scenario]:
-    """The shipped scenarios that run functions of a kernel tree."""
-    return {name: scenario for name, scenario in shipped_scenarios().items() if scenario.needs_kernel}
+def scenarios_of(tree: KernelTree) -> dict[str, Scenario]:
+    """The shipped scenarios that run functions of a tree like this one.
+
+    Raises:
+        InputError: functions cannot be lifted from it.
+    """
+    design = version_of(tree).design
+    return {name: scenario for name, scenario in shipped_scenarios().items() if scenario.design == design}
 
 
-def _ours(version: KernelVersion) -> dict[str, str]:
+def for_tree(scenario: Scenario, tree: KernelTree) -> Scenario:
+    """A shipped scenario as it is asked of this tree: what one version should do, another does otherwise. Any other stays as it is.
+
+    Raises:
+        InputError: functions cannot be lifted from the tree.
+    """
+    shipped = shipped_scenarios()
+    if not scenario.needs_kernel or shipped.get(scenario.name) != scenario:
+        return scenario
+    return shipped.get(scenario.name.replace(scenario.design, version_of(tree).design), scenario)
+
+
+def _with_meaning(struct: ast.Struct) -> ast.Struct:
+    """A struct without the fields whose types mean nothing here: nobody who needs one is understood, and who needs none is."""
+    return replace(struct, fields=tuple((name, ref) for name, ref in struct.fields if not ref.base.startswith(("union ", "enum kvm_"))))
+
+
+def _ours(kernel: Kernel) -> dict[str, str]:
+    version = kernel.version
     files = {name: (KERNEL / name).read_text() for name in version.ours}
-    return files | {f"{version.glue}/{path.name}": path.read_text() for path in sorted((KERNEL / version.glue).glob("*.c"))}
+    files |= {f"{version.glue}/{path.name}": path.read_text() for path in sorted((KERNEL / version.glue).glob("*.c"))}
+    return files | {name: (KERNEL / name).read_text() for name in kernel.glue}
 
 
 def _digest(texts: Mapping[str, str]) -> str:

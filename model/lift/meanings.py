@@ -6,17 +6,20 @@ the kernel's names for the same things, and the reasons why some calls mean noth
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import z3
 
 from ...core.errors import InputError
 from ...core.system import set_at
+from ...kernelc.errors import Location
+from ...kernelc.lowering.convert import Spot, coerce
 from ...kernelc.lowering.library import (
     BOOLEAN,
     VOID,
     Check,
+    CType,
     Effect,
     FunctionName,
     Intrinsic,
@@ -33,6 +36,7 @@ from ..machine import cpu, host, tables
 from ..machine.sorts import BLOCK, FRAME, PT, ROOT, part, region_of
 from ..machine.tables import FROZEN, LEAF, NONE, TABLE, pte_frame, pte_kind, pte_writable
 from .types import HPA, INT, KVM, KVM_ARCH, LINK, MMU, PAGES_LIST, PAGES_LOCK, RCU_HEAD, ROLE, SLOT_T, SLOTS_T, Types
+from .versions import Kernel
 from .words import INT_BITS, PAGE_SHIFT, ROOT_LEVEL, Words
 
 TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
@@ -76,9 +80,72 @@ _IN_WORDS = ("mmu_invalidate_retry", "mmu_invalidate_in_progress_add", "host_unm
 """Intrinsics of the shipped kernel C that take guest frames; lifted code gives their numbers."""
 
 
-def library_for(words: Words) -> Library:
-    """The library at one geometry."""
-    return _Meanings(words).library()
+ARGUMENTS: Mapping[str, CType] = {"kvm": KVM, "spte": types.SPTE, "level": INT}
+"""The types of arguments that only the tree's way of calling something has, by the names that they have in `versions`."""
+
+
+def library_for(words: Words, kernel: Kernel | None = None) -> Library:
+    """The library at one geometry, with the names that a kernel has for what is in it."""
+    made = _Meanings(words).library()
+    return made if kernel is None else _named(made, kernel)
+
+
+def _named(library: Library, kernel: Kernel) -> Library:
+    """The same meanings under the names, and with the arguments, that they have in one kernel."""
+    calls = dict(_called(library, theirs, ours) for theirs, ours in kernel.calls.items())
+    fields, stores = dict(library.fields), dict(library.stores)
+    for theirs, ours in kernel.fields.items():
+        base, _, name = theirs.rpartition(".")
+        for known in (fields, stores):
+            if (base, ours) in known:
+                known[base, name] = known[base, ours]
+    return replace(
+        library,
+        intrinsics={**library.intrinsics, **calls},
+        constants={**library.constants, **{theirs: library.constants[ours] for theirs, ours in kernel.constants.items()}},
+        fields=fields,
+        stores=stores,
+        erased={name: why for name, why in {**library.erased, **kernel.erased}.items() if name not in calls},
+    )
+
+
+def _called(library: Library, theirs: str, ours: str) -> tuple[str, Intrinsic]:
+    """One call under the name and with the arguments that the tree has for it; see `Difference.calls`."""
+    name, given = _call(theirs)
+    if ours in ("true", "false"):
+        params = tuple(ARGUMENTS[a] for a in given)
+        return name, Intrinsic(
+            name, params, BOOLEAN, lambda t, *_: boolean(z3.BoolVal(ours == "true")), "local", doc="always the same here"
+        )
+    known, wanted = _call(ours)
+    base = library.intrinsics.get(known) or LIBRARY.intrinsics[known]
+    constants = {
+        number: coerce(library.constants[a] if a in library.constants else boolean(z3.BoolVal(a == "true")), base.params[number], _NOWHERE)
+        for number, a in enumerate(wanted)
+        if a not in given
+    }
+
+    def arguments(values: Sequence[Value]) -> list[Value]:
+        return [constants[number] if number in constants else values[given.index(a)] for number, a in enumerate(wanted)]
+
+    when = base.when
+    params = tuple(base.params[wanted.index(a)] if a in wanted else ARGUMENTS[a] for a in given)
+    return name, replace(
+        base,
+        name=base.name if params == base.params else name,
+        params=params,
+        meaning=lambda t, *values: base.meaning(t, *arguments(values)),
+        when=None if when is None else lambda t, *values: when(t, *arguments(values)),
+    )
+
+
+_NOWHERE = Spot(Location("<model/lift/versions.py>", 1), "a constant argument")
+
+
+def _call(text: str) -> tuple[str, list[str]]:
+    """The name of a call, and its arguments as they are written."""
+    name, _, rest = text.partition("(")
+    return name, [a.strip() for a in rest.removesuffix(")").split(",") if a.strip()]
 
 
 class _Meanings:
@@ -104,7 +171,7 @@ class _Meanings:
             constants=self.types.constants,
             intrinsics={intrinsic.name: intrinsic for intrinsic in intrinsics},
             fields={**roots.FIELDS, **self._fields()},
-            stores=roots.STORES,
+            stores={**roots.STORES, (page, "lpage_disallowed"): self._disallow()},
             handles={
                 ("struct kvm *", "mmu_lock"): sync.MMU_LOCK,
                 ("struct kvm *", "arch"): KVM_ARCH,
@@ -265,6 +332,12 @@ class _Meanings:
             ),
             Intrinsic("make_huge_page_split_spte", (KVM, spte, ROLE, INT), spte, split, "local", doc="spte.c"),
         )
+
+    def _disallow(self) -> Intrinsic:
+        def meaning(t: z3.ExprRef, sp: Value, new: Value) -> Effect:
+            return Effect(checks=(Check("the NX huge page mitigation is off", z3.Not(new.term)),))
+
+        return Intrinsic("lpage_disallowed=", (types.PAGE, BOOLEAN), VOID, meaning, "local", doc="the NX huge page mitigation is off")
 
     # Memory
 

@@ -17,7 +17,7 @@ from ...core.errors import InputError
 from ...kernelc.sources.tree import KernelTree
 from ...kernelc.text import ast
 from ...kernelc.text.parse import parse
-from .versions import version_of
+from .versions import VERSIONS, has
 
 Place = tuple[int, int]
 """A line and a column, from 1."""
@@ -27,6 +27,7 @@ class Edit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What happens to the `nth` call of `call` in `function`; exactly one of these is given.
 
     Args:
+        call: the name of what is called; several, where kernels have several names for it.
         argument: the number of the argument, from 1, that `replace` takes the place of.
         assign: the operator that takes the place of the `=` before the call.
         before: statements of our own that come before the one that the call stands in.
@@ -34,7 +35,7 @@ class Edit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     function: str
-    call: str
+    call: str | tuple[str, ...]
     nth: Annotated[int, msgspec.Meta(ge=1)] = 1
     argument: Annotated[int, msgspec.Meta(ge=1)] | None = None
     replace: str | None = None
@@ -66,7 +67,7 @@ def read_recipe(text: str, where: str) -> Recipe:
         said = [edit.argument is not None, edit.assign is not None, edit.before is not None, edit.delete]
         if sum(said) != 1 or (edit.argument is None) != (edit.replace is None):
             choice = "`argument` with `replace`, or `assign`, or `before`, or `delete`"
-            raise InputError(f"{where}: an edit of {edit.call} says {choice}: one of them")
+            raise InputError(f"{where}: an edit of {_named(edit)} says {choice}: one of them")
     return recipe
 
 
@@ -77,8 +78,8 @@ def cook(recipe: Recipe, tree: KernelTree) -> str:
         InputError: the tree's source has not got what the recipe names.
     """
     text = tree.read(recipe.file)
-    version = version_of(tree)
-    macros = {path: tree.read(path) for path in (version.iterator, *version.macros) if path != recipe.file}
+    version = VERSIONS[-1]
+    macros = {path: tree.read(path) for path in (version.iterator, *version.macros) if path != recipe.file and has(tree, path)}
     for edit in recipe.edit:
         text = _edited(text, recipe.file, edit, macros)
     return text
@@ -95,33 +96,39 @@ def _edited(text: str, file: str, edit: Edit, macros: dict[str, str]) -> str:
     function = parse(text, file, macros=macros).functions.get(edit.function)
     if function is None:
         raise InputError(f"{file} defines no function {edit.function} that can be read; the recipe is for another version of it")
-    places = dict.fromkeys((c.at.line, c.at.column) for c in _calls(function.body) if c.function == edit.call)
+    names = (edit.call,) if isinstance(edit.call, str) else edit.call
+    places = {(c.at.line, c.at.column): c.function for c in _calls(function.body) if c.function in names}
     if len(places) < edit.nth:
-        raise InputError(f"{edit.function} in {file} calls {edit.call} {len(places)} times; the recipe wants call {edit.nth}")
+        raise InputError(f"{edit.function} in {file} calls {_named(edit)} {len(places)} times; the recipe wants call {edit.nth}")
     place = sorted(places)[edit.nth - 1]
+    call = places[place]
     if edit.before is not None:
         blocks = (node for node in _nodes(function.body) if isinstance(node, ast.Block))
         statement = _innermost(place, (s for block in blocks for s in block.statements))
         assert statement is not None  # a call stands in a statement of the function's body
         start = _offset(text, statement)
         return f"{text[:start]}{edit.before} {text[start:]}"
-    start = text.index(edit.call, _offset(text, place))
+    start = text.index(call, _offset(text, place))
     opening = text.index("(", start)
     commas, closing = _span(text, opening)
     if edit.argument is not None:
         ends = [opening, *commas, closing]
         if edit.argument >= len(ends):
-            raise InputError(f"{edit.call} in {edit.function} has {len(ends) - 1} arguments; the recipe wants number {edit.argument}")
+            raise InputError(f"{call} in {edit.function} has {len(ends) - 1} arguments; the recipe wants number {edit.argument}")
         return f"{text[: ends[edit.argument - 1] + 1]} {edit.replace}{text[ends[edit.argument] :]}"
     if edit.assign is not None:
         before = text[:start].rstrip()
         if not before.endswith("="):
-            raise InputError(f"call {edit.nth} of {edit.call} in {edit.function} is assigned to nothing")
+            raise InputError(f"call {edit.nth} of {call} in {edit.function} is assigned to nothing")
         return f"{before[:-1].rstrip()} {edit.assign} {text[start:]}"
     statement = _innermost(place, (node for node in _nodes(function.body) if isinstance(node, ast.Evaluate)))
     if statement is None:
-        raise InputError(f"call {edit.nth} of {edit.call} in {edit.function} is no statement, but a part of one that stays")
+        raise InputError(f"call {edit.nth} of {call} in {edit.function} is no statement, but a part of one that stays")
     return f"{text[: _offset(text, statement)]}{text[text.index(';', closing) :]}"
+
+
+def _named(edit: Edit) -> str:
+    return edit.call if isinstance(edit.call, str) else " or ".join(edit.call)
 
 
 def _offset(text: str, place: Place) -> int:

@@ -33,9 +33,16 @@ HPA = Record("hpa_t", (("root", Scalar("root", ROOT)),))
 RCU_HEAD = Record("struct rcu_head *", (("pt", Scalar("table page", PT)),))
 LINK = Record("struct list_head *", (("pt", Scalar("table page", PT)),))
 
-CODES = ("RET_PF_CONTINUE", "RET_PF_RETRY", "RET_PF_EMULATE", "RET_PF_INVALID", "RET_PF_FIXED", "RET_PF_SPURIOUS")
+CODES = (
+    "RET_PF_CONTINUE", "RET_PF_RETRY", "RET_PF_EMULATE", "RET_PF_INVALID", "RET_PF_FIXED", "RET_PF_SPURIOUS",
+    "RET_PF_WRITE_PROTECTED",
+)  # fmt: skip
+"""The kernel numbers them otherwise; that they differ is all that matters."""
+
 ERRORS = ("EAGAIN", "EBUSY", "EFAULT", "EINVAL", "ENOMEM", "EINTR", "ENOENT", "EIO")
 LEVELS = ("PG_LEVEL_NONE", "PG_LEVEL_4K", "PG_LEVEL_2M", "PG_LEVEL_1G", "PG_LEVEL_512G", "PG_LEVEL_NUM")
+EMPTY = "an empty SPTE"
+"""No name that C text can have: what `versions` calls the value of an SPTE that maps nothing."""
 GFP_FLAGS = ("GFP_KERNEL", "GFP_KERNEL_ACCOUNT", "GFP_NOWAIT", "__GFP_ACCOUNT", "__GFP_ZERO")
 
 
@@ -138,8 +145,9 @@ class Types:
             **{name: number for number, name in enumerate(LEVELS)},
             **dict.fromkeys(GFP_FLAGS, 0),
         }
+        empty = Value(types.SPTE, dict(types.SPTE.literals[0]))
         requests = {name: value for name, value in types.CONSTANTS.items() if name in types.REQUESTS.elements}
-        return {**{name: literal(number) for name, number in numbers.items()}, **requests, "REMOVED_SPTE": types.REMOVED_SPTE}
+        return {**{name: literal(number) for name, number in numbers.items()}, **requests, "REMOVED_SPTE": types.REMOVED_SPTE, EMPTY: empty}
 
 
 def _not_null(pointer: Value) -> z3.BoolRef:

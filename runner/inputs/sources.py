@@ -8,8 +8,8 @@ from functools import cache
 
 from ...core.errors import InputError
 from ...kernelc.sources.tree import KernelTree, open_tree
+from ...model.lift import versions
 from ...model.lift.lift import lifted_code
-from ...model.lift.versions import version_of
 from ...model.marks import mark
 from ...model.scenario import Scenario
 from ...model.system import Code, KernelSource, Model, build, designs, parse_source, shipped_source
@@ -40,7 +40,7 @@ class TreeFiles(Mapping[str, str]):
         return text
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name in version_of(self._tree).files if self._read(name) is not None)
+        return iter(versions.files_of(self._tree))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -21,6 +21,8 @@ from ...core.evaluation.evaluate import Evaluator
 from ...core.plain import PlainRun, violation
 from ...core.system import Property
 from ...core.verdict import TIME_IS_UP, Reason, ReasonKind, Violated
+from ...kernelc.sources.tree import KernelTree
+from ...model.lift.lift import for_tree, scenarios_of
 from ...model.scenario import SHARED, Scenario, shipped_scenarios
 from ...model.system import Code, Model
 from ..asking import results
@@ -124,11 +126,12 @@ class Outcome:
 
 
 def selected_scenarios(
-    given: Sequence[str], properties: Sequence[str], kernel: object = None, design: Design | None = None
+    given: Sequence[str], properties: Sequence[str], kernel: KernelTree | None = None, design: Design | None = None
 ) -> tuple[Scenario, ...]:
     """The scenarios that the user named (or files of them); without any, those for this code that ask one of the properties.
 
     Args:
+        kernel: of a tree, those scenarios are meant that belong to its version, by whichever version's name they were called.
         design: the folder of designs that the user gave. Without a name, its own scenarios are meant, or if it has none the shipped
             ones, which run its design.
 
@@ -140,8 +143,9 @@ def selected_scenarios(
     shipped = shipped_scenarios()
     if given:
         known = shipped if not any("@" in name for name in given) else {**shipped, **every_cell()}
-        return named(given, known, design)
-    fitting = [s for s in shipped.values() if s.needs_kernel == (kernel is not None)]
+        found = named(given, known, design)
+        return found if kernel is None else tuple({s.name: s for s in (for_tree(scenario, kernel) for scenario in found)}.values())
+    fitting = [s for s in shipped.values() if not s.needs_kernel] if kernel is None else list(scenarios_of(kernel).values())
     if design is not None:
         fitting = list(design.scenarios.values()) or [s for s in fitting if s.design == SHARED]
     found = tuple(s for s in fitting if not properties or any(p in s.expect or p == ASSERTIONS for p in properties))

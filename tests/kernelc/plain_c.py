@@ -299,6 +299,8 @@ class Plain:
                 for part in parts[:-1]:
                     self.discard(part)
                 return self.value(parts[-1])
+            case ast.Enclosed(body=body):
+                return self.enclosed(body)
             case ast.Step(op=op, operand=operand, prefix=prefix):
                 place = self.place(operand)
                 old = self.used(place, show(operand))
@@ -315,6 +317,20 @@ class Plain:
                 return settled(result)
             case _:
                 raise AssertionError(e)
+
+    def enclosed(self, body: ast.Block) -> Any:
+        """`({ ... })`"""
+        *before, last = body.statements
+        self.scopes.append({})
+        depth = len(self.scopes)
+        self.sequence(tuple(before), None)
+        found = None
+        if isinstance(last, ast.Evaluate):
+            found = self.value(last.expression)
+        else:
+            self.run(last)
+        del self.scopes[depth - 1 :]
+        return found
 
     def truth(self, value: Any) -> bool:
         if isinstance(value, Number):

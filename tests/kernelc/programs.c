@@ -874,3 +874,36 @@ void counted_before_it_is_set(void)
 	n += 1;
 	*cell0 = n;
 }
+
+void statements_in_an_expression(void)
+{
+	u2 n = any_u2(), i;
+
+	for (i = 0; ({ WARN_ON(i > 2); }), i < 2; i++)
+		*cell0 = ({ u2 m = *cell1; m += n; m; }) + ({ u2 m = i; ++m; });
+	if (({ bool b = any_bool(); if (b) return; n; }))
+		*cell1 = ({ u2 m; if (any_bool()) m = 1; m; });
+}
+
+void two_that_are_unset_behind_one_join(void)
+{
+	u2 n, m;
+
+	if (any_bool())
+		n = 1;
+	if (any_bool())
+		m = 1;
+	*cell0 = n + m;
+}
+
+void warned_of_where_it_is_unset(void)
+{
+	bool have = any_bool();
+	u2 n;
+
+	if (have)
+		n = 1;
+	if (WARN_ON(!have))
+		return;
+	*cell0 = n;
+}

@@ -94,7 +94,7 @@ class Program:
         if pick < 0.93:
             return f"({self.random.choice([*WIDTHS, 'bool'])})({self.expression(inner)})"
         if pick < 0.97:
-            return f"{self.random.choice(('pick', 'narrow', 'LEAST'))}({self.expression(inner)}, {self.expression(inner)})"
+            return f"{self.random.choice(('pick', 'narrow', 'LEAST', 'MOST'))}({self.expression(inner)}, {self.expression(inner)})"
         return f"WIDE({self.expression(inner)})"
 
     def statement(self, depth: int = 0) -> list[str]:
@@ -138,6 +138,7 @@ class Program:
         lines = [
             f"#define LEAST(x, y) ((x) < (y) ? (x) : (y)) // {value} \\ ",
             "  and this is a comment, too",
+            "#define MOST(x, y) ({ long one = (x); int two = (y); if (two > one) one = two; one; })",
             f"#define WIDE(x) ((x) + {value})",
             f"void f{self.number}(void)",
             "{",
@@ -147,6 +148,7 @@ class Program:
             "}",
             "#undef WIDE",
             "#undef LEAST",
+            "#undef MOST",
         ]
         return "\n".join(lines) + "\n"
 

@@ -30,7 +30,7 @@ SOURCE = """int f(int n)
 
 
 @pytest.fixture
-def edited(tmp_path: Path) -> Callable[[str], str]:
+def edited(tmp_path: Path) -> Callable[..., str]:
     """What an edit makes of `SOURCE`, as it is found in a tree."""
     for name in (*LINUX_6_1.files, "Makefile"):
         path = tmp_path / name
@@ -38,7 +38,11 @@ def edited(tmp_path: Path) -> Callable[[str], str]:
         path.write_text("VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 0\n" if name == "Makefile" else "")
     (tmp_path / LINUX_6_1.lifted[2]).write_text(SOURCE)
     head = HEAD.replace("a.c", LINUX_6_1.lifted[2])
-    return lambda edit: cook(read_recipe(head + edit, "recipe.toml"), open_tree(tmp_path))
+
+    def made(edit: str, call: str = '"g"') -> str:
+        return cook(read_recipe(head.replace('call = "g"', f"call = {call}") + edit, "recipe.toml"), open_tree(tmp_path))
+
+    return made
 
 
 @pytest.mark.parametrize(
@@ -52,7 +56,7 @@ def edited(tmp_path: Path) -> Callable[[str], str]:
         ("nth = 3\ndelete = true\n", "\tg(2, 2);", "\t;"),
     ],
 )
-def test_an_edit_changes_what_it_names_and_nothing_else(edited: Callable[[str], str], edit: str, old: str, new: str) -> None:
+def test_an_edit_changes_what_it_names_and_nothing_else(edited: Callable[..., str], edit: str, old: str, new: str) -> None:
     """Statements are found by reading C, not by looking for lines."""
     assert 1 == SOURCE.count(old)
     assert SOURCE.replace(old, new) == edited(edit)
@@ -67,7 +71,7 @@ def test_an_edit_changes_what_it_names_and_nothing_else(edited: Callable[[str], 
         ("argument = 3\nreplace = '0'\n", "g in f has 2 arguments; the recipe wants number 3"),
     ],
 )
-def test_an_edit_that_does_not_fit_says_why(edited: Callable[[str], str], edit: str, said: str) -> None:
+def test_an_edit_that_does_not_fit_says_why(edited: Callable[..., str], edit: str, said: str) -> None:
     """The tree may be of another version than the recipe."""
     with pytest.raises(InputError, match=said):
         edited(edit)
@@ -78,6 +82,13 @@ def test_an_edit_says_exactly_one_thing(edit: str) -> None:
     """Two meanings at once, or none, are no recipe."""
     with pytest.raises(InputError, match="one of them"):
         read_recipe(HEAD + edit, "recipe.toml")
+
+
+def test_a_call_may_have_several_names(edited: Callable[..., str]) -> None:
+    """Kernels rename helpers; the recipe stays one."""
+    assert edited("nth = 3\ndelete = true\n") == edited("nth = 3\ndelete = true\n", call='["other", "g"]')
+    with pytest.raises(InputError, match="calls other or more 0 times"):
+        edited("delete = true\n", call='["other", "more"]')
 
 
 def test_an_unknown_key_is_named() -> None:

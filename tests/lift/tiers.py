@@ -17,13 +17,14 @@ from tdpcheck.kernelc.sources.tree import KernelTree
 from tdpcheck.model.lift.lift import lifted_code
 from tdpcheck.model.lift.recipe import Recipe, cook, read_recipe
 from tdpcheck.model.scenario import Scenario, Thread, shipped_scenarios
-from tdpcheck.model.system import KernelSource, Model, build, parse_source, shipped_source
+from tdpcheck.model.system import Code, KernelSource, Model, build, parse_source, shipped_source
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.properties.goals import GOALS
 from tdpcheck.properties.kernel_assertions import kernel_assertions
 from tdpcheck.runner.museum.items import shipped_items
 
-SCENARIOS = {name: scenario for name, scenario in shipped_scenarios().items() if scenario.needs_kernel}
+LIFTED = {name: scenario for name, scenario in shipped_scenarios().items() if scenario.needs_kernel}
+SCENARIOS = {name: scenario for name, scenario in LIFTED.items() if scenario.design == "linux-6.1-lift"}
 DESIGN = "linux-6.1"
 """The design of shipped kernel C that does what Linux 6.1 does."""
 WHOLE_SLOT = {"kvm_mmu_slot_try_split_huge_pages": "", "kvm_mmu_zap_collapsible_sptes": "kvm_mmu_recover_huge_pages"}
@@ -68,9 +69,14 @@ def _in_kernel_c(thread: Thread) -> Thread:
 def lifted(tree: KernelTree, name: str, recipe: Path | None = None) -> Model:
     """A scenario on real source, with the mistake of a recipe in it."""
     if recipe is None:
-        return build(SCENARIOS[name], lifted_code(tree))
+        return build(LIFTED[name], _code(tree))
     read = read_recipe(recipe.read_text(), recipe.name)
-    return build(SCENARIOS[name], lifted_code(tree, {read.file: cook(read, tree)}))
+    return build(LIFTED[name], lifted_code(tree, {read.file: cook(read, tree)}))
+
+
+@cache
+def _code(tree: KernelTree) -> Code:
+    return lifted_code(tree)
 
 
 @cache

@@ -13,7 +13,7 @@ import pytest
 
 from tdpcheck.core.errors import InputError
 from tdpcheck.core.stored.private import user_folder
-from tdpcheck.kernelc.sources.tree import KernelTree, find_debian_source, open_tree
+from tdpcheck.kernelc.sources.tree import KernelTree, debian_sources, open_tree
 
 MAKEFILE = "# SPDX\nVERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 7\nEXTRAVERSION =\nall:\n\t@echo $(VERSION)\n"
 SOURCE = "arch/x86/kvm/mmu/x.c"
@@ -292,14 +292,14 @@ def test_a_relative_cache_path_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert tmp_path / ".cache" / "tdpcheck" == user_folder()
 
 
-def test_the_newest_debian_source_is_found(tmp_path: Path) -> None:
+def test_debian_sources_are_found_newest_first(tmp_path: Path) -> None:
     """6.12 is newer than 6.1, whatever the alphabet says."""
-    assert find_debian_source(tmp_path / "none") is None
-    assert find_debian_source(tmp_path) is None
+    assert debian_sources(tmp_path / "none") == ()
+    assert debian_sources(tmp_path) == ()
     for name in ("linux-source-6.1.tar.xz", "linux-source-6.12.tar.xz", "linux-source-6.2.tar.xz", "linux-source.tar.xz"):
         (tmp_path / name).write_text("")
 
-    assert tmp_path / "linux-source-6.12.tar.xz" == find_debian_source(tmp_path)
+    assert ["6.12", "6.2", "6.1"] == [path.name.removeprefix("linux-source-").removesuffix(".tar.xz") for path in debian_sources(tmp_path)]
 
 
 def test_the_kernel_has_the_files_that_the_model_speaks_of(kernel_tree: Path) -> None:

@@ -260,7 +260,8 @@ def test_a_loop_macro_is_read_as_the_loop_it_is() -> None:
     [
         ("switch (x) { case 1: break; }", "`switch` is not in the subset", 1),
         ("switch (x) { case 1 ... 3: break; }", "`switch` is not in the subset", 1),
-        ("y = ({ int z = 1; z; });", "a statement expression", 6),
+        ("while (x) y = ({ if (z) break; 1; });", "a jump in a statement expression", 25),
+        ("y = ({ l: z = 1; z; }); goto l;", "a jump in a statement expression", 8),
         ("y = a ?: b;", "GNU's `a ?: b`", 5),
         ('asm volatile("nop");', "inline assembly", 1),
         ("y = sizeof(int);", "`sizeof`", 5),
@@ -456,6 +457,9 @@ def compound(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         | st.builds(Call, st.just("f"), st.lists(inner, max_size=3).map(tuple), st.just(HERE))
         | st.builds(Cast, TYPES, inner, st.just(HERE))
         | st.builds(ast.Comma, parts, st.just(HERE))
+        | st.lists(inner.map(lambda part: ast.Evaluate(part, HERE)), min_size=1, max_size=2).map(
+            lambda found: ast.Enclosed(ast.Block(tuple(found), HERE), HERE)
+        )
         | places
     )
 
