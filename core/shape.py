@@ -219,3 +219,6 @@ names = once_a_term(_look_for_names, 400_000)
 
 sort_name = once_a_term(lambda term: str(term.sort().name()), 400_000)
 """The name of a term's sort."""
+
+sort_identity = once_a_term(lambda term: int(z3core.Z3_get_sort(term.ctx.ref(), term.ast).value), 400_000)
+"""What tells the sort of a term from all others, as `identity` does of terms."""

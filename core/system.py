@@ -10,6 +10,7 @@ from typing import Literal
 import z3
 
 from .errors import ModelError
+from .shape import applied, sort_identity
 from .sorts import BOOL, Kind, Rigid, Sort, StateVar, Word
 
 
@@ -190,6 +191,7 @@ def _problems(system: TransitionSystem) -> Iterable[str]:
             if isinstance(kind, Sort) and kind not in declared:
                 yield f"{var.name} uses sort {kind.name}, which the system does not declare"
     known = {v.name: v for v in system.state}
+    kinds = {v.name: int(v.kind.z3.ast.value) for v in system.state}
     actions = [a.name for a in system.actions]
     for name in sorted({n for n in actions if actions.count(n) > 1}):
         yield f"action {name} is declared twice"
@@ -199,7 +201,7 @@ def _problems(system: TransitionSystem) -> Iterable[str]:
             yield f"action {action.name} has a parameter {name}, which is the name of a state variable or rigid function"
         for u in action.updates:
             for x in u.variables:
-                if x.decl().name() in own:
+                if own and applied(x) in own:
                     yield f"action {action.name} updates {u.var.name} at a variable {x}, which is also its parameter"
     groups = [("init", system.init), *((f"action {a.name}", a.updates) for a in system.actions)]
     for where, updates in groups:
@@ -209,7 +211,7 @@ def _problems(system: TransitionSystem) -> Iterable[str]:
         for u in updates:
             if known.get(u.var.name) != u.var:
                 yield f"{where} updates {u.var.name}, which the system does not declare so"
-            elif u.value.sort() != u.var.kind.z3:
+            elif sort_identity(u.value) != kinds[u.var.name]:
                 yield f"{where} sets {u.var.name} of sort {u.var.kind.z3} to a value of sort {u.value.sort()}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 import z3
@@ -31,7 +32,7 @@ from .machine import parts, sorts, tables
 from .machine.spaces import SHARED, Spaces
 from .own_state import OwnState, own_state, refusal_of, spaces_of
 from .queue_depth import queue_depth
-from .scenario import Scenario, Thread
+from .scenario import Hardware, Scenario, Sizes, Space, Start, Thread
 
 KERNEL = Path(__file__).parent / "kernel"
 
@@ -266,7 +267,8 @@ def compile_software(
         graphs.append(lowered(thread.role, thread.entry, code.functions, code.structs, library, arguments, code.broken, variants))
     refuse_beyond(scenario, graphs)
     state, init = (code.own.state, code.own.init) if code.own is not None else ((), ())
-    machine = Machine((*parts.state(scenario), *state), (*parts.initial(scenario), *init), parts.actions(scenario))
+    known = _machine_of(scenario)
+    machine = Machine((*known.state, *state), (*known.init, *init), known.actions)
     paths = Paths if code.sized is None else JoinedPaths
     software = compile_threads(graphs, roles, machine=machine, merge=merge, paths=paths)
     return replace(software, shared=state, shared_init=init)
@@ -336,15 +338,27 @@ def _value(scenario: Scenario, thread: Thread, name: str, given: int | bool | st
     raise InputError(f"{where}: an argument of type {ctype} cannot be given in a scenario; leave it open")
 
 
+def _machine_of(scenario: Scenario) -> Machine:
+    return _machine(scenario.geometry, scenario.hardware, scenario.start, scenario.space)
+
+
+@lru_cache(maxsize=256)
+def _machine(geometry: Sizes, hardware: Hardware, start: Start, space: tuple[Space, ...]) -> Machine:
+    """The machine of every scenario that says this of it: the parts are shown nothing else of one."""
+    shown = Scenario("any", "", (Thread("any", "any"),), {"any": "holds"}, geometry=geometry, hardware=hardware, start=start, space=space)
+    return Machine(parts.state(shown), parts.initial(shown), parts.actions(shown))
+
+
 def assemble(scenario: Scenario, software: Software, rigids: Sequence[Rigid] = ()) -> TransitionSystem:
     """The system of compiled threads and of the machine that the scenario asks for, from the scenario's initial state."""
     own_sorts: tuple[Sort, ...] = (*sorts.SORTS, *parts.sorts(), *types.SORTS)
+    machine = _machine_of(scenario)
     return TransitionSystem(
         scenario.name,
         (*own_sorts, *software.sorts),
-        (*parts.state(scenario), *software.shared, *software.state),
-        (*parts.initial(scenario), *software.shared_init, *software.init),
-        (*software.actions, *parts.actions(scenario)),
+        (*machine.state, *software.shared, *software.state),
+        (*machine.init, *software.shared_init, *software.init),
+        (*software.actions, *machine.actions),
         (*sorts.RIGIDS, *software.rigids, *rigids),
     )
 

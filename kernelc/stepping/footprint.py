@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import z3
 
 from ...core.rewrite import Rewriter, constant_index, folded, subterms
-from ...core.shape import applied, identity, shape
+from ...core.shape import applied, identity, names, once_a_term, shape
 from ...core.sorts import StateVar
 from ...core.system import Action, Update
 from ..lowering.cfg import THREAD, THREADS, Op
@@ -146,13 +146,31 @@ class Settled:
 
     def __call__(self, term: z3.ExprRef) -> z3.ExprRef:
         """`term` with the values of settled variables put in."""
-        pairs = [(self._vars[name].decl, value) for name, value in self._values.items()]
-        return folded(z3.substitute_funs(term, *pairs)) if pairs else term
+        if not self._values:
+            return term
+        mentioned = names(term)
+        known = [(name, value) for name, value in self._values.items() if name in mentioned]
+        return _put_in(term, tuple((self._vars[name].decl, value) for name, value in known))
 
     def _keeps(self, update: Update) -> bool:
-        return bool(z3.simplify(self(update.value)).eq(self._values[update.var.name]))
+        return identity(_simple(self(update.value))) == identity(self._values[update.var.name])
 
     @property
     def names(self) -> frozenset[str]:
         """The names of the settled variables."""
         return frozenset(self._values)
+
+
+def _put_in(term: z3.ExprRef, pairs: tuple[tuple[z3.FuncDeclRef, z3.ExprRef], ...]) -> z3.ExprRef:
+    """`term` with functions replaced by constants, folded; remembered by Z3's identities, since scenarios share most of their terms."""
+    key = (identity(term), *(part for decl, value in pairs for part in (int(decl.ast.value), identity(value))))
+    if key not in _known:
+        if len(_known) > _MOST:
+            _known.clear()
+        _known[key] = folded(z3.substitute_funs(term, *pairs) if pairs else term), (term, pairs)  # kept, as `once_a_term` does
+    return _known[key][0]
+
+
+_known: dict[tuple[int, ...], tuple[z3.ExprRef, object]] = {}
+_MOST = 100_000
+_simple = once_a_term(z3.simplify, 100_000)

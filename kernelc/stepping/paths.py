@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import z3
 
@@ -41,6 +42,7 @@ class Path:
         needs: what was taken for granted on the way, with the number of the node.
         facts: what the conditions decide about terms: pairs of a term and its value, by Z3's identity of the term.
         now: how the operation commutes at which the path stands.
+        known: what was made of it, by where it stands among the steps of all roles.
     """
 
     start: int
@@ -58,6 +60,7 @@ class Path:
     needs: tuple[tuple[int, Need], ...] = ()
     facts: dict[int, tuple[z3.ExprRef, z3.ExprRef]] = field(default_factory=dict)
     now: Mover | None = None
+    known: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     _decided: Rewriter | None = field(default=None, init=False, repr=False, compare=False)  # so that no copy of a path inherits it
 
     def fork(self) -> Path:
@@ -129,6 +132,7 @@ class Paths:
         self._held = locks_held(graph)
         self._movers = movers
         self._merge = merge
+        self._terms: dict[Local, z3.ExprRef] = {}
         self.relied: set[str] = set()
         todo = [graph.entry]
         while todo:
@@ -149,7 +153,9 @@ class Paths:
 
     def stored_term(self, local: Local) -> z3.ExprRef:
         """The value of a local in the state before a step."""
-        return z3.Function(f"{self.graph.role}.{local.path}", THREADS.z3, local.kind.z3)(THREAD)
+        if local not in self._terms:
+            self._terms[local] = z3.Function(f"{self.graph.role}.{local.path}", THREADS.z3, local.kind.z3)(THREAD)
+        return self._terms[local]
 
     def _ways(self, path: Path) -> list[Path]:
         """The path with `now` known: where a state condition decides how the next operation commutes, one path for each answer."""
@@ -418,14 +424,17 @@ class Known:
     def __init__(self, graphs: Sequence[Graph], threads: Sequence[str], machine: Machine) -> None:
         self.threads = list(threads)
         self._state = {var.name: var for var in machine.state}
-        self._footprints: dict[int, tuple[Op, Footprint]] = {}
+        self._footprints: dict[int, dict[int, Footprint]] = {}
         self.operations: dict[str, list[tuple[Op, frozenset[str]]]] = {}
+        named = "footprints", frozenset(self._state)
         for graph in graphs:
             found = self.operations.setdefault(graph.role, [])
+            kept: dict[int, Footprint] = graph.known.setdefault(named, {}) if graph.final else {}
             for number, locks in locks_held(graph).items():
                 node = graph.nodes[number]
                 if isinstance(node, Op):
                     found.append((node, locks))
+                    self._footprints[id(node)] = kept
         self.settled = Settled(machine, (node for found in self.operations.values() for node, _ in found))
         takes = {lock: node for found in self.operations.values() for node, _ in found for lock in node.acquires}
         self.machine = tuple(
@@ -435,9 +444,10 @@ class Known:
 
     def footprint(self, node: Op) -> Footprint:
         """What an operation touches, of what anybody ever changes."""
-        if id(node) not in self._footprints:
-            self._footprints[id(node)] = node, of_operation(node, self._state)
-        return self._footprints[id(node)][1]
+        kept = self._footprints[id(node)]
+        if node.number not in kept:
+            kept[node.number] = of_operation(node, self._state)
+        return kept[node.number]
 
 
 def _topics(node: Op, *, relies: bool = False) -> frozenset[str]:

@@ -184,6 +184,18 @@ def _locations(found: Mapping[str, Paths]) -> tuple[Location, ...]:
     return tuple(locations)
 
 
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What an action is made of, but for its name."""
+
+    guard: z3.BoolRef
+    updates: tuple[Update, ...]
+    choices: tuple[Param, ...]
+    label: str
+    visible: Source
+    sources: tuple[Source, ...]
+
+
 class _Makers:
     """What the actions of all roles share: program counters, roles, locals, assertions."""
 
@@ -225,23 +237,50 @@ class _Makers:
 
     def action(self, role: str, paths: Paths, path: Path) -> tuple[Action, PathStep]:
         """The action that takes `path`."""
-        here, there = (self.places.element(self._numbers[role, node]) for node in (path.start, path.node))
-        guard = z3.And(self.role(THREAD) == self.roles.element(role), self.pc(THREAD) == here, *path.conditions)
-        updates = (set_at(self.pc, (THREAD,), there), *path.updates, *self._locals_after(role, paths, path), *self._failures(path))
-        number, label = _visible(paths, path)
-        visible = paths.graph.nodes[number].at
-        mentioned = {identity(term) for whole in (guard, *(u.value for u in updates)) for term in subterms(whole)}
-        choices = tuple(c for c in path.choices if identity(c.const) in mentioned)
-        sources = dict.fromkeys((visible, *(paths.graph.nodes[n].at for n, _ in path.ops)))
-        name = self._name(f"{role}.{visible.function}:{visible.line}")
-        action = Action(name, role, (Param("t", THREADS), *choices), guard, updates, label, tuple(sources))
+        # Between scenarios only the numbers of roles, places and assertions differ: with the same ones the terms are the same.
+        key = "action", *(self._place(role, path)), self._numbers[role, path.node], tuple(map(self._label, path.checks))
+        if key not in path.known:
+            path.known[key] = self._terms(role, paths, path)
+        terms: _Terms = path.known[key]
+        own = {self.pc.name: self.pc, self.failed.name: self.failed}  # of which only the elements have other names
+        updates = tuple(Update(own.get(u.var.name, u.var), u.variables, u.value) for u in terms.updates)
+        name = self._name(f"{role}.{terms.visible.function}:{terms.visible.line}")
+        action = Action(name, role, (Param("t", THREADS), *terms.choices), terms.guard, updates, terms.label, terms.sources)
         return action, PathStep(name, role, path.start, path.node, path.nodes, path.ops)
 
-    def conditions(self, role: str, paths: Paths, path: Path) -> Iterator[Condition]:
+    def _place(self, role: str, path: Path) -> tuple[int, int]:
+        return self.roles.elements.index(role), self._numbers[role, path.start]
+
+    def _label(self, check: tuple[str, z3.BoolRef]) -> int:
+        return self.assertions.elements.index(check[0])
+
+    def _terms(self, role: str, paths: Paths, path: Path) -> _Terms:
+        here, there = (self.places.element(self._numbers[role, node]) for node in (path.start, path.node))
+        guard = z3.And(self.role(THREAD) == self.roles.element(role), self.pc(THREAD) == here, *path.conditions)
+        if "locals" not in path.known:
+            path.known["locals"] = self._locals_after(role, paths, path)
+        updates = (set_at(self.pc, (THREAD,), there), *path.updates, *path.known["locals"], *self._failures(path))
+        number, label = _visible(paths, path)
+        visible = paths.graph.nodes[number].at
+        mentioned = {identity(term) for whole in (guard, *(u.value for u in updates)) for term in subterms(whole)} if path.choices else ()
+        choices = tuple(c for c in path.choices if identity(c.const) in mentioned)
+        sources = dict.fromkeys((visible, *(paths.graph.nodes[n].at for n, _ in path.ops)))
+        return _Terms(guard, updates, choices, label, visible, tuple(sources))
+
+    def conditions(self, role: str, paths: Paths, path: Path) -> tuple[Condition, ...]:
         """What `path` needs, said of every state in which it can be taken.
 
         Where it is said of more states, what the guard says of all threads or all pages is left out: that asks for no less.
         """
+        if not path.needs:
+            return ()
+        key = "conditions", *self._place(role, path)
+        if key not in path.known:
+            path.known[key] = tuple(self._conditions(role, paths, path))
+        found: tuple[Condition, ...] = path.known[key]
+        return found
+
+    def _conditions(self, role: str, paths: Paths, path: Path) -> Iterator[Condition]:
         place = self.places.element(self._numbers[role, path.start])
         here = (self.role(THREAD) == self.roles.element(role), self.pc(THREAD) == place)
         plain = [c for c in path.conditions if not any(z3.is_quantifier(part) for part in subterms(c))]
@@ -262,7 +301,7 @@ class _Makers:
 
     def _locals_after(self, role: str, paths: Paths, path: Path) -> list[Update]:
         """New values of locals; one that no longer matters goes back to its default, so that equal states are the same state."""
-        result = []
+        result: list[Update] = []
         after = paths.live(path.node)
         for local in sorted(paths.live(path.start) | after, key=lambda x: x.path):
             value = path.env[local] if local in after else default(local.kind)
