@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import repeat
 from typing import Literal
 
 import z3
@@ -22,8 +23,12 @@ from ..kernelc.lowering.cfg import Branch, Graph, Mark, Set
 from ..kernelc.sources.apply import ChangedLine, Outside
 from ..kernelc.stepping.steps import Software
 from ..kernelc.text import ast
+from ..kernelc.text.parse import parse
 from ..kernelc.text.preprocess import preprocess
+from ..kernelc.text.spans import functions_at
 from ..kernelc.text.tokens import Directive, lex
+from .lift.meanings import meant_calls
+from .lift.versions import config_of, is_lifted, kernel_in, macros_beside
 from .marks import Outcome, outcomes_of
 
 Fate = Literal["reached", "unreachable", "undecided", "erased", "outside"]
@@ -136,7 +141,8 @@ def account(changed: Iterable[ChangedLine], before: Side, after: Side) -> tuple[
 
 def beyond(outside: Iterable[Outside]) -> tuple[Accounted, ...]:
     """The lines of files that are not modelled."""
-    return tuple(Accounted(line, "outside", found.why) for found in outside for line in found.lines)
+    each = ((line, why) for found in outside for line, why in zip(found.lines, found.each or repeat(found.why), strict=False))
+    return tuple(Accounted(line, "outside", why) for line, why in each)
 
 
 def unmodelled(accounted: Iterable[Accounted]) -> tuple[Accounted, ...]:
@@ -278,6 +284,7 @@ class _Side:
         self._side = side
         self._files: dict[str, _File] = {}
         self._compiled: dict[str, frozenset[int]] = {}
+        self._unread: dict[str, tuple[tuple[str, int, int, str], ...]] = {}
 
     def file(self, name: str) -> _File:
         if name not in self._files:
@@ -299,9 +306,21 @@ class _Side:
         """The lines of a file of which something is left after preprocessing."""
         if name not in self._compiled:
             files = self._side.files
-            macros = {n: files[n] for n in files if n != name}
-            self._compiled[name] = frozenset(t.line for t in preprocess(files[name].replace("\r\n", "\n"), name, macros).tokens)
+            text = files[name].replace("\r\n", "\n")
+            self._compiled[name] = frozenset(t.line for t in preprocess(text, name, macros_beside(files, name), config_of(files)).tokens)
         return self._compiled[name]
+
+    def unread(self, name: str) -> tuple[tuple[str, int, int, str], ...]:
+        """The functions of a file that cannot be read, with their lines and the reason."""
+        if name not in self._unread:
+            files = self._side.files
+            try:
+                unit = parse(files.get(name, ""), name, macros=macros_beside(files, name), config=config_of(files))
+            except Refusal:
+                self._unread[name] = ()
+            else:
+                self._unread[name] = tuple((n, first, last, str(unit.broken[n])) for n, (first, last) in unit.spans.items())
+        return self._unread[name]
 
     def counts(self, file: str, line: int) -> bool:
         """Whether a line says anything."""
@@ -325,12 +344,24 @@ class _Side:
             if line not in self.compiled(file):
                 return "outside", "the configuration that is assumed leaves it out"
             return self._in_function(function, line)
+        unread = next(((n, w) for n, first, last, w in self.unread(file) if first <= line <= last), None)
+        if unread is not None:
+            return "outside", f"{unread[0]}() is not modelled: {unread[1]}"
+        named = next((n for n, first, last in functions_at(self._side.files.get(file, ""), file) if first <= line <= last), None)
+        if named is not None:
+            return "outside", f"it is in {named}(), {self._not_run(named)}"
         item = self._item(file, line)
         if item.kind == "struct":
             return self._of_words(self._fields(file, item, line), f"struct {item.name}", member=True)
         if item.kind == "define":
             return self._of_words([item.name], f"macro {item.name}", member=False)
         return "outside", "it is outside of every function; only functions, structs and macros are modelled"
+
+    def _not_run(self, name: str) -> str:
+        if not is_lifted(self._side.files):
+            return "which no selected scenario calls"
+        meant = meant_calls(kernel_in(self._side.files))
+        return f"and {meant[name]}" if name in meant else "which no selected scenario calls"
 
     def _in_function(self, function: ast.Function, line: int) -> tuple[Fate, str]:
         name, file = function.name, function.at.file

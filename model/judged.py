@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from ..kernelc.lowering.calls import children
 from ..kernelc.sources.apply import ChangedLine
 from ..kernelc.sources.lines import alignments
 from ..kernelc.text import ast
+from ..kernelc.text.same import is_renamed
 from ..kernelc.text.show import show
 from .account import Ran, Side
 from .marks import EXPRESSIONS, Outcome, Watch, watched
@@ -232,7 +233,7 @@ class _OtherWords:
 
     def _renamed(self, old: str, new: str, old_function: str, new_function: str) -> bool:
         if old in self._old and new in self._new:
-            return old not in self._new and new not in self._old and _alike(self._old[old], self._new[new])
+            return old not in self._new and new not in self._old and is_renamed(self._old[old], self._new[new])
         if old_function not in self._old or new_function not in self._new:
             return False
         had, has = _locals(self._old[old_function]), _locals(self._new[new_function])
@@ -317,29 +318,6 @@ def _locals(function: ast.Function) -> frozenset[str]:
 
     visit(function.body)
     return frozenset(found)
-
-
-def is_same(old: ast.Function | None, new: ast.Function | None) -> bool:
-    """Whether a function is the same in two versions, wherever it stands; None where one lacks it."""
-    if old is None or new is None:
-        return old is new
-    return [(p.name, p.type) for p in old.parameters] == [(p.name, p.type) for p in new.parameters] and _bare(old.body) == _bare(new.body)
-
-
-def _alike(old: ast.Function, new: ast.Function) -> bool:
-    """Whether two functions are the same but for their names."""
-    return len(old.parameters) == len(new.parameters) and _bare(old.body) == _bare(new.body)
-
-
-def _bare(node: object) -> object:
-    """A piece of syntax without its places and marks."""
-    if isinstance(node, ast.Watched):
-        return _bare(node.condition)
-    if isinstance(node, tuple):
-        return tuple(_bare(part) for part in node if not isinstance(part, ast.Mark))
-    if is_dataclass(node):
-        return (type(node).__name__, *(_bare(getattr(node, f.name)) for f in fields(node) if f.name != "at"))
-    return node
 
 
 # Statements

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ...core.errors import InputError
@@ -38,22 +38,32 @@ class ChangedLine:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What a patch does to a file that is not among those given: why it is not, and its lines, by the patch's own numbers."""
+    """What a patch does to a file that is not among those given: why it is not, and its lines, by the patch's own numbers.
+
+    Args:
+        each: the reason of each line, where more is known of it.
+    """
 
     path: str
     why: str
     lines: tuple[ChangedLine, ...]
+    each: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The outcome of a patch: new texts of the touched files, names of deleted ones, each changed line, remarks, what is outside."""
+    """The outcome of a patch: new texts of the touched files, names of deleted ones, each changed line, remarks, what is outside.
+
+    Args:
+        elsewhere: new texts of files that are outside, of those that could be looked up.
+    """
 
     files: Mapping[str, str]
     deleted: tuple[str, ...]
     changed: tuple[ChangedLine, ...]
     notes: tuple[str, ...]
     outside: tuple[Outside, ...] = ()
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
 
 def apply(patch: Patch, files: Mapping[str, str], homes: Collection[str] = ()) -> Applied:
@@ -62,7 +72,8 @@ def apply(patch: Patch, files: Mapping[str, str], homes: Collection[str] = ()) -
     Args:
         patch: the change.
         files: path to content. A path in the patch means the file of that very path, with or without the `a/` and `b/` of git (or
-            two other names of the two sides, as `diff -r old new` writes them), or below `model/kernel/` wherever that stands.
+            two other names of the two sides, as `diff -r old new` writes them), or below `model/kernel/` wherever that stands. A file
+            that is not listed and can be looked up (one of a kernel tree) is outside, but the patch has to fit it.
         homes: folders of these files that may stand anywhere: a path means `home/file` if it ends so.
 
     Returns:
@@ -76,12 +87,13 @@ def apply(patch: Patch, files: Mapping[str, str], homes: Collection[str] = ()) -
     changed: list[ChangedLine] = []
     notes: list[str] = []
     outside: list[Outside] = []
+    elsewhere: dict[str, str] = {}
     names = frozenset(files)
     for change in patch.files:
         now = (names | touched.keys()) - frozenset(deleted)
         key = _target(patch, change, now, homes)
         if key is None:
-            outside.append(_outside(change, now))
+            outside.append(_elsewhere(patch, change, files, elsewhere) or _outside(change, now))
             continue
         if change.odd:
             raise InputError(change.odd)
@@ -103,7 +115,22 @@ def apply(patch: Patch, files: Mapping[str, str], homes: Collection[str] = ()) -
         else:
             touched[key] = after
             deleted = [name for name in deleted if name != key]
-    return Applied(touched, tuple(deleted), tuple(changed), tuple(notes), tuple(outside))
+    return Applied(touched, tuple(deleted), tuple(changed), tuple(notes), tuple(outside), elsewhere)
+
+
+def _elsewhere(patch: Patch, change: FileChange, files: Mapping[str, str], texts: dict[str, str]) -> Outside | None:
+    """What a change does to a file that is not listed but can be looked up; its new text goes into `texts`. None if there is no such file.
+
+    Raises:
+        InputError: it does not fit that file.
+    """
+    if change.old is None or change.new is None or change.odd:
+        return None
+    key = next((path for path in _stripped(change.new, change.old) if path in texts or path in files), None)
+    if key is None:
+        return None
+    texts[key], lines, _ = _applied(patch, change, key, texts[key] if key in texts else files[key])
+    return Outside(key, f"no function of {key} is lifted", tuple(line for line in lines if line.text.strip()))
 
 
 def _target(patch: Patch, change: FileChange, names: frozenset[str], homes: Collection[str]) -> str | None:

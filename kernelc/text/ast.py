@@ -326,7 +326,7 @@ class Unit:
     `broken` names functions that could not be parsed, with the refusal: it is raised only when somebody needs that function,
     so that one exotic function does not keep the rest of a kernel file from being lifted. `unmodelled` names what stands at file
     level and has no meaning here (variables, enumerators), with the refusal for who uses it; of these `statics` can be given one. `strange`
-    is what is not understood there.
+    is what is not understood there. `spans` are the first and last lines of functions that could not be parsed.
     """
 
     file: str
@@ -336,3 +336,4 @@ class Unit:
     unmodelled: dict[str, Unmodelled] = field(default_factory=dict)
     strange: list[Refusal] = field(default_factory=list)
     statics: dict[str, Static] = field(default_factory=dict)
+    spans: dict[str, tuple[int, int]] = field(default_factory=dict)

@@ -67,6 +67,7 @@ def parse_preprocessed(source: Preprocessed) -> Unit:
         except Refusal as refusal:
             unit.functions.pop(item.function, None)
             unit.broken[item.function] = refusal
+            unit.spans[item.function] = item.tokens[0].line, item.tokens[-1].line
     unit.strange.extend(region.refusal for region in source.strange if region.first not in inside)
     return unit
 

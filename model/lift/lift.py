@@ -11,17 +11,23 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 
 from ...core.errors import InputError
+from ...kernelc.errors import Refusal
+from ...kernelc.lowering.library import Library
 from ...kernelc.sources.tree import KernelTree
 from ...kernelc.text import ast
 from ...kernelc.text.parse import parse
+from ...kernelc.text.same import is_renamed, is_same
 from ..scenario import Scenario, shipped_scenarios
 from ..system import KERNEL, Code, Sized
-from .meanings import TRACE, library_for
-from .versions import Kernel, has, kernel_of, version_of
-from .words import words_of
+from .meanings import MEANT, TRACE, library_for, meant_calls
+from .signs import reader
+from .versions import Kernel, has, kernel_of, macros_beside, version_of
+from .words import Words, words_of
 
+_CALL = re.compile(r"\b(\w+)\(")
 _TRACEPOINT = re.compile(r"\btrace_\w+")
 
 
@@ -48,7 +54,8 @@ def lifted_code(tree: KernelTree, overlay: Mapping[str, str] | None = None) -> C
     broken: dict[str, Exception] = {}
     unmodelled: dict[str, Exception] = {}
     for path in version.headers:
-        unit, helpers = parse(texts[path], path, config=config), kernel.helpers.get(path, frozenset())
+        unit = parse(texts[path], path, config=config)
+        helpers = kernel.helpers.get(path, frozenset()) | _changed_helpers(tree, path, texts[path], unit, kernel)
         structs |= {name: struct for name, struct in unit.structs.items() if name in version.structs}
         functions |= {name: unit.functions[name] for name in helpers if name in unit.functions}
         broken |= {name: why for name, why in unit.broken.items() if name in (*helpers, *(f"struct {s}" for s in version.structs))}
@@ -69,6 +76,8 @@ def lifted_code(tree: KernelTree, overlay: Mapping[str, str] | None = None) -> C
             )
     lifted = tuple(f"{name} ({functions[name].at.file.rpartition('/')[2]})" for name in sorted(functions))
     ours = _ours(kernel)
+    ours, lost = _followed(tree, ours, texts, functions, broken, config)
+    broken |= lost
     for file in ours:  # the glue comes last
         unit = parse(ours[file], file)
         for refusal in unit.strange:
@@ -78,10 +87,11 @@ def lifted_code(tree: KernelTree, overlay: Mapping[str, str] | None = None) -> C
         broken |= unit.broken
     traces = {name: TRACE for path in version.lifted for name in _TRACEPOINT.findall(texts[path])}
 
+    names = tuple(sorted(traces))
+
     def sized(scenario: Scenario) -> Sized:
         words = words_of(scenario)
-        library = library_for(words, kernel)
-        return Sized(replace(library, erased={**library.erased, **traces}), words.rigids)
+        return Sized(_library(words, kernel, names), words.rigids)
 
     return Code(
         functions=functions,
@@ -115,6 +125,53 @@ def for_tree(scenario: Scenario, tree: KernelTree) -> Scenario:
     if not scenario.needs_kernel or shipped.get(scenario.name) != scenario:
         return scenario
     return shipped.get(scenario.name.replace(scenario.design, version_of(tree).design), scenario)
+
+
+@cache
+def _library(words: Words, kernel: Kernel, traces: tuple[str, ...]) -> Library:
+    """One library for all code that means the same by its names: what is lowered with it is known by it."""
+    library = library_for(words, kernel)
+    return replace(library, erased={**library.erased, **dict.fromkeys(traces, TRACE)})
+
+
+def _changed_helpers(tree: KernelTree, path: str, text: str, unit: ast.Unit, kernel: Kernel) -> frozenset[str]:
+    """The functions of a header that a change adds or alters, but for those that have a meaning of ours whatever they say."""
+    below = reader(tree.read)(path)
+    if below == text:
+        return frozenset()
+    before = {} if below is None else parse(below, path, config=kernel.config).functions
+    changed = {name for name, function in unit.functions.items() if not is_same(before.get(name), function)}
+    return frozenset(changed - meant_calls(kernel).keys())
+
+
+def _followed(
+    tree: KernelTree,
+    ours: Mapping[str, str],
+    texts: Mapping[str, str],
+    functions: Mapping[str, ast.Function],
+    broken: Mapping[str, Exception],
+    config: Mapping[str, bool],
+) -> tuple[dict[str, str], dict[str, Exception]]:
+    """Our files, with the new names of functions that a change renames, and what to say of those that it takes away.
+
+    A function is renamed where exactly one new one has its parameters and its body.
+    """
+    followed: dict[str, str] = dict(ours)
+    lost: dict[str, Exception] = {}
+    called = {word for text in ours.values() for word in _CALL.findall(text)} - MEANT - functions.keys() - broken.keys()
+    for path, text in texts.items():
+        below = reader(tree.read)(path)
+        if not called or below is None or below == text:
+            continue
+        before = parse(below, path, macros=macros_beside(texts, path), config=config).functions
+        for name in sorted(called & before.keys()):
+            new = [f for n, f in functions.items() if n not in before and is_renamed(before[name], f)]
+            if len(new) == 1:
+                followed = {file: re.sub(rf"\b{name}\b", new[0].name, text) for file, text in followed.items()}
+                continue
+            what = "the change takes this function away, which our code around lifted functions calls"
+            lost[name] = Refusal(before[name].at, what, name, "no new function has its parameters and its body; keep its name, or its body")
+    return followed, lost
 
 
 def _with_meaning(struct: ast.Struct) -> ast.Struct:

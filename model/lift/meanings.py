@@ -84,6 +84,14 @@ ARGUMENTS: Mapping[str, CType] = {"kvm": KVM, "spte": types.SPTE, "level": INT}
 """The types of arguments that only the tree's way of calling something has, by the names that they have in `versions`."""
 
 
+def meant_calls(kernel: Kernel | None = None) -> dict[str, str]:
+    """The calls that mean something without their bodies, or mean nothing, each with what is known of that."""
+    library = library_for(Words(1, 2, 1, 3, 2, 1), kernel)
+    found = {name: f"it has a meaning of its own here ({call.doc or 'an intrinsic'})" for name, call in library.intrinsics.items()}
+    found |= {name: f"it does nothing here: {why}" for name, why in library.erased.items()}
+    return found | dict.fromkeys(library.identities, "it has a meaning of its own here")
+
+
 def library_for(words: Words, kernel: Kernel | None = None) -> Library:
     """The library at one geometry, with the names that a kernel has for what is in it."""
     made = _Meanings(words).library()
@@ -594,3 +602,7 @@ def _mmu_of(t: z3.ExprRef, vcpu: Value) -> Value:
 def _effect(answer: object) -> Effect:
     assert isinstance(answer, Effect)
     return answer
+
+
+MEANT = frozenset(meant_calls())
+"""The names that have a meaning in every kernel."""

@@ -62,7 +62,7 @@ class KernelVersion:
         return (*(Sign(path) for path in (*self.lifted, *self.headers)), *self.known_by)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Difference:
     """A change from one version to the next, and what follows from it for lifted code.
 
@@ -267,6 +267,32 @@ def kernel_of(tree: KernelTree, overlay: Mapping[str, str] | None = None) -> Ker
 def files_of(tree: KernelTree) -> tuple[str, ...]:
     """The files of a tree that have a say. A tree of no version has those of the newest one that it has."""
     return tuple(path for path in VERSIONS[-1].files if has(tree, path))
+
+
+def is_lifted(files: Mapping[str, str]) -> bool:
+    """Whether these are the files of a kernel tree, not of our kernel C."""
+    return VERSIONS[-1].iterator in files
+
+
+def kernel_in(files: Mapping[str, str]) -> Kernel:
+    """The differences that the files of a tree show; the version is the newest, whatever the tree is."""
+    signs = Signs(files.get)
+    return Kernel(VERSIONS[-1], tuple(d for d in DIFFERENCES if signs.shows(d.sign)))
+
+
+def config_of(files: Mapping[str, str]) -> Mapping[str, bool]:
+    """What is known of the configuration of these files."""
+    if not is_lifted(files):
+        return DEFAULT_CONFIG
+    return kernel_in(files).config
+
+
+def macros_beside(files: Mapping[str, str], name: str) -> dict[str, str]:
+    """The files whose loop macros one file may use: of a kernel tree the headers of iterators and lists, else those of its design."""
+    if is_lifted(files):
+        return {path: files[path] for path in (VERSIONS[-1].iterator, *VERSIONS[-1].macros) if path != name and path in files}
+    design, inside, _ = name.partition("/")
+    return {n: files[n] for n in files if n != name and ("/" not in n or (inside and n.startswith(f"{design}/")))}
 
 
 @cache

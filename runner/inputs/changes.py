@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,8 @@ from ...kernelc.sources.apply import Applied, ChangedLine, Outside, apply
 from ...kernelc.sources.lines import alignments
 from ...kernelc.sources.patch import Patch, Unread, parse_series
 from ...kernelc.text.parse import parse
+from ...kernelc.text.spans import functions_at, says_something
+from ...model.lift.versions import config_of, is_lifted, macros_beside
 from ...model.scenario import Scenario, convert_scenario
 from .sources import Files, Layer, from_outside
 
@@ -181,15 +183,16 @@ def read_patches(patches: Iterable[Patch | Unread], files: Files) -> Series:
             if isinstance(patch, Unread):
                 raise InputError(patch.why)
             applied = apply(patch, files, homes)
-            after = Layer(files, applied.files, applied.deleted)
+            after = Layer(files, applied.files, applied.deleted, applied.elsewhere)
             _check_c(files, after, applied)
+            outside = tuple(_placed(found, files, after) for found in applied.outside)
         except (InputError, Refusal) as error:
             left = f" (without {without}, which is not understood)" if without else ""
             refused.append(NotUnderstood(name, patch.subject, f"{error}{left}", len(found)))
             continue
         notes = (f"checked on code without {without}, which is not understood",) if without else ()
         named = f"{name} (without {without})" if without else name
-        found.append(Version(after, named, patch.subject, applied.changed, (*notes, *applied.notes), outside=applied.outside))
+        found.append(Version(after, named, patch.subject, applied.changed, (*notes, *applied.notes), outside=outside))
         files = after
     return Series(tuple(found), tuple(refused))
 
@@ -207,8 +210,23 @@ def _named(patch: Patch | Unread, number: int, taken: set[str]) -> str:
     return name if name not in taken else f"{name} ({number})"
 
 
+def _placed(outside: Outside, before: Files, after: Files) -> Outside:
+    """What is outside, with the function of each line where that can be told, and without lines that say nothing."""
+    sides = {kind: files for kind, files in (("removed", before), ("added", after)) if outside.path in files}
+    spans = {kind: functions_at(files[outside.path], outside.path) for kind, files in sides.items()}
+    saying = {kind: says_something(files[outside.path], outside.path) for kind, files in sides.items()}
+    said = [line for line in outside.lines if line.line in saying.get(line.kind, (line.line,))] or outside.lines
+    each = []
+    for line in said:
+        name = next((n for n, first, last in spans.get(line.kind, ()) if first <= line.line <= last), "")
+        each.append(f"it is in {name}(), and {outside.why}" if name else outside.why)
+    return replace(outside, lines=tuple(said), each=tuple(each))
+
+
 def _check_c(before: Files, after: Files, applied: Applied) -> None:
     """Refuse C that cannot be read, whether or not a scenario calls it: nothing could be said of it.
+
+    Of a kernel tree, a function that cannot be read is not modelled, and the rest is: so is most of the tree itself.
 
     Raises:
         Refusal: with the place and the text.
@@ -228,11 +246,11 @@ def _check_c(before: Files, after: Files, applied: Applied) -> None:
 
 def _broken(files: Files, name: str, *, strict: bool = False) -> Mapping[str, Exception] | None:
     """What of a file cannot be read (the loop macros of the files beside it are known): functions by name; None if nothing of it can be."""
-    design, inside, _ = name.partition("/")
-    beside = {n: files[n] for n in files if n != name and ("/" not in n or (inside and n.startswith(f"{design}/")))}
+    lifted = is_lifted(files)
     try:
-        unit = parse(files[name], name, macros=beside)
-        return unit.broken | {f"{refusal.what}: {refusal.offending}": refusal for refusal in unit.strange}
+        unit = parse(files[name], name, macros=macros_beside(files, name), config=config_of(files))
+        strange = {f"{refusal.what}: {refusal.offending}": refusal for refusal in unit.strange}
+        return strange if lifted else unit.broken | strange
     except Refusal:
         if strict:
             raise

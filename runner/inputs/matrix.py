@@ -7,8 +7,9 @@ from itertools import pairwise
 
 from ...core.errors import InputError
 from ...kernelc.text import ast
+from ...kernelc.text.same import is_same
 from ...model.flows import FLOWS, STARTS, Flow, cells
-from ...model.judged import calls_of, is_same
+from ...model.judged import calls_of
 from ...model.scenario import Scenario
 from ..names import choose
 from .changes import Version

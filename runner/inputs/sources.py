@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from types import MappingProxyType
 
 from ...core.errors import InputError
 from ...kernelc.sources.tree import KernelTree, open_tree
@@ -47,17 +48,24 @@ class TreeFiles(Mapping[str, str]):
 
 
 class Layer(Mapping[str, str]):
-    """Files with some of them changed, added or deleted."""
+    """Files with some of them changed, added or deleted.
 
-    def __init__(self, below: Files, changed: Files, deleted: Iterable[str]) -> None:
+    Args:
+        elsewhere: files that are looked up, and not listed.
+    """
+
+    def __init__(self, below: Files, changed: Files, deleted: Iterable[str], elsewhere: Files = MappingProxyType({})) -> None:
         self._below = below
         self._changed = dict(changed)
+        self._elsewhere = dict(elsewhere)
         self._deleted = frozenset(deleted) - frozenset(changed)
 
     def __getitem__(self, name: str) -> str:
         if name in self._deleted:
             raise KeyError(name)
-        return self._changed[name] if name in self._changed else self._below[name]
+        if name in self._changed:
+            return self._changed[name]
+        return self._elsewhere[name] if name in self._elsewhere else self._below[name]
 
     def __iter__(self) -> Iterator[str]:
         return (name for name in dict.fromkeys((*self._below, *self._changed)) if name not in self._deleted)

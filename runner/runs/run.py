@@ -216,7 +216,7 @@ class _Run:
         if self._errors:
             raise self._errors[min(self._errors)]
         changed = [(s, v) for s in range(len(self._plan.scenarios)) for v in range(1, len(self._plan.versions))]
-        if changed and all(place in self._refused for place in changed):
+        if changed and self._plan.kernel is None and all(place in self._refused for place in changed):
             raise InputError(self._refused[changed[0]])  # nothing of the change could be asked anywhere
 
     def _look_up(self) -> list[dict[tuple[int, str], Known]]:
