@@ -302,7 +302,7 @@ def _is_memory(error: SystemError, limit: int) -> bool:
     Args:
         limit: bytes of address space. If the process never came near it, the error means something else.
     """
-    return _SILENT in str(error) and limit != resource.RLIM_INFINITY and _address_space("VmPeak") > limit - _NEAR
+    return _SILENT in str(error) and limit != resource.RLIM_INFINITY and address_space("VmPeak") > limit - _NEAR
 
 
 def _no_memory(memory: int | None, limit: int) -> str:
@@ -312,7 +312,7 @@ def _no_memory(memory: int | None, limit: int) -> str:
     return f"{OUT_OF_MEMORY} ({limit // MEGABYTE if memory is None else memory} MB were allowed)"
 
 
-def _address_space(field: str) -> int:
+def address_space(field: str = "VmSize") -> int:
     """Bytes that this process has of it (`VmSize`), or had at most (`VmPeak`); Linux counts in kB."""
     with open("/proc/self/status", encoding="ascii", errors="replace") as file:
         return next((int(line.split()[1]) * 1024 for line in file if line.startswith(f"{field}:")), 0)
@@ -333,7 +333,7 @@ def _settle(memory: int | None, parent: int) -> None:
         file.write("500")  # if the machine runs out of memory, a question is lost rather than the run
     if memory is not None:
         # What it begins with is its parent's, which may be a notebook of gigabytes: it is no part of what is computed here.
-        limit = _address_space("VmSize") + memory * MEGABYTE
+        limit = address_space("VmSize") + memory * MEGABYTE
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
         if hard == resource.RLIM_INFINITY or limit < hard:
             resource.setrlimit(resource.RLIMIT_AS, (limit, hard))

@@ -1,6 +1,6 @@
 """All questions of one run: every selected scenario, without and with each change, and what became of each changed line.
 
-The questions are answered by workers (`worker.py`), a process for each scenario, as many at once as the plan has jobs. Here they
+The questions are answered by workers (`worker.py`), which take scenario after scenario, as many at once as the plan has jobs. Here they
 are started, heard and stopped; what they say is put in the order of the plan, whoever was first.
 """
 
@@ -15,7 +15,7 @@ from typing import Protocol
 from msgspec.structs import replace as replace_fields
 
 from ...checker.clock import Clock
-from ...checker.processes import Answered, Child, Died, Failed, Failure, News, Said, Say, held, listen, reason_of
+from ...checker.processes import MEGABYTE, Answered, Child, Died, Failed, Failure, News, Said, Say, address_space, held, listen, reason_of
 from ...core.errors import EngineError, InputError, TdpcheckError
 from ...core.evaluation.evaluate import Evaluator
 from ...core.plain import PlainRun, violation
@@ -37,9 +37,11 @@ from .accounting import MORE_TIME, Accountant, Witnesses, not_modelled, why_not_
 from .cache import Known
 from .keys import lookups
 from .plan import Place, Plan
-from .slots import Slots
-from .worker import GRACE, Seen, Told, Unbuilt, Until, Worker, Working
+from .slots import Slots, Turns
+from .worker import GRACE, Seen, Told, Turn, Unbuilt, Until, Worker, Working
 
+_ROOM = 0.3
+"""How much of its memory a worker may have taken and begin with another scenario: who needs more than the rest is asked again alone."""
 PATIENCE = GRACE + 2.0
 """Seconds that workers have to tell what they know after Control-C."""
 
@@ -191,6 +193,10 @@ class _Run:
         self._listener = listener
         self._slots = Slots(max(1, plan.jobs))
         self._running: dict[Child, int] = {}
+        self._turns: Turns | None = None
+        self._again: list[int] = []
+        self._begun: set[int] = set()
+        self._first: set[Child] = set()
         self._doing: dict[Child, str] = {}
         self._errors: dict[int, Exception] = {}
         self._witnesses = Witnesses()
@@ -199,20 +205,27 @@ class _Run:
         self.answered: set[Place] = set()
 
     def ask(self) -> None:
-        """Start a worker for each scenario, as many at once as there are jobs, and hear them to their end."""
-        waiting = list(range(len(self._plan.scenarios)))
+        """Start as many workers as there are jobs, and hear them until every scenario had its turn."""
         known = self._look_up()
-        while waiting or self._running:
-            while waiting and len(self._running) < max(1, self._plan.jobs):
-                place = waiting.pop(0)
+        waiting = [place for place, answers in enumerate(known) if self._is_asked(place, answers)]
+        for place in range(len(self._plan.scenarios)):
+            if place not in waiting:
+                self._from_cache(place, known[place])
+        self._turns = turns = Turns(len(waiting))
+        while True:
+            while len(self._running) < max(1, self._plan.jobs) and (following := self._next(waiting, turns)) is not None:
+                self._begun.add(following)
                 if self._plan.limits.are_up:
-                    self._unanswered(place, _RUN_IS_UP)
+                    self._unanswered(following, _RUN_IS_UP)
                 else:
-                    self._begin(place, known[place])
+                    self._begin(following, waiting, known)
+            if not self._running:
+                break
             for child, news in listen(self._running):
                 self._hear(child, news)
                 if self._errors:  # those before it may have one, too: the first one of the plan is told
-                    waiting = [place for place in waiting if place < min(self._errors)]
+                    turns.end()
+                    self._again = [place for place in self._again if place < min(self._errors)]
         if self._errors:
             raise self._errors[min(self._errors)]
         changed = [(s, v) for s in range(len(self._plan.scenarios)) for v in range(1, len(self._plan.versions))]
@@ -233,15 +246,35 @@ class _Run:
         self._plan = replace(plan, spent=plan.spent + time.monotonic() - started)
         return known
 
-    def _begin(self, place: int, known: dict[tuple[int, str], Known]) -> None:
-        wanted = [(v, n) for v in range(len(self._plan.versions)) for n in self._plan.asked_in(self._plan.scenarios[place])]
-        needed = len(self._plan.versions) > 1 or any(key not in known or known[key].record.trace is not None for key in wanted)
-        if needed:
-            plan, slots, started = self._plan, self._slots, time.monotonic()
-            child = Child(lambda say: _work(plan, place, known, slots, started, say), memory=plan.memory)
-            self._running[child] = place
-            return
-        for version, name in wanted:
+    def _wanted(self, place: int) -> list[tuple[int, str]]:
+        return [(v, n) for v in range(len(self._plan.versions)) for n in self._plan.asked_in(self._plan.scenarios[place])]
+
+    def _is_asked(self, place: int, known: Mapping[tuple[int, str], Known]) -> bool:
+        """Whether a scenario has to be built, since the cache does not have all that is to be told of it."""
+        wanted = self._wanted(place)
+        return len(self._plan.versions) > 1 or any(key not in known or known[key].record.trace is not None for key in wanted)
+
+    def _next(self, waiting: Sequence[int], turns: Turns) -> int | None:
+        """The next scenario for a new worker; with nobody at work, also one that was taken by a worker that died before it said so."""
+        if self._again:
+            return self._again.pop(0)
+        turn = turns.take()
+        if turn is not None:
+            return waiting[turn]
+        lost = [place for place in waiting if place not in self._begun]
+        return lost[0] if lost and not self._running and not self._errors else None
+
+    def _begin(self, place: int, waiting: Sequence[int], known: Sequence[Mapping[tuple[int, str], Known]]) -> None:
+        """Start a worker with one scenario; when it is done with that, it takes the next one."""
+        plan, slots, turns, started = self._plan, self._slots, self._turns, time.monotonic()
+        assert turns is not None
+        child = Child(lambda say: _work(plan, place, waiting, turns, known, slots, started, say), memory=plan.memory)
+        self._running[child] = place
+        self._first.add(child)
+
+    def _from_cache(self, place: int, known: Mapping[tuple[int, str], Known]) -> None:
+        """Tell what is told of a scenario of which the cache has everything."""
+        for version, name in self._wanted(place):
             scenario = self._plan.scenarios[place]
             record = replace_fields(results.in_context(known[version, name].record, scenario.expect.get(name)), cached=True, seconds=0.0)
             self._told((place, version, name), record, None, known[version, name].certificate)
@@ -261,6 +294,10 @@ class _Run:
     def _hear(self, child: Child, news: News) -> None:
         place = self._running[child]
         match news:
+            case Said(value=Turn(place=following)):
+                self._running[child] = following
+                self._begun.add(following)
+                self._first.discard(child)
             case Said(value=Working(what=what)):
                 self._listener.working(what)
             case Said(value=Until() as until):
@@ -280,9 +317,16 @@ class _Run:
                     raise KeyboardInterrupt
             case Failed() | Died():
                 del self._running[child]
-                self._lost(place, news, self._doing.get(child, ""))
+                if child in self._first or not _is_worth_another(news) or not self._is_untold(place):
+                    self._lost(place, news, self._doing.get(child, ""))
+                else:
+                    self._again.append(place)  # perhaps it is what came before it that left it no room
             case Said():
                 raise EngineError(f"a worker said what nobody understands: {news}")
+
+    def _is_untold(self, place: int) -> bool:
+        """Whether nothing was told yet of a scenario."""
+        return not any((place, version, name) in self.answered for version, name in self._wanted(place))
 
     def _left_out(self, place: int, unbuilt: Unbuilt) -> None:
         """Of a version without a model nothing is asked; what is refused, or gone, is Unknown, what is not there yet no question."""
@@ -362,7 +406,9 @@ class _Run:
             while self._running and not clock.is_up:
                 for child, news in listen(self._running, clock.left):
                     if isinstance(news, Said):
-                        if isinstance(news.value, Told):
+                        if isinstance(news.value, Turn):
+                            self._running[child] = news.value.place
+                        elif isinstance(news.value, Told):
                             self._take(self._running[child], news.value)
                     else:
                         del self._running[child]
@@ -375,6 +421,9 @@ class _Run:
             child.kill()
         self._running.clear()
         self._slots.close()
+        if self._turns is not None:
+            self._turns.close()
+            self._turns = None
 
     # Changed lines
 
@@ -432,8 +481,30 @@ _ERRORS: Mapping[Failure, Callable[[str], Exception]] = {
 """Errors of a worker that are errors of the run, and as what they are told."""
 
 
-def _work(plan: Plan, place: int, known: Mapping[tuple[int, str], Known], slots: Slots, started: float, say: Say) -> bool:
-    return Worker(plan, place, known, slots, started, say).work()
+def _is_worth_another(news: Failed | Died) -> bool:
+    """Whether a worker that begins anew may come to an end where one did not that had worked before: if it lacked memory, or was killed."""
+    return not news.late if isinstance(news, Died) else news.kind is Failure.MEMORY
+
+
+def _work(
+    plan: Plan,
+    place: int,
+    waiting: Sequence[int],
+    turns: Turns,
+    known: Sequence[Mapping[tuple[int, str], Known]],
+    slots: Slots,
+    started: float,
+    say: Say,
+) -> bool:
+    """The life of a worker: one scenario after the other, until there is none, or it has grown too large."""
+    begun_with = address_space()
+    while Worker(plan, place, known[place], slots, started, say).work():
+        turn = None if plan.limits.are_up or address_space() - begun_with > plan.memory * MEGABYTE * _ROOM else turns.take()
+        if turn is None:
+            return True
+        place, started = waiting[turn], time.monotonic()
+        say(Turn(place))
+    return False
 
 
 def each_violation(

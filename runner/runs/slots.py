@@ -1,6 +1,6 @@
-"""How many processes may compute at once: each takes a slot first. A slot is a lock on a byte of a file that has no name.
+"""What processes share: how many may compute at once, and whose turn it is. Both are kept in files that have no name, under locks.
 
-The kernel takes the lock back when its holder ends, however it ends: no killed process can leave the others waiting.
+The kernel takes a lock back when its holder ends, however it ends: no killed process can leave the others waiting.
 """
 
 from __future__ import annotations
@@ -50,3 +50,38 @@ class Slots:
             else:
                 return place
         return None
+
+
+class Turns:
+    """The numbers from 0 on, each given to one process alone, the lowest first; made before the processes that share them are forked."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._file = os.memfd_create("turns")
+
+    def close(self) -> None:
+        """No more are wanted."""
+        os.close(self._file)
+
+    @property
+    def given(self) -> int:
+        """How many were given: all below that."""
+        return int.from_bytes(os.pread(self._file, 8, 0), "little")
+
+    def take(self) -> int | None:
+        """The next one; None if there is none left."""
+        fcntl.lockf(self._file, fcntl.LOCK_EX)
+        try:
+            number = self.given
+            if number >= self.number:
+                return None
+            os.pwrite(self._file, (number + 1).to_bytes(8, "little"), 0)
+            return number
+        finally:
+            fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+    def end(self) -> None:
+        """Give none any more."""
+        fcntl.lockf(self._file, fcntl.LOCK_EX)
+        os.pwrite(self._file, self.number.to_bytes(8, "little"), 0)
+        fcntl.lockf(self._file, fcntl.LOCK_UN)

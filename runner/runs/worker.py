@@ -1,8 +1,9 @@
-"""One scenario of a run, in a process of its own: it builds the models of all versions, and answers every question about them.
+"""One scenario of a run: its models are built, in all versions, and every question about them is answered.
 
 Nothing heavy happens in this process after that: each survey and each question runs in a process forked from it, which begins with
-the model that it needs. One that is killed, crashes or runs out of memory costs its own answer and no other. Since each begins
-alike, the answers do not depend on how many run at once.
+the model that it needs. One that is killed, crashes or runs out of memory costs its own answer and no other. A worker's process takes
+scenario after scenario, so that what they have in common is built once; that it was built before changes nothing about a model. So the
+answers do not depend on how many run at once, nor on who took which scenario.
 """
 
 from __future__ import annotations
@@ -36,6 +37,13 @@ from .slots import Slots
 
 GRACE = 3.0
 """Seconds that questions have to answer with what they know after Control-C."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What is said from now on is about the scenario at that place of the plan."""
+
+    place: int
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,11 @@ from tdpcheck.runner.asking.results import Result
 from tdpcheck.runner.documents import to_json
 from tdpcheck.runner.inputs.changes import Version
 from tdpcheck.runner.inputs.sources import files_of
+from tdpcheck.runner.runs import run as run_module
 from tdpcheck.runner.runs.plan import Plan
 from tdpcheck.runner.runs.run import Outcome, run
-from tdpcheck.runner.runs.slots import Slots
+from tdpcheck.runner.runs.slots import Slots, Turns
+from tdpcheck.runner.runs.worker import Worker
 from tdpcheck.tests.calling import QUICK
 from tdpcheck.tests.few import few
 
@@ -171,6 +173,79 @@ def test_answers_come_in_the_order_of_the_plan_whoever_is_first(tmp_path: Path) 
 
     assert "mm-exit" == heard[0].scenario
     assert [QUICK] * 3 + ["mm-exit"] * 2 == [r.scenario for r in outcome.records]
+
+
+class Worn(Worker):
+    """A worker that does not survive its second scenario."""
+
+    scenarios = 0
+
+    def work(self) -> bool:
+        type(self).scenarios += 1  # of this process
+        if type(self).scenarios == 2:
+            killed()
+        return super().work()
+
+
+def test_a_scenario_that_a_worker_does_not_survive_after_others_is_asked_again_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "Worker", Worn)
+    outcome = run(plan())
+    assert {"holds_up_to"} == {r.verdict for r in outcome.records}
+    assert [QUICK] * 3 + ["mm-exit"] * 2 == [r.scenario for r in outcome.records]
+
+
+def test_a_scenario_that_was_taken_by_a_worker_that_says_nothing_more_is_asked_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    parent, take = os.getpid(), Turns.take
+
+    def takes_and_dies(turns: Turns) -> int | None:
+        turn = take(turns)
+        if os.getpid() != parent:
+            lost()
+        return turn
+
+    monkeypatch.setattr(Turns, "take", takes_and_dies)
+    outcome = run(plan())
+    assert {"holds_up_to"} == {r.verdict for r in outcome.records}
+    assert {QUICK, "mm-exit"} == {r.scenario for r in outcome.records}
+
+
+def test_a_worker_that_has_grown_makes_room_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers: list[int] = []
+    begun = Child.__init__
+
+    def begin(child: Child, *given: Any, **named: Any) -> None:
+        begun(child, *given, **named)
+        workers.append(child.pid)
+
+    monkeypatch.setattr(Child, "__init__", begin)
+    run(plan(survey=survey, bmc=holds))
+    assert len(workers) == 1  # what it starts itself, it starts in its own process
+    workers.clear()
+    monkeypatch.setattr(run_module, "_ROOM", -1.0)
+    outcome = run(plan(survey=survey, bmc=holds))
+    assert len(workers) == 2
+    assert {"holds_up_to"} == {r.verdict for r in outcome.records}
+
+
+def _answer(child: Child) -> Any:
+    news = child.news()
+    assert isinstance(news, Answered)
+    return news.value
+
+
+def test_each_turn_is_given_once_whoever_asks() -> None:
+    turns = Turns(40)
+
+    def takes(say: Say) -> list[int]:
+        found = []
+        while (turn := turns.take()) is not None:
+            found.append(turn)
+        return found
+
+    children = [Child(takes) for _ in range(4)]
+    given = [turn for child in children for turn in _answer(child)]
+    assert sorted(given) == list(range(40))
+    assert turns.take() is None
 
 
 def test_a_slot_is_free_again_when_its_holder_is_killed() -> None:
