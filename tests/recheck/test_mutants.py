@@ -16,7 +16,7 @@ from tdpcheck.checker.certificates.explored import explored_invariant
 from tdpcheck.checker.states.explore import survey
 from tdpcheck.core.errors import TdpcheckError
 from tdpcheck.core.ground import GroundSystem, ground
-from tdpcheck.core.shape import subterms
+from tdpcheck.core.shape import identity, subterms
 from tdpcheck.core.system import Lemma, Property
 from tdpcheck.recheck.questions import check_certificate
 from tdpcheck.runner.inputs.changes import touched, versions
@@ -97,7 +97,10 @@ def pairs() -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", pairs())
 def test_a_good_certificate_proves_nothing_of_a_bad_system(name: str) -> None:
-    """The clauses that hold in the shipped kernel C, said of the museum's: no solver takes that for a proof."""
+    """The clauses that hold in the shipped kernel C, said of the museum's: no solver takes that for a proof.
+
+    Of a system whose cells have other widths (a change that adds places widens the program counter) fewer of them can be said.
+    """
     folder = FOLDER / name
     item = read_item(folder)
     (scenario,) = selected_scenarios([item.expect.scenario], ())
@@ -111,23 +114,22 @@ def test_a_good_certificate_proves_nothing_of_a_bad_system(name: str) -> None:
     small = ground(good.system, good.geometry)
     learned = explored_invariant(small, seen.states, [prop])
     worse = ground(bad.system, bad.geometry)
-    known_cells = {worse.variable(cell).decl().name() for cell in worse.cells}
-    fitting = [
-        c
-        for c in learned.clauses
-        if all(x.decl().name() in known_cells for x in subterms(c.holds) if z3.is_const(x) and x.decl().kind() == z3.Z3_OP_UNINTERPRETED)
-    ]
+    known_cells = {identity(worse.variable(cell)) for cell in worse.cells}
+    fitting = [c for c in learned.clauses if all(identity(x) in known_cells for x in subterms(c.holds) if is_uninterpreted_constant(x))]
 
     text = grounded(small, prop, learned.clauses)
 
     assert check_certificate(text, "z3").accepted
-    assert fitting
     for number in range(max(8, COUNT // 10_000)):
         mutant = Mutator(text, random.Random(f"{SEED} {name} {number}")).draw()
         assert not accepted(mutant) or "" == refused(mutant), mutant
     for clauses in (fitting, [*fitting, small_property(worse, prop)], [small_property(worse, prop)]):
         for solver in ("z3", "bitwuzla"):
             assert not check_certificate(grounded(worse, prop, clauses), solver, most=1).accepted
+
+
+def is_uninterpreted_constant(term: z3.ExprRef) -> bool:
+    return z3.is_const(term) and bool(term.decl().kind() == z3.Z3_OP_UNINTERPRETED)
 
 
 def small_property(system: GroundSystem, prop: Property) -> Lemma:
