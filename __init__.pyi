@@ -6,6 +6,8 @@ from .api.museum import museum as museum
 from .api.museum import museum_items as museum_items
 from .api.prove import Proof as Proof
 from .api.prove import prove_scenario as prove_scenario
+from .api.race import Race as Race
+from .api.race import race as race
 from .api.replay import Replay as Replay
 from .api.replay import replay as replay
 from .api.scenarios import property_named as property_named

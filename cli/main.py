@@ -39,6 +39,7 @@ COMMANDS = {
     "list": Known("listing:list_", "List properties, scenarios, changes (the museum's), designs, intrinsics, goals, engines or formats."),
     "museum": Known("museum:museum", "Find each known bug again, and check its good twin."),
     "prove": Known("prove:prove", "Prove properties for any number of pages, tables, roots, devices and threads of a scenario."),
+    "race": Known("race:race", "Decide whether a race that somebody claims can happen."),
     "replay": Known("replay:replay", "Run a stored counterexample, or a run saved by explore, again without a solver."),
     "report": Known("report:report", "Make a report of the run that `verify --out OUT` left."),
     "show": Known("show:show", "Show a counterexample that `verify --out` left (*.cex.json)."),

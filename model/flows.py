@@ -71,6 +71,10 @@ STARTS: Mapping[str, tuple[Start, Sizes]] = {
 The shared table has one page where the host has a huge one, or that huge page, or nothing; or a table has one page and nobody shares it.
 """
 
+FULL = "full"
+EVERY_START: Mapping[str, tuple[Start, Sizes]] = {FULL: (Start(tables="pages", host="huge"), Sizes(pts=1)), **STARTS}
+"""Beside those of the matrix, the shared table with every page mapped: where two threads zap, there must be enough for both."""
+
 APART: Mapping[frozenset[str], str] = {
     frozenset((other, "delete")): "they wait for each other (mn_active_invalidate_count), which is not modelled; see model/beyond.py"
     for other in ("notifier", "part", "exit")
@@ -86,7 +90,7 @@ def known_hole(roles: Collection[str], start: str) -> bool:
     A part of a huge leaf cannot be unmapped alone: the leaf goes whole, so that its other pages are seen missing for a while. The leaf is
     there at the start, or a fault or a recovery makes it beside the notifier, where the host has a huge page.
     """
-    makes_one = STARTS[start][0].host == "huge" and not {"fault", "io_fault", "recover"}.isdisjoint(roles)
+    makes_one = EVERY_START[start][0].host == "huge" and not {"fault", "io_fault", "recover"}.isdisjoint(roles)
     return "part" in roles and (start == "huge" or makes_one)
 
 
@@ -112,12 +116,13 @@ def cells(asked: Asked) -> dict[str, Scenario]:
         if frozenset(flow.role for flow in flows) not in APART:
             for start in STARTS:
                 if all(flow.private if start == "private" else flow.shared for flow in flows):
-                    found[cell_name(flows, start)] = _cell(flows, start, asked)
+                    found[cell_name(flows, start)] = cell(flows, start, asked)
     return found
 
 
-def _cell(flows: Flows, start: str, asked: Asked) -> Scenario:
-    begins, sizes = STARTS[start]
+def cell(flows: Flows, start: str, asked: Asked) -> Scenario:
+    """The scenario of some flows side by side, from a start; of the matrix, if they are one or two."""
+    begins, sizes = EVERY_START[start]
     roles = [flow.role for flow in flows]
     story = " while ".join(flow.does for flow in flows)
     expect: dict[str, Expected] = dict.fromkeys(asked, "holds")
@@ -128,7 +133,7 @@ def _cell(flows: Flows, start: str, asked: Asked) -> Scenario:
         f"{story[0].upper()}{story[1:]}.",
         tuple(_threads(flows)),
         expect,
-        geometry=replace(sizes, vcpus=2) if len(flows) == 2 and flows[0] is flows[1] and flows[0].vcpu else sizes,
+        geometry=replace(sizes, vcpus=2) if any(flow.vcpu and flows.count(flow) == 2 for flow in flows) else sizes,
         hardware=Hardware(cpu=True),
         start=begins,
         matrix=True,

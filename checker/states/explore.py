@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import z3
+from numpy.typing import NDArray
 
 from ...core.errors import EngineError, InputError
 from ...core.evaluation.evaluate import Evaluator, State
@@ -20,7 +22,7 @@ from ...core.trace import Trace, run
 from ...core.verdict import INTERRUPTED, TIME_IS_UP, HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict, Violated
 from ..attempt import Progress, Subject, at_size
 from ..clock import Clock, OutOfTime
-from .layers import Layers, OneByOne, Packed, at_best
+from .layers import Layers, OneByOne, Packed, Steps, at_best
 from .livelock import Livelock, Livelocks, way_round
 from .moves import Moves
 from .stuck import Deadlocks, Ends, Stuck
@@ -93,7 +95,7 @@ def by_exploration(
 
 
 def _explored(layers: Layers, prop: Property, max_states: int | None, clock: Clock) -> Explored:
-    search = _Breadth(layers, max_states, clock)
+    search = Breadth(layers, max_states, clock)
     done = -1
     try:
         holds = layers.test(prop.holds)
@@ -120,7 +122,7 @@ def reachable(system: TransitionSystem, geometry: Geometry, *, max_states: int |
     """Every reachable state with its distance from the initial states, and what was counted."""
 
     def found(layers: Layers) -> tuple[dict[State, int], Stats]:
-        search = _Breadth(layers, max_states, Clock())
+        search = Breadth(layers, max_states, Clock())
         return {state: search.stats.depth for layer in search.layers() for state in layers.states(layer)}, search.stats
 
     return at_best(Evaluator(system, geometry), found)
@@ -168,7 +170,7 @@ def survey(
     def surveyed(layers: Layers) -> Surveyed:
         still = None if ends is None else Deadlocks(layers, ends)
         round_ = None if ends is None else Livelocks(layers, ends)
-        search = _Breadth(layers, max_states, clock, watching=[each for each in (still, round_) if each is not None])
+        search = Breadth(layers, max_states, clock, watching=[each for each in (still, round_) if each is not None])
         nearest: dict[str, Packed] = {}
         try:
             open_ = {name: layers.test(term) for name, term in terms.items()}
@@ -196,7 +198,7 @@ def survey(
         return Surveyed(dict.fromkeys(terms), Stats(), stop.why)
 
 
-def _livelocks(search: _Breadth, gathered: Livelocks, clock: Clock) -> tuple[Livelock, ...] | None:
+def _livelocks(search: Breadth, gathered: Livelocks, clock: Clock) -> tuple[Livelock, ...] | None:
     met, found = search.met, []
     try:
         for components in gathered.found(met, clock):
@@ -216,7 +218,7 @@ def way(
     """Look for a shortest run from any state, `start`, to one that is `wanted`; the only term of the answer is called 'wanted'."""
     clock = Clock(timeout)
     layers = OneByOne(moves, clock)
-    search = _Breadth(layers, max_states, clock, start=start)
+    search = Breadth(layers, max_states, clock, start=start)
     found = None
     for layer in search.layers():
         found = next((state for state in layers.states(layer) if wanted(state)), None)
@@ -225,7 +227,14 @@ def way(
     return Surveyed({"wanted": None if found is None else search.run_to(found)}, search.stats, search.stopped)
 
 
-class _Breadth:
+class Watcher(Protocol):
+    """Is told of every state and what follows it, while a system is explored."""
+
+    def note(self, first: int, states: Sequence[Packed], steps: Steps, following: NDArray[np.intp]) -> None:
+        """States that are expanded now, numbered from `first`, with their steps and the numbers of the states that these lead to."""
+
+
+class Breadth:
     """Breadth-first search that remembers how it came to each state; from the initial states, or from `start`.
 
     States have numbers, in the order in which they were met.
@@ -241,7 +250,7 @@ class _Breadth:
         clock: Clock,
         *,
         start: State | None = None,
-        watching: Sequence[Deadlocks | Livelocks] = (),
+        watching: Sequence[Watcher] = (),
     ) -> None:
         self._layers = layers
         self._evaluator = layers.moves.evaluator
@@ -309,6 +318,11 @@ class _Breadth:
         elif self._clock.is_up:
             self.stopped = TIME_IS_UP
         return self.stopped is not None
+
+    @property
+    def started(self) -> int:
+        """How many initial states there are: theirs are the first numbers."""
+        return len(self._starts)
 
     @property
     def met(self) -> list[Packed]:

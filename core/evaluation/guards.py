@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import z3
 
@@ -18,13 +19,31 @@ WIDTH = 120
 CELLS = 4
 
 
-def refusal(evaluator: Evaluator, action: Action, arguments: Sequence[int], state: State) -> str:
-    """The first conjunct of the guard that is false, as it reads at these arguments, and the values that it sees; '' if none is."""
+@dataclass(frozen=True)
+class Refusal:
+    """Why an action may not fire.
+
+    Args:
+        needs: the first conjunct of its guard that is false, as it reads at its arguments.
+        sees: the cells at which that looks, each with its value.
+    """
+
+    needs: str
+    sees: tuple[str, ...]
+
+    def __str__(self) -> str:
+        more = len(self.sees) - CELLS
+        told = f", but {', '.join(self.sees[:CELLS])}" if self.sees else ""
+        return f"it needs {self.needs}{told}" + (f" (and {more} more)" if more > 0 else "")
+
+
+def refusal(evaluator: Evaluator, action: Action, arguments: Sequence[int], state: State) -> Refusal | None:
+    """Why an action may not fire with these arguments in a state; None if it may."""
     for part in conjuncts(action.guard):
         seen = _Seen(state)
         if not evaluator.compile(part, action.params)(seen, *arguments):
-            return f"it needs {_words(evaluator, action, arguments, part)}{_values(evaluator, seen)}"
-    return ""
+            return Refusal(_words(evaluator, action, arguments, part), tuple(_values(evaluator, seen)))
+    return None
 
 
 class _Seen(tuple[int, ...]):
@@ -64,10 +83,7 @@ def _shown(kind: Kind, value: int) -> str:
             return hex(value)
 
 
-def _values(evaluator: Evaluator, seen: _Seen) -> str:
-    told = []
-    for place in list(seen.places)[:CELLS]:
+def _values(evaluator: Evaluator, seen: _Seen) -> Iterator[str]:
+    for place in seen.places:
         cell = evaluator.layout.cells[place]
-        told.append(f"{cell.name} is {_shown(cell.var.kind, tuple.__getitem__(seen, place))}")
-    more = len(seen.places) - CELLS
-    return f", but {', '.join(told)}" + (f" (and {more} more)" if more > 0 else "") if told else ""
+        yield f"{cell.name} is {_shown(cell.var.kind, tuple.__getitem__(seen, place))}"

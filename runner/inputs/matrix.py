@@ -8,7 +8,7 @@ from itertools import pairwise
 from ...core.errors import InputError
 from ...kernelc.text import ast
 from ...kernelc.text.same import is_same
-from ...model.flows import FLOWS, STARTS, Flow, cells
+from ...model.flows import FLOWS, STARTS, cells
 from ...model.judged import calls_of
 from ...model.scenario import Scenario
 from ..names import choose
@@ -65,16 +65,16 @@ def _touched(any_cell: Scenario, versions: Sequence[Version]) -> frozenset[str] 
         return None
     known = [code_for(any_cell, None, version.files).functions for version in versions if version.overlay is None]
     changed = {name for old, new in pairwise(known) for name in {*old, *new} if not is_same(old.get(name), new.get(name))}
-    return frozenset(flow.entry for flow in FLOWS if any(not changed.isdisjoint(_reached(flow, functions)) for functions in known))
+    return frozenset(flow.entry for flow in FLOWS if any(not changed.isdisjoint(reached(flow.entry, functions)) for functions in known))
 
 
-def _reached(flow: Flow, functions: Mapping[str, ast.Function]) -> Collection[str]:
-    """The functions that a flow may come to."""
+def reached(entry: str, functions: Mapping[str, ast.Function]) -> Collection[str]:
+    """The functions and operations that a flow may come to, by name."""
     found: set[str] = set()
-    waiting = [flow.entry]
+    waiting = [entry]
     while waiting:
         name = waiting.pop()
-        if name in functions and name not in found:
+        if name not in found:
             found.add(name)
-            waiting += (call.function for call in calls_of(functions[name]))
+            waiting += (call.function for call in calls_of(functions[name])) if name in functions else ()
     return found

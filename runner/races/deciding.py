@@ -1,0 +1,327 @@
+"""Whether a claimed race can happen: a run that contains it and what it breaks, or what stands in its way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from itertools import permutations, product
+
+from ...checker.clock import Clock, OutOfTime
+from ...checker.states.ordered import Flags, Graph, Ordered, Rows, graph_of, least_core
+from ...core.errors import InputError
+from ...core.ground import negation
+from ...core.system import Property
+from ...core.trace import Trace
+from ...core.verdict import Reason
+from ...counterexamples.facts import start as at_start
+from ...counterexamples.schema import Step
+from ...counterexamples.why.violations import Judged, false_instances
+from ...model.machine.sorts import GFN, PT, ROOT
+from ...model.scenario import Scenario
+from ...model.system import Code, Model, build
+from ..inputs.terms import property_of
+from .casting import Cast, Column, cast, read_entries
+from .diagram import Diagram, Entry
+from .matching import Matcher, Things
+from .obstacles import obstacles
+from .reading import Meaning, Unread
+
+_SEVERAL = r"\b{0}s\b|\b{0} \d|\b(another|other|each|both|every|second) (\w+ )?{0}"
+
+
+class Answer(Enum):
+    """What is said of a claimed race."""
+
+    POSSIBLE = "possible"
+    IMPOSSIBLE = "impossible"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Line:
+    """An entry of the diagram, and how it was read.
+
+    Args:
+        meant: what it is in the kernel C, in short; empty if it was not understood, and then `why` says so.
+        unread: words that nothing was made of.
+        step: the number of the step of the run that it is, None if there is no run; 0 if it is so at the start.
+    """
+
+    entry: Entry
+    meant: str
+    why: str = ""
+    unread: str = ""
+    step: int | None = None
+
+
+@dataclass(frozen=True)
+class Race:
+    """The answer.
+
+    Args:
+        scenario: where the run was found, or where the search came furthest.
+        scenarios: everywhere that was searched whole, with how many states there are.
+        lines: each entry of the diagram and how it was read.
+        steps: the run that contains the race; empty if there is none.
+        breaks: what the run violates: each property with what is false at the end of the run, or where it was.
+        asked: the properties that were asked.
+        expected: the scenario expects that what is violated is so.
+        core: numbers of entries that exclude each other in their order: without any of them the others can happen.
+        obstacle: what stands in the way of the last of them.
+        reason: why nothing is known, or what the answer leans on.
+    """
+
+    answer: Answer
+    columns: tuple[Column, ...]
+    scenario: str
+    scenarios: Mapping[str, int]
+    lines: tuple[Line, ...]
+    steps: tuple[Step, ...] = ()
+    threads: tuple[str, ...] = ()
+    start: str = ""
+    breaks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    asked: tuple[str, ...] = ()
+    expected: bool = False
+    core: tuple[int, ...] = ()
+    obstacle: tuple[str, ...] = ()
+    reason: str = ""
+    seconds: float = 0.0
+
+    @property
+    def understood(self) -> bool:
+        """Whether every word that could matter was read."""
+        return all(line.meant and not line.unread for line in self.lines)
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """One scenario, explored, with what each entry is there."""
+
+    model: Model
+    matcher: Matcher
+    rows: Rows
+    events: Mapping[int, Flags]
+    begun: frozenset[int]
+
+    @property
+    def graph(self) -> Graph:
+        return self.matcher.graph
+
+    def ordered(self, rows: Rows, clock: Clock, passing: Flags | None = None) -> Ordered:
+        size = max(self.events, default=-1) + 1
+        nothing = next(iter(self.events.values()), None)
+        assert nothing is not None
+        return Ordered(self.graph, [self.events.get(n, nothing) for n in range(size)], rows, clock, passing)
+
+
+def decide(
+    diagram: Diagram,
+    code: Code,
+    scenario: Scenario | None = None,
+    said: Mapping[str, str] | None = None,
+    *,
+    max_states: int = 400_000,
+    timeout: float | None = None,
+    looking: Callable[[str], None] | None = None,
+) -> Race:
+    """Look for a run that contains what a diagram says, in its order.
+
+    Args:
+        code: the kernel C that runs.
+        scenario: where to look; without it, in the flows that the columns are, side by side, from every start.
+        said: which flow (or thread) a column is, by its heading, where the user says so.
+        timeout: seconds in all.
+        looking: is told of each scenario before it is searched.
+
+    Raises:
+        InputError: the diagram cannot be given to threads.
+    """
+    clock = Clock(timeout)
+    meanings = read_entries(diagram, code)
+    who = cast(diagram, meanings, code, scenario, said or {})
+    found: list[_Found] = []
+    for each in who.scenarios:
+        if looking is not None:
+            looking(each.name)
+        found.append(_in_one(diagram, meanings, who, each, code, max_states, clock))
+        if found[-1].race.breaks or found[-1].race.answer is Answer.UNKNOWN:
+            break
+    best = min(found, key=_rank)
+    race = best.race
+    if best.searched is not None and race.answer is Answer.IMPOSSIBLE and not race.core:
+        searched = best.searched
+        core = least_core(lambda rows: searched.ordered(rows, clock).last.possible, searched.rows)
+        race = replace(race, core=tuple(core), obstacle=_obstacle(searched, core, clock))
+    counted = {name: number for each in found for name, number in each.race.scenarios.items()}
+    return replace(race, scenarios=counted, seconds=clock.spent)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What came out in one scenario.
+
+    Args:
+        came: how many events came, in order.
+    """
+
+    race: Race
+    searched: _Searched | None = None
+    came: int = 0
+
+
+def _rank(found: _Found) -> tuple[int, bool, int, int]:
+    """The best first: a race that breaks something, a race, what is unknown, and of impossible ones that which came furthest."""
+    answers = (Answer.POSSIBLE, Answer.UNKNOWN, Answer.IMPOSSIBLE)
+    return answers.index(found.race.answer), not found.race.breaks, len(found.race.steps), -found.came
+
+
+def _in_one(
+    diagram: Diagram, meanings: Sequence[Meaning | Unread], who: Cast, scenario: Scenario, code: Code, max_states: int, clock: Clock
+) -> _Found:
+    lines = tuple(_line(entry, meaning) for entry, meaning in zip(diagram.entries, meanings, strict=True))
+    model = build(scenario, code.at(scenario), merge=False)
+    graph = graph_of(model.system, model.geometry, max_states=max_states, timeout=clock.left)
+    if isinstance(graph, Reason):
+        why = f"{scenario.name} could not be explored whole: {graph}"
+        return _Found(Race(Answer.UNKNOWN, who.columns, scenario.name, {}, lines, reason=why))
+    matcher = Matcher(model, graph)
+    blank = Race(Answer.UNKNOWN, who.columns, scenario.name, {scenario.name: len(graph)}, lines)
+    found: list[_Found] = []
+    try:
+        for things in _bindings(diagram, meanings, model):
+            searched, unmatched = _searched(diagram, meanings, who, model, matcher, things)
+            if unmatched is not None:
+                never = _never(unmatched, diagram, who)
+                found.append(_Found(replace(blank, answer=Answer.IMPOSSIBLE, core=(unmatched,), obstacle=never)))
+            elif not searched.events:
+                found.append(_Found(replace(blank, reason="nothing in the diagram was understood")))
+            else:
+                found.append(_answer(searched, blank, clock))
+            if found[-1].race.answer is Answer.POSSIBLE:
+                break
+    except OutOfTime as stop:
+        return _Found(replace(blank, reason=f"{scenario.name}: {stop.why}"))
+    return min(found, key=_rank)
+
+
+def _never(entry: int, diagram: Diagram, who: Cast) -> tuple[str, ...]:
+    column = who.columns[diagram.entries[entry].column]
+    runs = f"{column.entry}()" if column.entry else column.heading
+    return (f"no step of {runs} is `{diagram.entries[entry].text}` here, whatever happens",)
+
+
+def _bindings(diagram: Diagram, meanings: Sequence[Meaning | Unread], model: Model) -> Iterator[Things]:
+    """Which gfns of the model those of the text are: different ones differ. It means one root and one table, if it says no more."""
+    names = tuple(dict.fromkeys(name for m in meanings if isinstance(m, Meaning) and not m.inside for name in m.gfns))
+    number = model.geometry.sizes[GFN.name]
+    if len(names) > number:
+        raise InputError(f"the text speaks of {len(names)} gfns ({', '.join(names)}); {model.scenario.name} has {number}: say it of fewer")
+    order = sorted(range(number), key=lambda n: str(n) not in names)
+    said = " ".join(entry.text for entry in diagram.entries)
+    single = [(thing, model.geometry.sizes[sort.name]) for thing, sort in (("root", ROOT), ("table", PT))]
+    single = [(thing, size) for thing, size in single if size > 1 and not re.search(_SEVERAL.format(thing), said, re.I)]
+    for chosen in permutations(order, len(names)):
+        for which in product(*(range(size) for _, size in single)):
+            yield Things(dict(zip(names, chosen, strict=True)), dict(zip((thing for thing, _ in single), which, strict=True)))
+
+
+def _searched(
+    diagram: Diagram, meanings: Sequence[Meaning | Unread], who: Cast, model: Model, matcher: Matcher, things: Things
+) -> tuple[_Searched, int | None]:
+    """The events of the diagram in one model; or the first entry that no step there is."""
+    events: dict[int, Flags] = {}
+    begun = set()
+    unmatched = None
+    for number, (entry, meaning) in enumerate(zip(diagram.entries, meanings, strict=True)):
+        if isinstance(meaning, Unread):
+            continue
+        thread = who.columns[entry.column].thread
+        if matcher.starts_inside(meaning, thread):
+            begun.add(number)
+            continue
+        begins = _has_below(number, diagram, meanings)
+        steps = matcher.steps(meaning, thread, begins, things)
+        events[number] = steps
+        if not steps.any() and unmatched is None:
+            unmatched = number
+    rows = [[n for n in row if n in events] for row in diagram.rows()]
+    return _Searched(model, matcher, [row for row in rows if row], events, frozenset(begun)), unmatched
+
+
+def _has_below(number: int, diagram: Diagram, meanings: Sequence[Meaning | Unread]) -> bool:
+    """Whether what a call does stands below it, further right."""
+    entry = diagram.entries[number]
+    later = next((e for e in diagram.entries[number + 1 :] if e.column == entry.column), None)
+    return later is not None and later.indent > entry.indent
+
+
+def _answer(searched: _Searched, blank: Race, clock: Clock) -> _Found:
+    graph, model = searched.graph, searched.model
+    ordered = searched.ordered(searched.rows, clock)
+    if not ordered.last.possible:
+        came = max(len(stage.done) for stage in ordered.stages if stage.possible)
+        return _Found(replace(blank, answer=Answer.IMPOSSIBLE), searched, came)
+    props = [property_of(model, name) for name in model.scenario.expect]
+    runs: list[tuple[Trace, dict[int, int], Property | None]] = []
+    for prop in props:
+        bad = graph.where(negation(prop.holds))
+        if bad.any():
+            through = searched.ordered(searched.rows, clock, passing=bad)
+            if through.last.possible:
+                runs.append((*_shortest(through), prop))
+    if not runs:
+        runs.append((*_shortest(ordered), None))
+    trace, events, broken = min(runs, key=lambda each: each[0].depth)
+    return _Found(_told(searched, blank, trace, events, broken, tuple(p.name for p in props)), searched)
+
+
+def _shortest(ordered: Ordered) -> tuple[Trace, dict[int, int]]:
+    return ordered.run_to(len(ordered.stages) - 1, int(ordered.last.distance.argmin()))
+
+
+def _told(
+    searched: _Searched, blank: Race, trace: Trace, events: Mapping[int, int], broken: Property | None, asked: tuple[str, ...]
+) -> Race:
+    teller, evaluator = searched.matcher.teller, searched.graph.evaluator
+    lines = tuple(replace(line, step=0 if number in searched.begun else events.get(number)) for number, line in enumerate(blank.lines))
+    breaks = {}
+    if broken is not None:
+        state = next(state for state in trace.states if not evaluator.holds(broken.holds, state))
+        judged = Judged(searched.model, evaluator, state)
+        wrong = false_instances(broken.name, broken.sentence, teller.scene(state), judged)
+        breaks[broken.name] = tuple(each.sentence for each in wrong)
+    start = teller.told(property_of(searched.model, asked[0]), trace.initial, (), (), engine="race")
+    return replace(
+        blank, answer=Answer.POSSIBLE, lines=lines, steps=teller.steps(trace), threads=teller.threads, breaks=breaks, asked=asked,
+        start=at_start(start), expected=broken is not None and searched.model.scenario.expect.get(broken.name) == "violated",
+    )  # fmt: skip
+
+
+def _line(entry: Entry, meaning: Meaning | Unread) -> Line:
+    if isinstance(meaning, Unread):
+        return Line(entry, "", meaning.why)
+    parts = [
+        *(f"{name}()" if name.isidentifier() else f"sets {name.rstrip('=')}" for name in meaning.calls),
+        *(f"{name}()" for name in meaning.inside),
+        *meaning.actions,
+        *([f"`{entry.text}`"] if meaning.statement else []),
+        *([meaning.means] if meaning.effect else []),
+    ]
+    if meaning.source and not parts:
+        parts = [f"what stands at {meaning.source}"]
+    return Line(entry, " or ".join(parts), unread=meaning.unread)
+
+
+def _obstacle(searched: _Searched, core: Sequence[int], clock: Clock) -> tuple[str, ...]:
+    """Why the last of some events does not come after the others."""
+    rows = [[n for n in row if n in core] for row in searched.rows]
+    rows = [row for row in rows if row]
+    ordered = searched.ordered(rows, clock)
+    stage = max((stage for stage in ordered.stages if stage.possible), key=lambda stage: len(stage.done))
+    (event, *_) = (n for row in rows for n in row if n not in stage.done)
+    return obstacles(searched.model, searched.graph, stage, searched.events[event])
+
+
+__all__ = ["Answer", "Line", "Race", "decide"]
