@@ -18,6 +18,7 @@ from ..core.errors import InputError
 from ..core.stored.files import MOST, read_given
 from ..counterexamples.facts import where
 from ..counterexamples.schema import Step
+from ..model.naming import listed
 from ..runner.exit_codes import ExitCode
 from . import guard
 from .echo import echo
@@ -108,6 +109,8 @@ def _print(out: Console, answer: Race) -> None:
         out.print()
     for name, sentences in answer.breaks.items():
         out.print(Text(_wrapped(f"=> {name} is violated: {'; '.join(sentences)}.", "   "), style="bold red"))
+    if answer.also:
+        out.print(_wrapped(f"Other runs that contain it violate {listed(answer.also)}.", "   "))
     if answer.core:
         out.print(_lines(answer))
         out.print()

@@ -66,6 +66,7 @@ class Race:
         lines: each entry of the diagram and how it was read.
         steps: the run that contains the race; empty if there is none.
         breaks: what the run violates: each property with what is false at the end of the run, or where it was.
+        also: what other runs that contain it violate there.
         asked: the properties that were asked.
         expected: the scenario expects that what is violated is so.
         core: numbers of entries that exclude each other in their order: without any of them the others can happen.
@@ -82,6 +83,7 @@ class Race:
     threads: tuple[str, ...] = ()
     start: str = ""
     breaks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
     expected: bool = False
     core: tuple[int, ...] = ()
@@ -273,8 +275,9 @@ def _answer(searched: _Searched, blank: Race, clock: Clock) -> _Found:
                 runs.append((*_shortest(through), prop))
     if not runs:
         runs.append((*_shortest(ordered), None))
-    trace, events, broken = min(runs, key=lambda each: each[0].depth)
-    return _Found(_told(searched, blank, trace, events, broken, tuple(p.name for p in props)), searched)
+    trace, events, broken = runs[0]
+    race = _told(searched, blank, trace, events, broken, tuple(p.name for p in props))
+    return _Found(replace(race, also=tuple(prop.name for _, _, prop in runs[1:] if prop is not None)), searched)
 
 
 def _shortest(ordered: Ordered) -> tuple[Trace, dict[int, int]]:
