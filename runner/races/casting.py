@@ -70,7 +70,11 @@ def cast(diagram: Diagram, meanings: Sequence[Meaning | Unread], code: Code, sce
     for name in said:
         if not any(_is_named(name, heading) for heading in diagram.headings):
             raise InputError(f"--column {name}={said[name]}: there is no such column; there are {', '.join(diagram.headings)}")
-    software = [n for n, heading in enumerate(diagram.headings) if not _is_machine(n, heading, diagram, meanings)]
+    if diagram.scenario and scenario is not None:  # our own form: what is no thread is a part of the machine
+        names = {each.role for each in scenario.thread}
+        software = [n for n, heading in enumerate(diagram.headings) if heading.rstrip("0123456789 ") in names]
+    else:
+        software = [n for n, heading in enumerate(diagram.headings) if not _is_machine(n, heading, diagram, meanings)]
     if not software:
         raise InputError("no column is of software; name the CPU, thread or flow above each")
     wishes = {n: next((flow for name, flow in said.items() if _is_named(name, diagram.headings[n])), "") for n in software}

@@ -21,7 +21,7 @@ from ...counterexamples.why.violations import Judged, false_instances
 from ...model.machine.sorts import GFN, PT, ROOT
 from ...model.scenario import Scenario
 from ...model.system import Code, Model, build
-from ..inputs.terms import property_of
+from ..inputs.terms import property_names, property_of
 from .casting import Cast, Column, cast, read_entries
 from .diagram import Diagram, Entry
 from .matching import Matcher, Things
@@ -240,10 +240,11 @@ def _searched(
         if isinstance(meaning, Unread):
             continue
         thread = who.columns[entry.column].thread
-        if matcher.starts_inside(meaning, thread):
+        later = next((e for e in diagram.entries[number + 1 :] if e.column == entry.column), None)
+        if later is not None and matcher.starts_inside(meaning, thread):
             begun.add(number)
             continue
-        begins = _has_below(number, diagram, meanings)
+        begins = later is not None and later.indent > entry.indent  # what it does stands below it
         steps = matcher.steps(meaning, thread, begins, things)
         events[number] = steps
         if not steps.any() and unmatched is None:
@@ -252,20 +253,13 @@ def _searched(
     return _Searched(model, matcher, [row for row in rows if row], events, frozenset(begun)), unmatched
 
 
-def _has_below(number: int, diagram: Diagram, meanings: Sequence[Meaning | Unread]) -> bool:
-    """Whether what a call does stands below it, further right."""
-    entry = diagram.entries[number]
-    later = next((e for e in diagram.entries[number + 1 :] if e.column == entry.column), None)
-    return later is not None and later.indent > entry.indent
-
-
 def _answer(searched: _Searched, blank: Race, clock: Clock) -> _Found:
     graph, model = searched.graph, searched.model
     ordered = searched.ordered(searched.rows, clock)
     if not ordered.last.possible:
         came = max(len(stage.done) for stage in ordered.stages if stage.possible)
         return _Found(replace(blank, answer=Answer.IMPOSSIBLE), searched, came)
-    props = [property_of(model, name) for name in model.scenario.expect]
+    props = [property_of(model, name) for name in property_names() if name in model.scenario.expect]
     runs: list[tuple[Trace, dict[int, int], Property | None]] = []
     for prop in props:
         bad = graph.where(negation(prop.holds))

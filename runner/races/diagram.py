@@ -7,7 +7,7 @@ form of a counterexample. Quotation marks of mails, rules and brackets mean noth
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ...core.errors import InputError
@@ -28,7 +28,9 @@ _SOURCE = re.compile(r"\b([\w-]+\.[ch]):(\d+)\s*")
 _COMMENT = re.compile(r"/\*.*?\*/|//.*$|/\*.*$|^\s*\*/")
 _DECORATION = re.compile(r"^[\s{}()\[\];,.|<>=^v*~-]*$|^(?:\.\.\.|…)$")
 _OWN = re.compile(r"^(?:VIOLATED|POSSIBLE)\b.*\bscenario (\S+)")
-_ENDS = ("=> ", "(*)")
+_TAB, _SET_IN = 8, 12
+_ENDS = ("=> ", "(*)", "(+)")
+_MARK = re.compile(r"\s*\(\*\)\s*$")
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def read_diagram(text: str, where: str) -> Diagram:
     """
     lines = [_QUOTED.sub("", line).expandtabs(8).rstrip() for line in text.splitlines()]
     scenario = next((own[1] for line in lines if (own := _OWN.match(line))), "")
-    found = _prefixed(lines) or _columns(lines, where)
+    found = _prefixed(lines) or _columns(lines, where, 1 if scenario else 2)
     if not found.entries:
         names = ", ".join(found.headings)
         raise InputError(f"{where}: its columns ({names}) are empty; write below them what each one does, a step a line")
@@ -100,9 +102,9 @@ def _prefixed(lines: Sequence[str]) -> Diagram | None:
     return Diagram(names, tuple(entries))
 
 
-def _columns(lines: Sequence[str], where: str) -> Diagram:
-    """Columns under a line of headings."""
-    known = (_headings(line, lines[number + 1] if number + 1 < len(lines) else "") for number, line in enumerate(lines))
+def _columns(lines: Sequence[str], where: str, least: int) -> Diagram:
+    """So many columns or more under a line of headings."""
+    known = (_headings(line, lines[number + 1] if number + 1 < len(lines) else "", least) for number, line in enumerate(lines))
     for sure, found in ((True, known), (False, map(_words, lines))):
         for number, heads in enumerate(found):
             if heads:
@@ -116,11 +118,11 @@ def _columns(lines: Sequence[str], where: str) -> Diagram:
     )
 
 
-def _headings(line: str, next_line: str) -> list[tuple[int, str]]:
+def _headings(line: str, next_line: str, least: int) -> list[tuple[int, str]]:
     """Where columns begin, and what stands above them: names that are known for that, or whatever has a rule under it."""
     bare = line.replace("|", " ")
     cells = _cells(bare)
-    if len(cells) < 2:
+    if len(cells) < least:
         return []
     rules = next_line.replace("|", " ").split()
     ruled = len(rules) >= len(cells) and bool(_RULE.match(next_line)) and bool(re.search(r"[-=]{2,}", next_line))
@@ -148,6 +150,7 @@ def _below(lines: Sequence[str], first: int, starts: Sequence[int]) -> list[Entr
     """What stands below the headings. Where steps have numbers, a line without one goes on with what its column said last."""
     found: list[Entry] = []
     gap, waiting, counted = False, "", False
+    last: dict[int, int] = {}
     for number, line in enumerate(lines[first:], first + 1):
         gap = gap or not line.strip()
         if line.startswith(_ENDS):
@@ -156,7 +159,7 @@ def _below(lines: Sequence[str], first: int, starts: Sequence[int]) -> list[Entr
         counted = counted or (numbered is not None and not found)
         plain = " " * numbered.end() + line[numbered.end() :] if numbered else line
         plain = _COMMENT.sub(lambda comment: " " * len(comment[0]), plain).replace("|", " ")
-        if _RULE.match(plain):
+        if _RULE.match(plain) or plain.strip().startswith("(+)"):
             continue
         cells = _cells(plain)
         if found and gap and _is_prose(cells[0], starts):
@@ -167,7 +170,8 @@ def _below(lines: Sequence[str], first: int, starts: Sequence[int]) -> list[Entr
             if source and not phrase[source.end() :].strip():
                 waiting = f"{source[1]}:{source[2]}"
                 continue
-            column = max((n for n, start in enumerate(starts) if start <= at + 1), default=0)
+            column = _column(at, starts, last)
+            last[column] = at
             before = next((n for n in range(len(found) - 1, -1, -1) if found[n].column == column), None)
             if counted and not numbered and before is not None:
                 first_part, *others = [entry.text for entry in _entries(number, column, phrase, 0)] or [""]
@@ -177,6 +181,18 @@ def _below(lines: Sequence[str], first: int, starts: Sequence[int]) -> list[Entr
             found += _entries(number, column, phrase, max(0, at - starts[column]), waiting)
             waiting = ""
     return found
+
+
+def _column(at: int, starts: Sequence[int], last: Mapping[int, int]) -> int:
+    """The column of a phrase: that under whose heading it begins, or the next one, if it begins left of that heading, which is often set
+    in the middle; but what is called by the last phrase of a column stands no more than a tab further right than that.
+    """
+    column = max((n for n, start in enumerate(starts) if start <= at + 1), default=0)
+    if column + 1 < len(starts) and at > starts[column]:
+        near = starts[column + 1] - at <= min(_SET_IN, (starts[column + 1] - starts[column]) // 2)
+        if near and not 0 <= at - last.get(column, starts[column]) <= _TAB:
+            return column + 1
+    return column
 
 
 def _is_prose(cell: tuple[int, str], starts: Sequence[int]) -> bool:
@@ -190,9 +206,10 @@ def _entries(number: int, column: int, phrase: str, indent: int, source: str = "
     found = _SOURCE.match(phrase)
     if found:
         source, phrase = f"{found[1]}:{found[2]}", phrase[found.end() :]
-    for part in phrase.removesuffix("(*)").split(";"):
+    for part in _MARK.sub("", phrase).split(";"):
         if not _DECORATION.match(part):
             yield Entry(number, column, " ".join(part.split()), indent, source)
+            source = ""  # the first of several stands there
 
 
 def _squeezed(name: str) -> str:

@@ -40,7 +40,7 @@ BUGS = (
     Claim("fault-without-retry", "no_stale_io_mapping", (11, 15, 16), "mmu_invalidate_retry"),
     Claim("flush-without-iommu", "no_stale_io_mapping"),
     Claim("flush-after-unlock", "flush_before_release", (4, 6, 8)),
-    Claim("table-freed-without-rcu", "no_stale_io_mapping", (4, 7, 8)),
+    Claim("table-freed-without-rcu", "no_stale_io_mapping", (5, 6, 7, 8)),
     Claim("split-links-before-filling", "atomic_hugepage_split", columns={"CPU 0": "clear"}),
     Claim("export-check-outside-lock", "reject_noncoherent_dma"),
 )

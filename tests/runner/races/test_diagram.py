@@ -67,6 +67,16 @@ def test_two_columns_of_a_line_happen_in_any_order_and_one_column_in_its_own() -
     assert [[0], [1], [2], [3]] == list(read_diagram(PREFIXED, "x").rows())
 
 
+def test_a_heading_in_the_middle_of_its_column() -> None:
+    text = "     CPU 0                CPU 1\n  zaps\n                       installs\n  flushes\n"
+    assert [("CPU 0", "zaps"), ("CPU 1", "installs"), ("CPU 0", "flushes")] == said(text)
+
+
+def test_what_is_called_deep_down_stays_in_its_column() -> None:
+    calls = "".join(f"{' ' * depth}f{depth}()\n" for depth in range(0, 32, 4))
+    assert {"CPU 0"} == {column for column, _ in said("CPU 0                           CPU 1\n" + calls)}
+
+
 def test_tabs_are_eight_wide() -> None:
     assert [("CPU 0", "zaps"), ("IOMMU", "walks")] == said("\tCPU 0\t\tIOMMU\n\tzaps\n\t\t\twalks\n")
 
