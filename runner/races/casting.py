@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from ...core.errors import InputError
@@ -55,7 +55,9 @@ def read_entries(diagram: Diagram, code: Code) -> list[Meaning | Unread]:
     """What each entry means in some kernel C."""
     library = code.library
     operations = {*library.intrinsics, *(each.name for each in (*library.fields.values(), *library.stores.values()))}
-    return [read_entry(entry, code.functions.keys(), operations) for entry in diagram.entries]
+    found = [read_entry(entry, code.functions.keys(), operations) for entry in diagram.entries]
+    # In our own form a step that was merged stands at its first line, whatever of it is told.
+    return [replace(m, source="") if diagram.scenario and isinstance(m, Meaning) and m.says else m for m in found]
 
 
 def cast(diagram: Diagram, meanings: Sequence[Meaning | Unread], code: Code, scenario: Scenario | None, said: Mapping[str, str]) -> Cast:

@@ -50,6 +50,11 @@ class Meaning:
     likely: tuple[str, ...] = ()
 
     @property
+    def says(self) -> bool:
+        """Whether more is known than a line of the source."""
+        return bool(self.calls or self.inside or self.actions or self.statement or self.effect)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The operations and functions of kernel C that it speaks of."""
         return (*self.calls, *self.inside, *self.likely)
