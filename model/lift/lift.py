@@ -22,7 +22,8 @@ from ...kernelc.text.parse import parse
 from ...kernelc.text.same import is_renamed, is_same
 from ..scenario import Scenario, shipped_scenarios
 from ..system import KERNEL, Code, Sized
-from .meanings import MEANT, TRACE, library_for, meant_calls
+from .meanings import MEANT, PLAIN, TRACE, library_for, meant_calls
+from .numbers import numbers_told
 from .signs import reader
 from .versions import Kernel, has, kernel_of, macros_beside, version_of
 from .words import Words, words_of
@@ -88,6 +89,7 @@ def lifted_code(tree: KernelTree, overlay: Mapping[str, str] | None = None) -> C
     traces = {name: TRACE for path in version.lifted for name in _TRACEPOINT.findall(texts[path])}
 
     names = tuple(sorted(traces))
+    functions = numbers_told(functions, structs, _library(PLAIN, kernel, names))
 
     def sized(scenario: Scenario) -> Sized:
         words = words_of(scenario)

@@ -84,9 +84,13 @@ ARGUMENTS: Mapping[str, CType] = {"kvm": KVM, "spte": types.SPTE, "level": INT}
 """The types of arguments that only the tree's way of calling something has, by the names that they have in `versions`."""
 
 
+PLAIN = Words(1, 2, 1, 3, 2, 1)
+"""Some geometry: of which names mean something it says nothing."""
+
+
 def meant_calls(kernel: Kernel | None = None) -> dict[str, str]:
     """The calls that mean something without their bodies, or mean nothing, each with what is known of that."""
-    library = library_for(Words(1, 2, 1, 3, 2, 1), kernel)
+    library = library_for(PLAIN, kernel)
     found = {name: f"it has a meaning of its own here ({call.doc or 'an intrinsic'})" for name, call in library.intrinsics.items()}
     found |= {name: f"it does nothing here: {why}" for name, why in library.erased.items()}
     return found | dict.fromkeys(library.identities, "it has a meaning of its own here")
