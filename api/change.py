@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from os import PathLike, fspath
+from pathlib import Path
 
 from ..core.errors import InputError
 from ..runner.inputs.changes import Series, Version, read_change, series_of
@@ -38,6 +40,21 @@ class Change:
             InputError: the file cannot be read.
         """
         return cls(fspath(path), read_change(fspath(path)))
+
+    @classmethod
+    def of_range(cls, kernel: str | PathLike[str], commits: str) -> Change:
+        """The commits of a range of a kernel's git repository, each as a patch; merges as one.
+
+        Args:
+            commits: as `OLDER..NEWER`; without NEWER, `HEAD` is meant.
+
+        Raises:
+            InputError: this is no git repository, or has no such commits.
+        """
+        from ..kernelc.sources.repository import Repository  # its library takes a tenth of a second to load
+
+        start, _, end = commits.partition("..")
+        return cls(commits, Repository(Path(fspath(kernel)).expanduser(), end or "HEAD").since(start))
 
     @classmethod
     def of_museum(cls, name: str, *, good: bool = False) -> Change:
@@ -76,3 +93,12 @@ class Change:
 def given(change: Change | str | PathLike[str] | None) -> Change | None:
     """A change as callers may give it: itself, or the path of its file."""
     return change if change is None or isinstance(change, Change) else Change.read(change)
+
+
+_RANGE = re.compile(r"(?P<start>[^\s.-](?:[^\s.]|\.(?!\.))*)\.\.(?!\.)(?:[^\s.-](?:[^\s.]|\.(?!\.))*)?")
+
+
+def start_of_range(change: object) -> str | None:
+    """The revision that a range of commits (`A..B`) begins at; None of what is no range, or names a file that is there."""
+    match = _RANGE.fullmatch(change) if isinstance(change, str) else None
+    return None if match is None or "/../" in match.string or Path(match.string).exists() else match["start"]

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike, fspath
+from typing import cast
 
 from ..checker.clock import Clock
 from ..core.errors import EngineError, InputError
@@ -26,7 +27,7 @@ from ..runner.runs.plan import Place, Plan
 from ..runner.runs.run import Found, Listener, Nobody, Outcome, each_violation, run, selected_scenarios
 from ..runner.telling.answers import verdict_text
 from ..runner.telling.counterexamples import Telling
-from .change import Change, given
+from .change import Change, given, start_of_range
 
 STATES, TIMEOUT = 120_000, 300.0
 """How many states are visited before Z3 is asked, and seconds a question."""
@@ -71,7 +72,8 @@ def verify(
     Args:
         scenarios: names of shipped ones, paths of TOML files, or `Scenario`s; or `Cells`; without any, all shipped ones that fit the code.
         properties: names; without any, those that each scenario asks, and the assertions of the kernel.
-        change: a `Change`, or the path of a patch, an mbox or an overlay.
+        change: a `Change`, or the path of a patch, an mbox or an overlay; or `A..B`, commits of the kernel's repository, which is then
+            read at A if `rev` says nothing else.
         kernel: a Linux source tree (a folder, a git repository or a tarball) from which functions are lifted.
         rev: the git revision of it that is read.
         design: a folder of kernel C that overrides functions of the shipped one, or of such folders; its TOML files are scenarios.
@@ -102,6 +104,11 @@ def verify(
         0
     """
     reading = Clock(start=time.monotonic() - spent)
+    start = start_of_range(change)
+    if start is not None:
+        if kernel is None:
+            raise InputError(f"{change}: a range of commits is of a kernel's git repository; give that with --kernel, or name a file")
+        change, rev = Change.of_range(kernel, fspath(cast(str, change))), rev or start
     tree = (
         None
         if kernel is None and rev is None

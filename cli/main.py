@@ -33,6 +33,9 @@ COMMANDS = {
         "check_certificate:check_certificate", "Check the proof in a certificate that `verify --out` or `prove --out` left (*.smt2)."
     ),
     "check-exercise": Known("exercise:check_exercise", "Tell the task of a lesson's exercise, or judge your patch."),
+    "coverage": Known(
+        "coverage:coverage_command", "Tell which functions of a kernel tree are in the model, file by file, and why the others are not."
+    ),
     "explain": Known("explain:explain", "Tell why a property holds for every size, and check each step of the argument."),
     "explore": Known("explore:explore", "Choose each step of SCENARIO (a name, or FILE.toml) yourself."),
     "export": Known("export:export", "Write one question for another checker: SMT-LIB, BTOR2, AIGER, Promela."),

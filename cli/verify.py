@@ -40,7 +40,7 @@ Key = tuple[str, str, str | None]
 @click.option("--matrix", is_flag=True, help="Ask every property of every pair of flows; with --change, of those that it touches.")
 @click.option("--flow", "flows", multiple=True, metavar="ROLE", help="Of the matrix, the cells with this flow; may be given again.")
 @click.option("--start", "starts", multiple=True, metavar="NAME", help="Of the matrix, the cells with this start; may be given again.")
-@click.option("--change", metavar="FILE", help="Check with this patch, mbox or TOML overlay, and without it.")
+@click.option("--change", metavar="FILE", help="Check with this patch, mbox, TOML overlay or range A..B of --kernel, and without it.")
 @click.option("--kernel", metavar="DIR", help="Lift functions from this kernel tree.")
 @click.option("--rev", metavar="REF", help="Read the kernel tree at this git revision.")
 @click.option("--design", metavar="DIR", help="Kernel C of your own: a folder whose functions override the shipped ones.")

@@ -252,6 +252,25 @@ def compile_software(
         Refusal: kernel C outside the subset, or a call without a meaning that can be reached.
         InputError: an entry function or an argument that does not exist, or threads that the model cannot combine.
     """
+    graphs = graphs_of(scenario, code, vcpu)
+    refuse_beyond(scenario, graphs)
+    state, init = (code.own.state, code.own.init) if code.own is not None else ((), ())
+    known = _machine_of(scenario)
+    machine = Machine((*known.state, *state), (*known.init, *init), known.actions)
+    paths = Paths if code.sized is None else JoinedPaths
+    software = compile_threads(graphs, roles, machine=machine, merge=merge, paths=paths)
+    return replace(software, shared=state, shared_init=init)
+
+
+def graphs_of(scenario: Scenario, code: Code, vcpu: Callable[[Thread], z3.ExprRef] | None = None, *, plain: bool = False) -> list[Graph]:
+    """The control-flow graph of each thread; nobody may change them.
+
+    Args:
+        plain: as they are lowered, also of lifted code, whose nodes are else told apart by values.
+
+    Raises:
+        As `compile_software`.
+    """
     graphs = []
     library = fitted(code.library, scenario)
     for thread in scenario.thread:
@@ -263,15 +282,9 @@ def compile_software(
                 + (near or f"defined are {', '.join(sorted(code.functions))}")
             )
         arguments = {} if function is None else _arguments(scenario, thread, function, code, vcpu)
-        variants = None if code.sized is None else _variants
+        variants = None if code.sized is None or plain else _variants
         graphs.append(lowered(thread.role, thread.entry, code.functions, code.structs, library, arguments, code.broken, variants))
-    refuse_beyond(scenario, graphs)
-    state, init = (code.own.state, code.own.init) if code.own is not None else ((), ())
-    known = _machine_of(scenario)
-    machine = Machine((*known.state, *state), (*known.init, *init), known.actions)
-    paths = Paths if code.sized is None else JoinedPaths
-    software = compile_threads(graphs, roles, machine=machine, merge=merge, paths=paths)
-    return replace(software, shared=state, shared_init=init)
+    return graphs
 
 
 def _variants(graph: Graph) -> None:

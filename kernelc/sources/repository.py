@@ -6,16 +6,20 @@ pagers, and follows a dozen variables of the environment. Whoever asks about a r
 
 from __future__ import annotations
 
+from email.header import Header
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pygit2
-from pygit2.enums import ObjectType, RepositoryOpenFlag
+from pygit2.enums import ObjectType, RepositoryOpenFlag, SortMode
 
 from ...core.errors import InputError
 from ...core.stored.files import MOST, amount
 
+MOST_COMMITS = 200
+"""So many are read of a range: a series has some dozens."""
 _EXTENSIONS = ["noop", "objectformat", "worktreeconfig", "preciousobjects", "partialclone", "relativeworktrees"]
 """What a repository may say of itself; none of these changes how an object that is there is read."""
 
@@ -37,6 +41,7 @@ class Repository:
         top, below = _found(path)
         self._prefix = below
         self._objects = _opened(path, top)
+        self._path, self._rev = path, rev
         self._commit = self._resolved(path, rev)
         self.origin = f"{path} at {rev}" + ("" if self.commit.startswith(rev) else f" ({self.commit[:12]})")
 
@@ -70,6 +75,40 @@ class Repository:
         except (pygit2.GitError, ValueError, OSError) as error:
             raise InputError(f"{missing}; it cannot be read: {error}. {_ADVICE}") from None
         return content
+
+    def since(self, rev: str) -> bytes:
+        """What was committed after `rev` and up to this commit, as an mbox: a mail a commit, along first parents.
+
+        A merge is one mail with all that it brought. Nothing of the repository's configuration counts, and nothing is fetched.
+
+        Raises:
+            InputError: there is no such revision, nothing lies between, too much does, or an object is not in the repository.
+        """
+        start = self._resolved(self._path, rev)
+        where = f"{self._path}: {rev}..{self._rev}"
+        try:
+            walk = self._objects.walk(self._commit.id, SortMode.TOPOLOGICAL | SortMode.REVERSE)
+            walk.simplify_first_parent()
+            walk.hide(start.id)
+            commits = list(islice(walk, MOST_COMMITS + 1))
+            if not commits:
+                raise InputError(f"{where} has no commits; a range is given as OLDER..NEWER")
+            if len(commits) > MOST_COMMITS:
+                raise InputError(f"{where} has more than {MOST_COMMITS} commits; ask a shorter range, or the patches that matter")
+            mails = [self._mail(commit, number, len(commits)) for number, commit in enumerate(commits, 1)]
+        except (pygit2.GitError, KeyError, ValueError, OSError) as error:
+            raise InputError(f"{where} cannot be read: {error}. {_ADVICE}") from None
+        whole = b"".join(mails)
+        if len(whole) > MOST["change"]:
+            raise InputError(f"{where} has more than {amount(MOST['change'])} of changes; ask a shorter range, or the patches that matter")
+        return whole
+
+    def _mail(self, commit: Any, number: int, count: int) -> bytes:
+        parents = commit.parents
+        text = (self._objects.diff(parents[0].tree, commit.tree).patch or "") if parents else ""
+        title = (commit.message.strip().splitlines() or [""])[0]
+        subject = Header(f"[PATCH {number}/{count}] {title}", "utf-8", maxlinelen=10_000).encode()
+        return f"From {commit.id} Mon Sep 17 00:00:00 2001\nSubject: {subject}\n\n---\n{text}\n".encode("utf-8", "surrogateescape")
 
     def _resolved(self, path: Path, rev: str) -> Any:
         wrong = f"{path} has no revision {rev!r}"

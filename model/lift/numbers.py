@@ -19,7 +19,9 @@ from ..intrinsics import types
 NUMBER = "unsigned long"
 _COMPUTES = frozenset({"+", "-", "*", "/", "%", "<<", ">>"})
 _ORDERS = frozenset({"<", ">", "<=", ">="})
-_NUMBERS = frozenset({"int", "gfn_t", "gpa_t", "hva_t", "unsigned long", "long", "u8", "u16", "u32", "kvm_pfn_t", "unsigned int", "bool", "size_t"})
+_NUMBERS = frozenset(
+    {"int", "gfn_t", "gpa_t", "hva_t", "unsigned long", "long", "u8", "u16", "u32", "kvm_pfn_t", "unsigned int", "bool", "size_t"}
+)
 _SPTES = frozenset({"REMOVED_SPTE", "FROZEN_SPTE", "SHADOW_NONPRESENT_VALUE"})
 
 Key = tuple[str, str]

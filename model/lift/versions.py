@@ -134,6 +134,20 @@ LINUX_6_12 = KernelVersion(
 VERSIONS = (LINUX_6_1, LINUX_6_12)
 """Those that there are, the newest last."""
 
+CONCERNED = (
+    *LINUX_6_1.lifted,
+    f"{MMU}mmu.c",
+    f"{MMU}spte.c",
+    SPTE,
+    INTERNAL,
+    "virt/kvm/kvm_main.c",
+    "arch/x86/kvm/vmx/vmx.c",
+    "drivers/iommu/intel/iommu.c",
+    "drivers/iommu/intel/cache.c",
+    "drivers/iommu/intel/pasid.c",
+)
+"""The files of which one wants to know how much of them is in the model; those that a tree has."""
+
 DIFFERENCES = (
     Difference(
         "a removed SPTE is called a frozen one",

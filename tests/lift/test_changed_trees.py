@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from pathlib import Path
 
+import pygit2
+import pygit2.enums
 import pytest
 
+from tdpcheck.api.change import Change, start_of_range
+from tdpcheck.api.verify import verify
 from tdpcheck.core.errors import InputError
 from tdpcheck.kernelc.errors import Refusal
-from tdpcheck.kernelc.sources.tree import KernelTree
+from tdpcheck.kernelc.sources.tree import KernelTree, open_tree
 from tdpcheck.kernelc.text.show import show
 from tdpcheck.model.account import Accounted, Side, account, beyond
 from tdpcheck.model.lift.lift import lifted_code
@@ -134,6 +139,79 @@ def reversed_(text: str) -> str:
     signs = {"-": "+", "+": "-"}
     head, lines = text.splitlines(True)[:3], text.splitlines(True)[3:]
     return "".join([*head, *(signs.get(x[0], " ") + x[1:] for x in lines)])
+
+
+def repository(folder: Path) -> pygit2.Repository:
+    """A repository with the tree, then a change of a lifted file, then a merge that brings one of another file."""
+    made = pygit2.init_repository(folder)
+    who = pygit2.Signature("a", "a@b", 1_700_000_000, 0)
+
+    def commit(title: str, parents: list[str], **texts: str) -> str:
+        index = pygit2.Index()
+        for path, text in {**FILES, **texts}.items():
+            index.add(pygit2.IndexEntry(path, made.create_blob(text.encode()), pygit2.enums.FileMode.BLOB))
+        return str(made.create_commit(None, who, who, title, index.write_tree(made), parents))
+
+    one = {TDP_MMU: FILES[TDP_MMU].replace("return flush", "return !flush")}
+    other = {MMU_C: FILES[MMU_C].replace("return 1;", "return 2;")}
+    first = commit("begin", [])
+    second = commit("Räume auf\n\nwhy", [first], **one)
+    side = commit("side", [first], **other)
+    third = commit("Merge side", [second, side], **one, **other)
+    for name, at in (("older", first), ("newer", third), ("side", side)):
+        made.branches.create(name, made[at].peel(pygit2.Commit))
+    return made
+
+
+def test_a_range_of_commits_is_a_series(tmp_path: Path) -> None:
+    """Each commit is a patch, along first parents, a merge one with all that it brought; they apply to the older end."""
+    repository(tmp_path)
+    tree = open_tree(tmp_path, "older")
+    series = Change.of_range(tmp_path, "older..newer").series(files_of(tree))
+
+    assert series.refused == ()
+    assert [v.subject for v in series.versions[1:]] == ["[1/2] Räume auf", "[2/2] Merge side"]
+    assert "return !flush" in series.versions[1].files[TDP_MMU]
+    assert [o.path for o in series.versions[2].outside] == [MMU_C]
+
+
+@pytest.mark.parametrize(
+    ("commits", "said"),
+    [
+        ("newer..older", "has no commits; a range is given as OLDER..NEWER"),
+        ("nowhere..newer", "has no revision 'nowhere'"),
+        ("older..nowhere", "has no revision 'nowhere'"),
+    ],
+)
+def test_a_range_that_is_none_is_refused(tmp_path: Path, commits: str, said: str) -> None:
+    """Both ends have to be there, in their order."""
+    repository(tmp_path)
+    with pytest.raises(InputError, match=said):
+        Change.of_range(tmp_path, commits)
+
+
+@pytest.mark.parametrize(
+    ("change", "start"),
+    [
+        ("v6.1..v6.2", "v6.1"),
+        ("HEAD~3..", "HEAD~3"),
+        ("a.patch", None),
+        ("../a.patch", None),
+        ("x/../a.patch", None),
+        ("a...b", None),
+        (None, None),
+        ("..b", None),
+    ],
+)
+def test_what_a_range_looks_like(change: str | None, start: str | None) -> None:
+    """Paths are none, nor is git's three dots, which means something else."""
+    assert start_of_range(change) == start
+
+
+def test_a_range_wants_a_repository() -> None:
+    """Without a tree nobody knows of what commits it is."""
+    with pytest.raises(InputError, match="a range of commits is of a kernel's git repository"):
+        verify("notifier-vs-fault", change="older..newer")
 
 
 def test_a_renamed_entry_is_followed() -> None:

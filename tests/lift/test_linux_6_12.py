@@ -16,6 +16,7 @@ import pytest
 from tdpcheck.core.errors import InputError
 from tdpcheck.core.trace import replays
 from tdpcheck.kernelc.sources.tree import KernelTree
+from tdpcheck.model.lift.coverage import coverage
 from tdpcheck.model.lift.lift import for_tree, lifted_code, scenarios_of
 from tdpcheck.model.lift.recipe import cook, read_recipe
 from tdpcheck.model.lift.versions import kernel_of
@@ -65,6 +66,22 @@ def test_a_known_bug_cooked_into_real_source_is_found(tree_6_12: KernelTree, ite
     assert trace is not None
     assert replays(trace, properties_of(made)[read.property])
     assert visited(lifted(tree_6_12, scenario.name)).traces[read.property] is None
+
+
+def test_what_of_the_tree_is_in_the_model(tree_6_12: KernelTree) -> None:
+    """Each function has one fate, and a reason that is true of it."""
+    files = {file.path.rpartition("/")[2]: file for file in coverage(tree_6_12)}
+    found = {(name, f.name): (f.fate, f.why) for name, file in files.items() for f in file.functions}
+
+    assert found["tdp_mmu.c", "tdp_mmu_zap_spte_atomic"] == ("lifted", "runs in collapse-vs-fault")
+    assert found["mmu_internal.h", "kvm_flush_remote_tlbs_gfn"][0] == "lifted"
+    assert found["spte.h", "is_frozen_spte"][0] == "intrinsic"
+    assert found["kvm_main.c", "kvm_flush_remote_tlbs"] == ("ours", "kvm_main.c has it in our words")
+    assert found["tdp_mmu.c", "kvm_tdp_mmu_zap_all"] == ("not modelled", "no scenario calls it")
+    assert found["tdp_mmu.c", "tdp_mmu_init_sp"][1].startswith("it cannot be read: ")
+    assert found["vmx.c", "vmx_flush_tlb_all"] == ("not modelled", "no function of this file is lifted")
+    assert len(files["tdp_iter.c"].functions) == files["tdp_iter.c"].count("lifted") == 8
+    assert files["tdp_mmu.c"].count("lifted") >= 21
 
 
 def test_a_tree_of_another_kind_says_what_was_looked_for(tree_6_12: KernelTree) -> None:
