@@ -15,6 +15,8 @@ from z3 import z3core
 from z3.z3 import _to_expr_ref
 from z3.z3types import Ast
 
+from . import quick_checks as quick_checks
+
 T = TypeVar("T", covariant=True)
 
 
