@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -242,6 +243,11 @@ def convert_scenario(raw: Mapping[str, object], where: str) -> Scenario:
 
 def shipped_scenarios() -> dict[str, Scenario]:
     """All scenarios that come with the tool, by name, in the order of their names."""
+    return dict(_shipped())
+
+
+@cache
+def _shipped() -> Mapping[str, Scenario]:
     folder = Path(__file__).parent / "scenarios"
     found = {}
     for path in sorted(folder.glob("*.toml")):

@@ -60,10 +60,13 @@ VARIABLES = frozenset(var.name for var in parts.state())
 @functools.cache
 def used(path: Path) -> list[str]:
     """The names that a file imports from the machine and uses as variables of a state."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    if not any(name in text for name in VARIABLES):
+        return []  # every process that collects tests looks at all of these files
+    tree = ast.parse(text)
     imported = {
         alias.name
-        for node in ast.walk(tree)
+        for node in (ast.walk(tree) if path.parent == MACHINE or "machine" in text else ())
         if isinstance(node, ast.ImportFrom) and node.module is not None and (path.parent == MACHINE or "machine" in node.module)
         for alias in node.names
     }
