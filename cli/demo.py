@@ -94,8 +94,8 @@ def _lifted(out: Console, started: float) -> int | None:
         return None
     with printing.Progress() as progress:
         for source in sources:
-            tree = kernel_given(str(source), None, progress.said)
             try:
+                tree = kernel_given(str(source), None, progress.said)
                 scenarios = selected_scenarios(LIFTED, (SPLIT,), tree)
             except InputError as error:
                 progress.said(str(error))
@@ -104,6 +104,7 @@ def _lifted(out: Console, started: float) -> int | None:
             found = run(plan, progress)
             break
         else:
+            out.print("NOT RUN: functions cannot be lifted from what is here; install linux-source-6.1 or linux-source-6.12")
             return None
     out.print(f"from {source}\n")
     printing.print_document(out, found.document, {})
