@@ -12,8 +12,9 @@ import pytest
 from rich.console import Console
 
 from tdpcheck.cli import demo
+from tdpcheck.model.lift.versions import TDP_MMU
 from tdpcheck.runner.runs.plan import Plan
-from tdpcheck.tests.lift.test_changed_trees import FILES, TDP_MMU
+from tdpcheck.tests.lift.test_changed_trees import FILES
 
 
 def tree(folder: Path, **changed: str) -> Path:
@@ -34,7 +35,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
         return SimpleNamespace(document=SimpleNamespace(exit_code=0))
 
     monkeypatch.setattr(demo, "run", run)
-    monkeypatch.setattr(demo.printing, "print_document", lambda *given: None)
+    monkeypatch.setattr("tdpcheck.cli.printing.print_document", lambda *given: None)
     return plans
 
 
