@@ -102,6 +102,7 @@ nightly: setup compiler ## run the long campaigns
 	TDPCHECK_MERGING_RANDOM=$${TDPCHECK_MERGING_RANDOM:-500} TDPCHECK_MERGING_AIMED=$${TDPCHECK_MERGING_AIMED:-100} $(BIN)/python -m pytest -n $(JOBS) tests/model/test_merging.py
 	TDPCHECK_EVERY_CELL=1 $(BIN)/python -m pytest -n $(JOBS) tests/model/test_flows.py
 	TDPCHECK_EVERY_LEMMA=1 TDPCHECK_EVERY_STATEMENT=1 $(BIN)/python -m pytest -n $(JOBS) tests/properties/test_protection.py
+	TDPCHECK_EVERY_CLAIM=1 $(BIN)/python -m pytest tests/runner/test_claims.py
 	TDPCHECK_EVERY_FORMAT=1 $(BIN)/python -m pytest -n $(JOBS) tests/formats
 	TDPCHECK_TWO_ROOTS=1 $(BIN)/python -m pytest tests/lift/test_linux_6_12.py
 	TDPCHECK_LARGE_ARGUMENTS=1 $(BIN)/python -m pytest tests/properties/test_missing_lemmas.py -k large_argument

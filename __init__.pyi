@@ -1,5 +1,6 @@
 # The public face, said once: type checkers read this file, and __init__.py hands on what stands here. docs/api.md documents it.
 from .api.change import Change as Change
+from .api.claims import claims as claims
 from .api.explain import Explanation as Explanation
 from .api.explain import explain as explain
 from .api.museum import museum as museum

@@ -33,12 +33,14 @@ COMMANDS = {
         "check_certificate:check_certificate", "Check the proof in a certificate that `verify --out` or `prove --out` left (*.smt2)."
     ),
     "check-exercise": Known("exercise:check_exercise", "Tell the task of a lesson's exercise, or judge your patch."),
+    "claims": Known("claims:claims", "Decide the claims of the thread, each by the runs behind it."),
     "coverage": Known(
         "coverage:coverage_command", "Tell which functions of a kernel tree are in the model, file by file, and why the others are not."
     ),
     "explain": Known("explain:explain", "Tell why a property holds for every size, and check each step of the argument."),
     "explore": Known("explore:explore", "Choose each step of SCENARIO (a name, or FILE.toml) yourself."),
     "export": Known("export:export", "Write one question for another checker: SMT-LIB, BTOR2, AIGER, Promela."),
+    "hazards": Known("claims:hazards", "Show the hazards of the series, or rule them out, each by the runs behind it."),
     "list": Known("listing:list_", "List properties, scenarios, changes (the museum's), designs, intrinsics, goals, engines or formats."),
     "museum": Known("museum:museum", "Find each known bug again, and check its good twin."),
     "prove": Known("prove:prove", "Prove properties for any number of pages, tables, roots, devices and threads of a scenario."),

@@ -87,6 +87,12 @@ def _clauses(each: Written, cpu: Reading, iommu: Reading) -> Iterator[Clause]:
     yield Clause("kvm-agrees", "where EPT takes it, KVM reads the same address, kind and W", kvm, cpu.taken)
     own = "where VT-d translates by it, it finds no meaning of its own in a bit of KVM's (bit 11: SNP)"
     yield Clause("no-second-meaning", own, z3.Not(iommu.snoops), iommu.leaf)
+    if each.name in ("write-protected", "dirty-cleared"):
+        logged = z3.Not(z3.Or(z3.And(cpu.leaf, cpu.write), z3.And(iommu.leaf, iommu.write)))
+        yield Clause("nobody-writes", "neither EPT nor VT-d writes through it", logged)
+    if each.name == "mmio":
+        gpa = z3.BitVec("gfn", 64) << 12
+        yield Clause("not-at-gpa", "where VT-d translates by it, the host address is not the guest's", iommu.address != gpa, iommu.leaf)
     yield Clause("kvm-knows-it", "KVM takes its own value for what it wrote", _known(each))
 
 

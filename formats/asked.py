@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Literal
 
 import msgspec
@@ -10,11 +11,27 @@ import msgspec
 from ..core.alike import alike, did_you_mean
 from ..core.errors import InputError
 from .agreement import MACHINES, Case, blamed, cases, generation_bits, generation_places, question
+from .entries import entries
 from .questions import SECONDS, Asking, Clause, Question
 from .ranges import CONTRACTS
 from .written import LAYOUTS
 
-_SHOWN = ("entry", "gfn", "gen", "pfn", "pages", "page", "level_shift", "qi_iotlb_psi.address", "qi_iotlb_psi.mask", "qi_dev_iotlb.word")
+_BEGINS = ("spte_format_agrees/", "mmio_generation/", "split_children/", "flush_covers/")
+SHOWN = (
+    "entry",
+    "child",
+    "index",
+    "gfn",
+    "gen",
+    "new",
+    "pfn",
+    "pages",
+    "page",
+    "level_shift",
+    "qi_iotlb_psi.address",
+    "qi_iotlb_psi.mask",
+    "qi_dev_iotlb.word",
+)
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -58,7 +75,7 @@ class Answers(msgspec.Struct, frozen=True):
 
 def names(machine: str | None = None) -> tuple[str, ...]:
     """The names of all questions; of the formats those of one kind of hardware, if one is given."""
-    return (*(case.name for case in cases() if machine in (None, case.machine)), *CONTRACTS)
+    return (*(case.name for case in cases() if machine in (None, case.machine)), *_entries(), *CONTRACTS)
 
 
 def chosen(wanted: Sequence[str], machine: str = "usual") -> tuple[str, ...]:
@@ -77,15 +94,22 @@ def chosen(wanted: Sequence[str], machine: str = "usual") -> tuple[str, ...]:
         met = [name for name in names() if name == start] or [n for n in names(machine) if f"{n}/".startswith(f"{start.rstrip('/')}/")]
         if not met:
             near = did_you_mean(alike(start, names()))
-            raise InputError(f"there is no question {start!r}; they begin with spte_format_agrees/ or flush_covers/{near}")
+            raise InputError(f"there is no question {start!r}; they begin with {', '.join(_BEGINS)}; {near}".rstrip("; "))
         found |= dict.fromkeys(met)
     return tuple(found)
+
+
+@cache
+def _entries() -> Mapping[str, Question]:
+    return {each.name: each for each in entries()}
 
 
 def named(name: str) -> tuple[Question, Case | None]:
     """The question of a name, and its case if it is about formats."""
     if name in CONTRACTS:
         return CONTRACTS[name].question(), None
+    if name in _entries():
+        return _entries()[name], None
     case = next(case for case in cases() if case.name == name)
     return question(case), case
 
@@ -139,7 +163,7 @@ def text(found: Found) -> str:
     said = f"{found.answer:8} {found.question} {found.clause}: {found.sentence}"
     match found.answer:
         case "refuted":
-            shown = ", ".join(f"{name} {found.values[name]}" for name in _SHOWN if name in found.values)
+            shown = ", ".join(f"{name} {found.values[name]}" for name in SHOWN if name in found.values)
             return "\n".join((said, f"         {shown}", *(f"         {line}" for line in found.because)))
         case "unknown":
             return f"{said}\n         {found.reason}"

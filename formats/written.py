@@ -58,6 +58,8 @@ CLASSES = {
                 f"make_nonleaf_spte(), {_SPTE_C}, Linux 6.1"),
         Written("write-protected", "make_spte_later", (1, 2, 3), "a leaf write-protected for dirty logging",
                 "wrprot_gfn_range(), arch/x86/kvm/mmu/tdp_mmu.c, Linux 6.1", {"later.wrprot_dirty": 1}),
+        Written("dirty-cleared", "make_spte_later", (1,), "a leaf whose D bit was cleared for dirty logging, W kept",
+                "clear_dirty_gfn_range(), arch/x86/kvm/mmu/tdp_mmu.c, Linux 6.1", {"later.clear_dirty": 1, "later.mark_dirty": 0}),
         Written("access-tracked", "make_tracked_spte", (1, 2, 3), "a leaf whose permissions are put aside to see an access",
                 f"mark_spte_for_access_track(), {_SPTE_C}, Linux 6.1", {"leaf.ad_disabled": 1}),
         Written("mmio", "make_mmio_spte", (1,), "an emulated page, with any generation of the memslots",

@@ -215,3 +215,13 @@ static u64 make_tracked_spte(struct kvm_ept ept, struct leaf leaf, struct later 
 {
 	return mark_spte_for_access_track(ept, make_spte_later(ept, leaf, later));
 }
+
+/* What takes the place of a huge leaf: the part of it that an index names, one level below. X comes back where the mitigation had taken it. */
+static u64 make_huge_page_split_spte(u64 huge, u64 index, u64 child_shift, bool small, bool executable)
+{
+	u64 child = huge + (index << (child_shift & 31));
+
+	if (!small)
+		return child;
+	return (child & ~PT_PAGE_SIZE_MASK) | when(executable && (huge & VMX_EPT_RWX_MASK) != 0, VMX_EPT_EXECUTABLE_MASK);
+}
