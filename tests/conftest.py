@@ -16,6 +16,8 @@ from xdist.remote import Producer
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from tdpcheck.cli.main import tdpcheck
+from tdpcheck.kernelc.sources.tree import open_tree
+from tdpcheck.model.lift.versions import version_of
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.runner.inputs.sources import built, files_of
 from tdpcheck.tests.calling import QUICK, Call, diff
@@ -103,24 +105,25 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.fixture(scope="session")
 def kernel_tree() -> Path:
-    """Return the Linux source to read: the directory or tarball in TDPCHECK_KERNEL, else Debian's linux-source-6.1."""
-    return _kernel("TDPCHECK_KERNEL", DEBIAN_KERNEL, "make tree` on Debian 12")
+    """Return a tree like Linux 6.1: the directory or tarball in TDPCHECK_KERNEL if it is one, else Debian's linux-source-6.1."""
+    return _kernel("6.1", DEBIAN_KERNEL)
 
 
 @pytest.fixture(scope="session")
 def kernel_6_12() -> Path:
-    """Return Linux 6.12: the directory or tarball in TDPCHECK_KERNEL_6_12, else Debian's linux-source-6.12."""
-    return _kernel("TDPCHECK_KERNEL_6_12", DEBIAN_KERNEL_6_12, "make tree` on Debian 12 or 13")
+    """Return a tree like Linux 6.12: the directory or tarball in TDPCHECK_KERNEL if it is one, else Debian's linux-source-6.12."""
+    return _kernel("6.12", DEBIAN_KERNEL_6_12)
 
 
-def _kernel(variable: str, package: Path, how: str) -> Path:
-    chosen = os.environ.get(variable)
-    tree = Path(chosen) if chosen else package
-    if tree.exists():
-        return tree
-    if chosen:
-        pytest.fail(f"{variable} names {chosen}, which does not exist: point it at a Linux source tree, or unset it")
-    reason = f"no Linux source tree: {package} is not there; run `{how}, or set {variable}"
+def _kernel(version: str, package: Path) -> Path:
+    chosen = os.environ.get("TDPCHECK_KERNEL")
+    if chosen and not Path(chosen).exists():
+        pytest.fail(f"TDPCHECK_KERNEL names {chosen}, which does not exist: point it at a Linux source tree, or unset it")
+    if chosen and version_of(open_tree(chosen)).name == version:
+        return Path(chosen)
+    if package.exists():
+        return package
+    reason = f"no tree of Linux {version}: {package} is not there; run `make tree` on Debian, or set TDPCHECK_KERNEL"
     if os.environ.get("TDPCHECK_REQUIRE_KERNEL") == "1":
         pytest.fail(f"{reason} (TDPCHECK_REQUIRE_KERNEL=1 makes this a failure)")
     pytest.skip(reason)
