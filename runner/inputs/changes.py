@@ -215,7 +215,7 @@ def _placed(outside: Outside, before: Files, after: Files) -> Outside:
     sides = {kind: files for kind, files in (("removed", before), ("added", after)) if outside.path in files}
     spans = {kind: functions_at(files[outside.path], outside.path) for kind, files in sides.items()}
     saying = {kind: says_something(files[outside.path], outside.path) for kind, files in sides.items()}
-    said = [line for line in outside.lines if line.line in saying.get(line.kind, (line.line,))] or outside.lines
+    said = [line for line in outside.lines if line.line in saying.get(line.kind, (line.line,))]
     each = []
     for line in said:
         name = next((n for n, first, last in spans.get(line.kind, ()) if first <= line.line <= last), "")

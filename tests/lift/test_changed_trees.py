@@ -123,7 +123,7 @@ def test_a_second_file_is_not_lost() -> None:
     assert one.files[MMU_C] == FILES[MMU_C].replace("return 0", "return 2")
     assert MMU_C not in set(one.files)
     quiet = changed(diff(MMU_C, "int prototype(int n);\n", "int prototype(long n);\n"), diff(TDP_MMU, "return flush", "return !flush"))
-    assert [a.line.text for a in beyond(quiet.outside)] == ["int prototype(int n);", "int prototype(long n);"]
+    assert beyond(quiet.outside) == ()
 
 
 @pytest.mark.parametrize("path", [TDP_MMU, MMU_C])
