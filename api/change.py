@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
 
+from msgspec import UnsetType
+
 from ..core.errors import InputError
+from ..counterexamples.schema import Cex
 from ..runner.inputs.changes import Series, Version, read_change, series_of
 from ..runner.inputs.sources import Files
 from ..runner.museum.items import shipped_items
@@ -88,6 +91,11 @@ class Change:
             InputError: it is no change, or does not apply, or leads to text that is no C.
         """
         return self.series(files).whole()
+
+
+def carried(cex: Cex) -> Change | None:
+    """The change that a document carries; None if it carries none."""
+    return None if isinstance(cex.patch, UnsetType) else Change(cex.patch.name, cex.patch.text.encode())
 
 
 def given(change: Change | str | PathLike[str] | None) -> Change | None:

@@ -18,7 +18,7 @@ from ..runner.inputs.terms import property_of
 from ..runner.runs.plan import Plan
 from ..runner.runs.run import Listener, Nobody, selected_scenarios
 from ..runner.telling.counterexamples import made_again
-from .change import Change, given
+from .change import Change, carried, given
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def replay(
 
     Args:
         trace: a document, or the path of its `*.cex.json`.
-        change: the one under which it was found; needed where it was found with one.
+        change: the one under which it was found; needed where it was found with one that the document does not carry.
         scenario: the one in which it was found, if that is not a shipped one.
         kernel, rev: the tree from which its functions were lifted.
         design: the folder of the design in which it was found, if that is not a shipped one.
@@ -72,11 +72,11 @@ def replay(
         >>> from tdpcheck import Change, replay, verify
         >>> bad = Change.of_museum("export-check-outside-lock")
         >>> run = verify("noncoherent-export", "reject_noncoherent_dma", change=bad, certify=False, cache=False)
-        >>> replay(run.violations[0].counterexample, change=bad).holds_up
+        >>> replay(run.violations[0].counterexample).holds_up
         True
     """
     cex = trace if isinstance(trace, Cex) else read(trace, violated=False)
-    patch = given(change)
+    patch = given(change) or carried(cex)
     if cex.change is not None and patch is None:
         where = "" if isinstance(trace, Cex) else f"{fspath(trace)}: "
         raise InputError(f"{where}it was found with the change {cex.change!r}; give that change with --change FILE")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from markupsafe import escape
+from msgspec import UnsetType
 
 from ..model.system import designs
 from .folding import WIDTH
@@ -13,7 +14,7 @@ from .schema import Cex, file_name
 
 def command(cex: Cex, name: str | None = None) -> str:
     """What to type to see it again, the document being kept under that name."""
-    change = f" --change {shlex.quote(cex.change.partition(':')[0])}" if cex.change else ""
+    change = f" --change {shlex.quote(cex.change.partition(':')[0])}" if cex.change and isinstance(cex.patch, UnsetType) else ""
     kernel = "" if cex.kernel == "shipped" else " --kernel DIR"
     design = " --design DIR" if not kernel and cex.design not in designs() else ""
     return f"tdpcheck replay {shlex.quote(file_name(cex) if name is None else name)}{change}{kernel}{design}"

@@ -27,6 +27,7 @@ Value = bool | int | str
 
 MOST_STEPS, MOST_CELLS = 10_000, 100_000
 MOST_VALUE = 1 << 64
+LONGEST_PATCH = 1 << 18
 
 Size = Annotated[int, msgspec.Meta(ge=1, le=4096)]
 
@@ -228,6 +229,13 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     story: str
 
 
+class Patch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A change as it was given: what its file is called, and its text."""
+
+    name: str
+    text: str
+
+
 class Cex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A run that ends in a violation.
 
@@ -250,6 +258,8 @@ class Cex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         needs: those of `assumptions` without which this violation would not be one.
         sources: our own functions that the run passes through.
         changed: the lines of the change, in the order of the patch.
+        patch: the change itself, so that the document can be replayed where it is all that there is; missing where there is none, and
+            where it is no text or is longer than `LONGEST_PATCH` bytes.
     """
 
     schema: int
@@ -281,6 +291,7 @@ class Cex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signature: Signature | None = None
     sources: tuple[Listing, ...] = ()
     changed: tuple[Edit, ...] = ()
+    patch: Patch | msgspec.UnsetType = msgspec.UNSET
 
 
 def write(cex: Cex) -> bytes:

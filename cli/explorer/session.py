@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 
+from msgspec import UNSET, UnsetType, structs
+
 from ...checker.states.explore import Surveyed, way
 from ...checker.states.moves import Moves
 from ...core.errors import InputError
@@ -82,14 +84,14 @@ class Session:
 
     Args:
         properties: those to watch.
-        change: the patch under which the model was built, for the documents that are saved.
+        change: the patch under which the model was built, for the documents that are saved, which carry it.
     """
 
-    def __init__(self, model: Model, properties: Sequence[str], change: str | None = None) -> None:
+    def __init__(self, model: Model, properties: Sequence[str], change: str | None = None, patch: schema.Patch | UnsetType = UNSET) -> None:
         if not properties:
             raise InputError(f"scenario {model.scenario.name} asks no property; name one with --property")
         self.model = model
-        self.change = change
+        self.change, self._patch = change, patch
         self.properties = tuple(property_of(model, name) for name in dict.fromkeys(properties))
         self._evaluator = Evaluator(model.system, model.geometry)
         self._teller = Teller(model, self._evaluator)
@@ -347,7 +349,8 @@ class Session:
         broken = max(wrong, key=lambda p: news.get(p.name, -1), default=None)
         prop = broken or self.properties[0]
         violation = self._false_instances(prop) if broken else ()
-        return self._teller.told(prop, self._past[0].state, self.steps, violation, engine=ENGINE, change=self.change)
+        told = self._teller.told(prop, self._past[0].state, self.steps, violation, engine=ENGINE, change=self.change)
+        return structs.replace(told, patch=self._patch)
 
     def saved(self) -> tuple[str, bytes]:
         """What the run so far is called as a file, and its content."""

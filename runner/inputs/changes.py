@@ -34,6 +34,7 @@ class Version:
         subject: its title; of an overlay the path.
         overlay: fields that take the place of the scenarios' own.
         outside: what the change does to files that are not modelled.
+        given: the name and the content of the file that this is read from, whole: the patches before and after it are in it, too.
     """
 
     files: Files
@@ -43,6 +44,7 @@ class Version:
     notes: tuple[str, ...] = ()
     overlay: Mapping[str, object] | None = None
     outside: tuple[Outside, ...] = ()
+    given: tuple[str, bytes] | None = None
 
     def scenario(self, scenario: Scenario) -> Scenario:
         """A scenario as it reads in this version."""
@@ -155,11 +157,11 @@ def series_of(data: bytes, name: str, files: Files) -> Series:
     """
     start = Version(files)
     if name.endswith(".toml"):
-        return Series((start, _overlay(data, name, files)))
+        return Series((start, replace(_overlay(data, name, files), given=(name, data))))
     after = read_patches(parse_series(data, name), files)
     if after.refused and not after.versions:
         raise InputError(after.refused[0].why)
-    return Series((start, *after.versions), after.refused)
+    return Series((start, *(replace(version, given=(name, data)) for version in after.versions)), after.refused)
 
 
 def patched(patches: Iterable[Patch], files: Files) -> Sequence[Version]:

@@ -14,14 +14,14 @@ from ...core.evaluation.evaluate import Move, State
 from ...core.system import Source
 from ...counterexamples.document import Teller
 from ...counterexamples.schema import Step
+from ...model.machine import parts
+from ...model.machine.sorts import PT, REGION, ROOT
 from ...model.system import Model
 from .reading import Meaning, squeezed
 
 _GFNS = re.compile(r"\bgfn (\d+)(?:-(\d+))?")
-_ENTRIES = ("pmd_kind", "pmd_pt", "pmd_block", "pmd_writable", "pte_kind", "pte_frame", "pte_writable")
-"""What a step that writes an entry changes."""
-_SHAPE = ("pt_region", "pt_root", "pt_state", "pmd_pt")
-"""What the words for an entry depend on, beside what changes."""
+_PLACES = (ROOT, REGION, PT)
+"""What cells hold that say where tables hang: the words for an entry depend on them."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,11 @@ class Matcher:
         self._passed = {name: tuple(self._nodes(name)) for name in model.software.steps}
         self._told: dict[object, Step] = {}
         layout = graph.evaluator.layout
-        self._shape = [place for place, cell in enumerate(layout.cells) if cell.var.name in _SHAPE]
+        self._shape = [place for place, cell in enumerate(layout.cells) if cell.var.kind in _PLACES]
         own = {var.name for var in model.software.state}
         self._own = {place: None for place, cell in enumerate(layout.cells) if cell.var.name in own}
-        self._writes = {a.name for a in model.system.actions if any(u.var.name in _ENTRIES for u in a.updates)}
+        entries = {each.kind.name for each in parts.entries()}
+        self._writes = {a.name for a in model.system.actions if any(u.var.name in entries for u in a.updates)}
 
     def _nodes(self, action: str) -> Iterator[_Passed]:
         software = self._model.software

@@ -14,7 +14,7 @@ from ...core.system import Property
 from ...core.trace import Trace
 from ...core.verdict import HoldsUpTo, Proved, Reason, ReasonKind, Verdict, Violated
 from ...counterexamples.document import actor_of, to_trace
-from ...counterexamples.schema import Cex, Repair
+from ...counterexamples.schema import LONGEST_PATCH, Cex, Patch, Repair
 from ...counterexamples.why import repairs
 from ..asking import results
 from ..asking.limits import MARGIN, Limits
@@ -141,7 +141,18 @@ def _with_quotes(found: Found, cex: Cex) -> Cex:
     """The document with the functions and the changed lines that a report quotes."""
     # Lines of a change that did not bring the violation about would mislead whoever is sent to them.
     changed = found.version.changed if found.record.label == "introduced" else ()
-    return quoted(cex, found.code.functions, found.version.files, changed)
+    return msgspec.structs.replace(quoted(cex, found.code.functions, found.version.files, changed), patch=carried(found.version))
+
+
+def carried(version: Version) -> Patch | msgspec.UnsetType:
+    """The change that a document carries, if it is a text that is not too long."""
+    if version.given is None or len(version.given[1]) > LONGEST_PATCH:
+        return msgspec.UNSET
+    name, content = version.given
+    try:
+        return Patch(name, content.decode())
+    except UnicodeDecodeError:
+        return msgspec.UNSET
 
 
 def asked_again(found: Found, plan: Plan, files: Files) -> str | None:

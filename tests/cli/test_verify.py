@@ -181,15 +181,21 @@ def test_what_holds_is_a_passing_case_and_no_result(call: Call, tmp_path: Path) 
     assert [] == json.loads(sarif.read_text())["runs"][0]["results"]
 
 
-def test_a_trace_is_replayed_and_shown(call: Call, broken: Broken) -> None:
-    missing = call("replay", broken.trace)
+def test_a_trace_is_replayed_and_shown(call: Call, broken: Broken, tmp_path: Path) -> None:
+    """It carries its change; without that it needs the change."""
+    bare = tmp_path / "bare.cex.json"
+    bare.write_text(json.dumps({name: part for name, part in json.loads(Path(broken.trace).read_text()).items() if name != "patch"}))
+
+    missing = call("replay", str(bare))
+    alone = call("replay", broken.trace)
     replayed = call("replay", broken.trace, "--change", broken.change)
     as_json = call("replay", broken.trace, "--change", broken.change, "--json")
     shown = call("show", broken.trace)
 
     assert missing.exit_code == 2
     assert "give that change with --change FILE" in missing.stderr
-    assert replayed.exit_code == 0, replayed.output
+    assert (0, 0) == (alone.exit_code, replayed.exit_code), replayed.output
+    assert alone.stdout == replayed.stdout
     assert "end in a violation of no_stale_io_mapping; no solver was asked" in replayed.stdout
     assert json.loads(as_json.stdout)["replays"] is True
     assert shown.stdout.startswith("VIOLATED no_stale_io_mapping")
