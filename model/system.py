@@ -352,12 +352,12 @@ def _value(scenario: Scenario, thread: Thread, name: str, given: int | bool | st
 
 
 def _machine_of(scenario: Scenario) -> Machine:
-    return _machine(scenario.geometry, scenario.hardware, scenario.start, scenario.space)
+    return _machine(scenario.geometry, scenario.hardware, scenario.start, scenario.space, tuple(part.name for part in parts.PARTS))
 
 
 @lru_cache(maxsize=256)
-def _machine(geometry: Sizes, hardware: Hardware, start: Start, space: tuple[Space, ...]) -> Machine:
-    """The machine of every scenario that says this of it: the parts are shown nothing else of one."""
+def _machine(geometry: Sizes, hardware: Hardware, start: Start, space: tuple[Space, ...], known: tuple[str, ...]) -> Machine:
+    """The machine of every scenario that says this of it: the parts, of these names, are shown nothing else of one."""
     shown = Scenario("any", "", (Thread("any", "any"),), {"any": "holds"}, geometry=geometry, hardware=hardware, start=start, space=space)
     return Machine(parts.state(shown), parts.initial(shown), parts.actions(shown))
 
