@@ -19,7 +19,7 @@ import z3
 
 from ..errors import ModelError
 from ..ground import Cell
-from ..shape import identity
+from ..shape import children, identity
 from ..sorts import Geometry, Rigid, Sort, Truth, Word
 from ..system import Action, Param, TransitionSystem, Update
 from .layout import Layout, State
@@ -283,7 +283,7 @@ def _operator(term: z3.ExprRef, operator: int, parts: list[str]) -> str:
     """An interpreted operator of Z3 on plain integers, unsigned unless it says otherwise."""
     width = term.size() if z3.is_bv(term) else 0
     mask = (1 << width) - 1
-    first = term.arg(0) if parts else None
+    first = children(term)[0] if parts else None
     operand = first.size() if first is not None and z3.is_bv(first) else 0
 
     def signed(text: str) -> str:

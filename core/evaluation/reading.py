@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import z3
 
 from ..errors import ModelError
-from ..shape import identity, shape
+from ..shape import applied, identity, shape
 from ..sorts import Rigid, StateVar, Truth, element_index
 from ..system import Update
 from .layout import Layout
@@ -128,9 +128,12 @@ class Reader:
             ModelError: an application of what the system does not declare.
         """
         keys = {identity(name): name for name in names}
-        if not keys.keys() <= self._names:
-            self._known.clear()
-            self._names |= keys.keys()
+        new = keys.keys() - self._names
+        if new:
+            # What was read with one of them in it says something else now; but only if it has a meaning of its own.
+            if any(self._declared(keys[key], ()) is not None for key in new):
+                self._known.clear()
+            self._names |= new
         return self._read(term)
 
     def _read(self, term: z3.ExprRef) -> Node:
@@ -175,7 +178,7 @@ class Reader:
 
     def _declared(self, term: z3.ExprRef, arguments: Sequence[z3.ExprRef]) -> Node | None:
         """A term that means something by itself, whatever is bound."""
-        system, name = self.layout.system, term.decl().name()
+        system, name = self.layout.system, applied(term)
         index = None if arguments else element_index(term)
         if index is not None:
             return Constant(index)

@@ -21,7 +21,7 @@ import z3
 from numpy.typing import NDArray
 
 from ..errors import ModelError
-from ..shape import identity
+from ..shape import children, identity
 from ..sorts import Kind, Rigid, Truth
 from ..system import Action, Param, Update
 from .evaluate import Evaluator, remembered
@@ -326,9 +326,9 @@ class Vectors:
             case z3.Z3_OP_ITE:
                 return self._if(fold(parts[0]), lambda: fold(parts[1]), lambda: fold(parts[2]), z3.is_bool(node.term))
             case z3.Z3_OP_EQ:
-                return self._equal(fold(parts[0]), fold(parts[1]), z3.is_bool(node.term.arg(0)))
+                return self._equal(fold(parts[0]), fold(parts[1]), z3.is_bool(children(node.term)[0]))
             case z3.Z3_OP_DISTINCT:
-                truth = z3.is_bool(node.term.arg(0))
+                truth = z3.is_bool(children(node.term)[0])
                 return self._every(self._not(self._equal(fold(a), fold(b), truth)) for a, b in itertools.combinations(parts, 2))
             case z3.Z3_OP_XOR:
                 return functools.reduce(lambda a, b: self._not(self._equal(a, b, True)), map(fold, parts))
@@ -339,7 +339,7 @@ class Vectors:
 
     def _word(self, term: z3.ExprRef, of: int, parts: Sequence[Part]) -> Part:
         """An operator on words: from its first two parts on to the others, where it has more."""
-        widths = [child.size() for child in term.children() if z3.is_bv(child)]
+        widths = [child.size() for child in children(term) if z3.is_bv(child)]
         if of not in _WORDS or len(widths) != len(parts):
             raise Unfit(f"no vectors for the operator {term.decl().name()}")
         width = term.size() if z3.is_bv(term) else widths[0]
