@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ..core.sorts import Sort, StateVar
+from ..core.system import Action
 from .naming import cell
 from .state_view import At, Changed, View
 
@@ -363,10 +364,16 @@ class Lock:
 
 @dataclass(frozen=True)
 class Assumption:
-    """What the machine is assumed to do, and by which of its actions."""
+    """What the machine is assumed to do, and by which of its actions.
+
+    Args:
+        otherwise: what it may do as well in place of those, by their names, on other hardware. Where there is something, the assumption is
+            told of a run alone that is no violation on that.
+    """
 
     sentence: str
     actions: tuple[str, ...]
+    otherwise: tuple[Action, ...] = ()
 
 
 @dataclass(frozen=True)

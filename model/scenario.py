@@ -36,13 +36,15 @@ class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the machine does and in what state it begins.
 
     `cpu` says whether vCPUs run guest code and fill TLBs. `coherent` is whether the IOMMU enforces snooping for the devices; "any"
-    leaves it open for each. `ats` gives every device a TLB of its own, which its IOMMU fills.
+    leaves it open for each. `ats` gives every device a TLB of its own, which its IOMMU fills. `part_drops_huge` is whether an IOMMU drops
+    a 2 MiB translation when a part of it is invalidated: it need not.
     """
 
     cpu: bool = False
     iommu: bool = True
     coherent: bool | Literal["any"] = True
     ats: bool = False
+    part_drops_huge: bool = False
 
 
 class Space(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

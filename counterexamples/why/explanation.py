@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import PurePosixPath
 
@@ -10,6 +10,7 @@ import msgspec
 
 from ...model.machine import parts
 from ...model.naming import listed
+from ...model.roles import Assumption
 from ..schema import Cause, Cex, Missing, NearMiss, Signature, Step, Turn
 from .causes import Found
 from .missing_flush import Gap
@@ -37,8 +38,8 @@ def explained(cex: Cex, scheduler: Scheduler, found: Found, gap: Gap | None, tel
         near = NearMiss(turns, found.near.swaps, found.near.inserted, _near(cex, turns))
     actions = {a.name for a in scheduler.machine}
     assumed = [assumption for telling in parts.tellings() for assumption in telling.assumed]
-    there = [(a.sentence, a.actions) for a in assumed if actions & set(a.actions)]
-    needs = tuple(sentence for sentence, names in there if _needed(cex.steps, names, scheduler))
+    there = [a for a in assumed if actions & set(a.actions)]
+    needs = tuple(a.sentence for a in there if _needed(cex.steps, a, scheduler))
     whole = msgspec.structs.replace(
         cex,
         steps=steps,
@@ -46,7 +47,7 @@ def explained(cex: Cex, scheduler: Scheduler, found: Found, gap: Gap | None, tel
         missing=None if gap is None else Missing(gap.after, gap.before, gap.what, _missing(cex, gap)),
         near_miss=near,
         searched=_searched(found, gap),
-        assumptions=(*(sentence for sentence, _ in there), *ALWAYS),
+        assumptions=(*(a.sentence for a in there if not a.otherwise or a.sentence in needs), *ALWAYS),
         needs=needs,
     )
     return msgspec.structs.replace(whole, signature=signature(whole))
@@ -69,10 +70,13 @@ def place(step: Step) -> str:
     return f"{PurePosixPath(step.sources[0].file).name}:{step.sources[0].line}" if step.sources else f"{step.actor}: {step.action}"
 
 
-def _needed(steps: Sequence[Step], names: Iterable[str], scheduler: Scheduler) -> bool:
-    """Whether without what the machine does by these actions the run is no violation any more."""
-    taken = {s.number for s in steps if s.action in names}
-    return bool(taken) and not scheduler.violates(n for n in range(1, len(steps) + 1) if n not in taken)
+def _needed(steps: Sequence[Step], assumed: Assumption, scheduler: Scheduler) -> bool:
+    """Whether without what the machine does by these actions, or with what it does otherwise, the run is no violation any more."""
+    taken = {s.number for s in steps if s.action in assumed.actions}
+    every = range(1, len(steps) + 1)
+    if assumed.otherwise:
+        return bool(taken) and not scheduler.violates(every, assumed.otherwise)
+    return bool(taken) and not scheduler.violates(n for n in every if n not in taken)
 
 
 def _searched(found: Found, gap: Gap | None) -> str:

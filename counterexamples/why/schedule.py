@@ -16,7 +16,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...core.evaluation.evaluate import Evaluator, State
 from ...core.system import Action, Property
@@ -117,13 +117,19 @@ class Scheduler:
             self._safe[state] = bool(self._holds(state))
         return self._safe[state]
 
-    def violates(self, numbers: Iterable[int]) -> bool:
-        """Whether these steps of the run alone, in their order, can be executed and end in a violation."""
+    def violates(self, numbers: Iterable[int], otherwise: Iterable[Action] = ()) -> bool:
+        """Whether these steps of the run alone, in their order, can be executed and end in a violation.
+
+        Args:
+            otherwise: what is done in place of actions of the same name.
+        """
+        instead = {action.name: replace(action, name=f"{action.name}, otherwise") for action in otherwise}
         state = self._initial
         for event in (self.events[n - 1] for n in numbers):
-            if not self._evaluator.enabled(event.action, event.arguments, state):
+            action = instead.get(event.action.name, event.action)
+            if not self._evaluator.enabled(action, event.arguments, state):
                 return False
-            state = self._evaluator.after(event.action, event.arguments, state)
+            state = self._evaluator.after(action, event.arguments, state)
         return not self.satisfies(state)
 
     def passes(self, steps: Sequence[Done]) -> bool:

@@ -159,6 +159,10 @@ def _ghost_updates(t: z3.ExprRef, pointer: Value, new: Value, stores: Sequence[U
     recovered = z3.And(z3.Not(pointer["lower"]), old["kind"] == TABLE, new["kind"] == LEAF)
     was_huge = z3.And(z3.Not(pointer["lower"]), old["kind"] == LEAF)
 
+    def large(whom: z3.ExprRef) -> z3.BoolRef:
+        """Whether an IOMMU may hold the translation as a part of a 2 MiB one: also from before a split, which nobody flushes."""
+        return z3.Or(was_huge, iommu.iotlb_huge(whom, region))
+
     def owe(var: StateVar, condition: Callable[..., z3.BoolRef]) -> Update:
         thread, *at = var.variables()
         return set_where(var, (thread, *at), z3.And(thread == t, condition(*at)), TRUE)
@@ -174,7 +178,7 @@ def _ghost_updates(t: z3.ExprRef, pointer: Value, new: Value, stores: Sequence[U
     return (
         owe(ghosts.owes_cpu, lambda gfn: cpus(_at(lost, x, gfn))),
         owe(ghosts.owes_io, lambda whom, gfn: io(z3.And(iommu.active(whom), z3.Not(was_huge), _at(lost, x, gfn)))),
-        owe(ghosts.owes_io_huge, lambda whom, there: io(z3.And(iommu.active(whom), was_huge, there == region, z3.Exists([x], lost)))),
+        owe(ghosts.owes_io_huge, lambda whom, there: io(z3.And(iommu.active(whom), there == region, large(whom), z3.Exists([x], lost)))),
         owe(ghosts.owes_dev, lambda whom, gfn: io(z3.And(iommu.attached(whom), _at(lost, x, gfn)))),
         owe(ghosts.owes_cpu_pt, lambda: cpus(unlinked)),
         owe(ghosts.owes_io_pt, lambda whom, there: io(z3.And(unlinked, iommu.active(whom), there == region))),

@@ -23,7 +23,7 @@ static void kvm_mmu_notifier_invalidate_range_start(struct kvm *kvm, gfn_t start
 	mmu_invalidate_in_progress_add(kvm, start, last);
 	flush = kvm_tdp_mmu_unmap_gfn_range(kvm, start, last, may_block, false);
 	if (flush)
-		kvm_flush_remote_tlbs_range(kvm, start, last);
+		kvm_flush_remote_tlbs(kvm);
 	write_unlock(&kvm->mmu_lock);
 }
 
@@ -67,7 +67,7 @@ void mmu_notifier_unmap_part(struct kvm *kvm, gfn_t start, gfn_t last)
 	mmu_invalidate_nested_add(kvm, first, end);
 	flush = kvm_tdp_mmu_unmap_gfn_range(kvm, first, end, false, false);
 	if (flush)
-		kvm_flush_remote_tlbs_range(kvm, first, end);
+		kvm_flush_remote_tlbs(kvm);
 	write_unlock(&kvm->mmu_lock);
 	host_split_huge_page(start);
 	write_lock(&kvm->mmu_lock);

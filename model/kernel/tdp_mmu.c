@@ -173,6 +173,17 @@ retry:
 	return RET_PF_RETRY;
 }
 
+/* All that one entry of that level covers: an IOMMU that holds it as one translation drops no part of it. */
+static void kvm_flush_remote_tlbs_gfn(struct kvm *kvm, gfn_t gfn, enum pg_level level)
+{
+	gfn_t first = gfn;
+	gfn_t last = gfn;
+
+	if (level == PG_LEVEL_2M)
+		gfn_region_bounds(gfn, &first, &last);
+	kvm_flush_remote_tlbs_range(kvm, first, last);
+}
+
 /* A huge leaf that takes the place of a table unlinks it: flush before the RCU read side is left. */
 static bool tdp_mmu_map_handle_target_level(struct kvm *kvm, struct tdp_iter *iter, u64 new_spte)
 {
@@ -181,7 +192,7 @@ static bool tdp_mmu_map_handle_target_level(struct kvm *kvm, struct tdp_iter *it
 	if (!tdp_mmu_set_spte_atomic(kvm, iter, new_spte))
 		return false;
 	if (is_shadow_present_pte(old_spte) && !is_last_spte(old_spte, iter->level))
-		kvm_flush_remote_tlbs(kvm);
+		kvm_flush_remote_tlbs_gfn(kvm, iter->gfn, iter->level);
 	return true;
 }
 

@@ -13,7 +13,7 @@ from .sorts import DEVICE, GFN, IOMMU, REGION, ROOT, g, region_at, root
 owes_cpu = bool_var("owes_cpu", THREADS, GFN, doc="this thread changed what the gfn translates to and has not flushed the CPUs since")
 owes_io = bool_var("owes_io", THREADS, IOMMU, GFN, doc="the same for that IOMMU, of a 4 KiB translation")
 owes_io_huge = bool_var(
-    "owes_io_huge", THREADS, IOMMU, REGION, doc="the same for that IOMMU, of a 2 MiB translation: flushing any part of it will do"
+    "owes_io_huge", THREADS, IOMMU, REGION, doc="the same for that IOMMU, of a 2 MiB translation: all of its gfns are to be flushed at once"
 )
 owes_cpu_pt = bool_var("owes_cpu_pt", THREADS, doc="this thread unlinked a table page and has not flushed the CPUs since")
 owes_io_pt = bool_var(

@@ -2,8 +2,9 @@
 
 Any legal fill can happen at any time, and a walk is not atomic: caching an upper entry and reading the lower one are separate
 actions. An entry leaves a cache by invalidation or by a new fill of its place; spontaneous eviction only removes behaviour
-(whatever a run does after one, it can do without) and is left out. Source: VT-d specification, chapters 3.7, 6.2 and 6.5; Linux 6.1
-drivers/iommu/intel/ (qi_submit_sync, iommu_flush_iotlb_psi).
+(whatever a run does after one, it can do without) and is left out. So is what an IOMMU drops beyond what it was asked for.
+Source: VT-d specification, chapters 3.7, 6.2 and 6.5; IVA_REG in Intel's chipset datasheets (an address mask that covers the superpage);
+Linux 6.1 drivers/iommu/intel/ (qi_submit_sync, iommu_flush_iotlb_psi).
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def initial(devices_attached: bool, walked: int = 0) -> list[Update]:
     ]
 
 
-def _complete(thread: z3.ExprRef, desc: z3.ExprRef, at: z3.ExprRef) -> tuple[Update, ...]:
+def _complete(thread: z3.ExprRef, desc: z3.ExprRef, at: z3.ExprRef, part_drops_huge: bool) -> tuple[Update, ...]:
     """A descriptor is done at an IOMMU: what it covers is forgotten there, and its thread owes that flush no longer."""
     z = REGION.const("z")
 
@@ -123,18 +124,23 @@ def _complete(thread: z3.ExprRef, desc: z3.ExprRef, at: z3.ExprRef) -> tuple[Upd
         """That it covers a part of region `z`."""
         return z3.Exists([g], z3.And(region_of(g) == z, covered(thread, desc, at, g)))
 
+    def whole(covered: StateVar) -> z3.BoolRef:
+        """That it covers all of region `z`."""
+        return z3.ForAll([g], z3.Implies(region_of(g) == z, covered(thread, desc, at, g)))
+
     def forget(variables: Sequence[StateVar], bound: z3.ExprRef, covered: z3.BoolRef) -> tuple[Update, ...]:
         return reset_where(variables, lambda iommu, there: z3.And(iommu == at, z3.substitute(covered, (bound, there))))
 
     def settle(var: StateVar, bound: z3.ExprRef, covered: z3.BoolRef) -> tuple[Update, ...]:
         return reset_where((var,), lambda u, iommu, there: z3.And(u == thread, iommu == at, z3.substitute(covered, (bound, there))))
 
-    small, large, upper = inv_gfn(thread, desc, at, k), touched(inv_gfn), touched(inv_table)
+    # IVA_REG: software gives an address mask that covers the superpage; with a shorter one its entry need not go.
+    large = touched(inv_gfn) if part_drops_huge else whole(inv_gfn)
+    small, upper = inv_gfn(thread, desc, at, k), touched(inv_table)
     return (
         set_at(inv_submitted, (thread, desc, at), z3.BoolVal(False)),
         *reset_where((inv_gfn, inv_table), lambda u, m, iommu, gfn: z3.And(u == thread, m == desc, iommu == at)),
         *forget(_SMALL, k, small),
-        # A page-selective invalidation drops larger entries that overlap: an assumption that reports print.
         *forget(_HUGE, z, large),
         *forget(_UPPER, z, upper),
         *settle(owes_io, k, small),
@@ -143,8 +149,12 @@ def _complete(thread: z3.ExprRef, desc: z3.ExprRef, at: z3.ExprRef) -> tuple[Upd
     )
 
 
-def actions() -> tuple[Action, ...]:
-    """Fills at any time, and the completion of each submitted invalidation."""
+def actions(part_drops_huge: bool) -> tuple[Action, ...]:
+    """Fills at any time, and the completion of each submitted invalidation.
+
+    Args:
+        part_drops_huge: whether an invalidation of a part of a 2 MiB translation drops that.
+    """
     iommu, region, gfn, thread, desc = (Param(s.name.lower(), s) for s in (IOMMU, REGION, GFN, THREADS, DESC))
     a, b, c, e, n = iommu.const, region.const, gfn.const, thread.const, desc.const
     upper, lower = (domain_root(a), b), (psc_pt(a, region_of(c)), slot_of(c))
@@ -187,7 +197,7 @@ def actions() -> tuple[Action, ...]:
             "iommu",
             (iommu, thread, desc),
             inv_submitted(e, n, a),
-            _complete(e, n, a),
+            _complete(e, n, a, part_drops_huge),
             "invalidation of thread {thread} completes",
         ),
     )
@@ -355,6 +365,11 @@ TOLD = Telling(
         Assumption("an IOMMU may cache any leaf that a walk can reach, at any time", (IOTLB_FILL,)),
         Assumption("an IOMMU caches a 2 MiB leaf as one translation", (IOTLB_FILL_HUGE,)),
         Assumption("an invalidation completes some time after it was queued", (INV_COMPLETE,)),
+        Assumption(
+            "a page-selective invalidation of a part of a 2 MiB translation need not drop that (part_drops_huge = false)",
+            (INV_COMPLETE,),
+            otherwise=tuple(action for action in actions(True) if action.name == INV_COMPLETE),
+        ),
     ),
     actors=(
         Actor("iommu", "#fff3e0", "IOMMUs", does=lambda view, n: f"translates for {names}" if (names := device_names(view, n)) else ""),

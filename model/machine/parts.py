@@ -98,7 +98,7 @@ PARTS: tuple[Part, ...] = (
         "iommu",
         iommu.STATE,
         lambda scenario: iommu.initial(scenario.start.attached, _loaded(scenario, "iommu", scenario.start.domain_root)),
-        lambda scenario: iommu.actions() if scenario.hardware.iommu else (),
+        lambda scenario: iommu.actions(scenario.hardware.part_drops_huge) if scenario.hardware.iommu else (),
         told=(iommu.TOLD,),
         acts=1,
     ),

@@ -64,7 +64,7 @@ def _translations() -> Iterator[Lemma]:
         [i, g],
         z3.Implies(iommu.iotlb_huge(i, region), z3.Or(tables.same_walk(_DOMAIN, g, block), owed, owed_huge)),
         "Each part of a 2 MiB translation in an IOTLB is what the table gives, or somebody owes that IOMMU a flush of it.",
-        "iotlb_fill_huge takes it from the table; a split keeps it; a zap owes the flush, and flushing any part drops it (inv_complete).",
+        "iotlb_fill_huge takes it from the table; a split keeps it; a zap owes the flush, and flushing all of it drops it (inv_complete).",
     )
     pt_owed = z3.Exists([u], ghosts.owes_io_pt(u, i, region))
     yield lemma(

@@ -8,11 +8,12 @@ import z3
 
 from ...core.sorts import StateVar
 from ...core.system import Lemma
+from ...model.intrinsics.types import LEVELS
 from ...model.machine import ghosts, iommu
-from ...model.machine.sorts import between, gfn_le, region_of
+from ...model.machine.sorts import between, region_of
 from ...model.program_points import Edge, Location, Op, Outcome
 from .setting import Setting
-from .words import FALSE, Here, g, i, lemma, n, r, t
+from .words import FALSE, Here, g, h, i, lemma, n, r, t
 
 _RELEASES = ("write_unlock", "read_unlock")
 
@@ -62,51 +63,48 @@ def _sure(here: Setting, does: Outcome, undoes: Outcome, within: set[Location]) 
 def _ranges(here: Setting, ranged: Here) -> Iterator[Lemma]:
     yield lemma(
         "only_writers_lose",
-        [t, i, g],
-        z3.Implies(ghosts.owes_io(t, i, g), here.at(t, here.write)),
-        "Who owes the IOMMUs the flush of a 4 KiB translation holds mmu_lock for writing.",
+        [t, i, g, r],
+        z3.Implies(z3.Or(ghosts.owes_io(t, i, g), ghosts.owes_io_huge(t, i, r)), here.at(t, here.write)),
+        "Who owes the IOMMUs the flush of a translation holds mmu_lock for writing.",
         "Under mmu_lock for reading, leaves are only added, split and recovered, and each of these keeps the translations that there are.",
     )
 
-    def within_range(x: Location) -> z3.BoolRef | None:
-        return here.within(x, g)
+    def upper(x: Location) -> z3.BoolRef | None:
+        level = here.value(x, "iter.level")
+        return None if level is None else level == LEVELS.element("PG_LEVEL_2M")
 
     yield lemma(
-        "owes_within_range",
-        [t, i, g],
-        z3.Implies(ghosts.owes_io(t, i, g), here.each(ranged, within_range)),
-        "Where kvm_flush_remote_tlbs_range() is to come, each gfn whose flush is owed lies in the range.",
-        "tdp_walk_next_leaf() picks only leaves of the range that is flushed afterwards.",
-    )
-
-    def touched(x: Location) -> z3.BoolRef | None:
-        start, last = here.value(x, "start"), here.value(x, "last")
-        if start is None:
-            return None
-        if x in here.inner:
-            return r == region_of(start)
-        if last is None:
-            return None
-        return z3.Or(r == region_of(start), r == region_of(last), z3.ForAll([g], z3.Implies(region_of(g) == r, between(g, start, last))))
-
-    yield lemma(
-        "owes_huge_within_range",
-        [t, i, r],
-        z3.Implies(ghosts.owes_io_huge(t, i, r), here.each(ranged, touched)),
-        "Where kvm_flush_remote_tlbs_range() is to come, each region whose flush is owed has a gfn in the range.",
-        "A huge leaf is zapped for a gfn of the range, and a region that meets a range holds an end of it or lies in it.",
-    )
-
-    def ordered(x: Location) -> z3.BoolRef | None:
-        ends = here.range(x)
-        return None if ends is None else gfn_le(*ends)
-
-    yield lemma(
-        "range_is_ordered",
+        "unlinked_at_2m",
         [t],
-        here.each((*ranged, *(x for x in here.window if x not in ranged)), ordered),
-        "The start of an invalidation's range is not above its last gfn.",
-        "The entry functions are called so (`assume(start <= last)`), and neither is assigned to.",
+        here.each(tuple(x for x in here.unlinking if x in ranged), upper),
+        "A fault that unlinks a table page stands at level 2M.",
+        "tdp_iter_read() sets the level (level_is_lower), and no spte in a table page points to another one (leaf_level).",
+    )
+
+    def bounds(x: Location) -> z3.BoolRef | None:
+        first, last = here.value(x, "first"), here.value(x, "last")
+        return None if first is None or last is None else (region_of(g) == region_of(first)) == between(g, first, last)
+
+    yield lemma(
+        "flushed_region",
+        [t, g],
+        here.each(ranged, bounds),
+        "kvm_flush_remote_tlbs_gfn() flushes exactly the region of a huge leaf.",
+        "gfn_region_bounds() gives the first and the last gfn of that region, and nobody assigns to them afterwards.",
+    )
+
+    def table(x: Location) -> z3.BoolRef | None:
+        first = here.value(x, "first")
+        if first is not None:
+            return r == region_of(first)
+        return r == region_of(ghosts.resolved(t)) if x in here.resolved and here.value(x, "iter.gfn") is not None else None
+
+    yield lemma(
+        "owes_table_within_range",
+        [t, i, r],
+        z3.Implies(ghosts.owes_io_pt(t, i, r), here.each(ranged, table)),
+        "Where kvm_flush_remote_tlbs_gfn() is to come, the flush that is owed for a table page is that of its region.",
+        "A fault unlinks the table that stands for its own gfn, and flushes for that gfn.",
     )
 
 
@@ -115,13 +113,6 @@ def invalidations(here: Setting) -> Iterator[Lemma]:
     places = here.places
     one, whole, wait = Edge("qi_submit_iotlb"), Edge("qi_submit_iotlb_domain"), Edge("qi_wait")
     submitted = places.after(one, whole, until=(wait,))
-    yield lemma(
-        "submitted_where",
-        [t, n, i],
-        z3.Implies(iommu.inv_submitted(t, n, i), here.at(t, submitted)),
-        "A thread has a descriptor in a queue only between its submission and qi_wait().",
-        "qi_submit_iotlb() and qi_submit_iotlb_domain() submit, and qi_wait() is not over before all of them are complete.",
-    )
     yield lemma(
         "covers_while_submitted",
         [t, n, i, g],
@@ -133,11 +124,11 @@ def invalidations(here: Setting) -> Iterator[Lemma]:
         "inv_complete forgets what it covered; kvm_tdp_fd_flush_notify_range() and qi_submit_iotlb_domain() never give the hint.",
     )
     yield lemma(
-        "domain_flush",
-        [t, n, i, g],
-        z3.Implies(z3.And(here.at(t, places.after(whole, until=(wait, one))), iommu.inv_submitted(t, n, i)), iommu.inv_gfn(t, n, i, g)),
-        "Between qi_submit_iotlb_domain() and qi_wait(), what stands in the queue covers every gfn.",
-        "That is what a domain-selective invalidation covers, and only its own thread changes it.",
+        "covers_regions",
+        [t, n, i, g, h],
+        z3.Implies(z3.And(iommu.inv_gfn(t, n, i, g), region_of(h) == region_of(g)), iommu.inv_gfn(t, n, i, h)),
+        "What stands in the queue covers each region whole or not at all, so that no part of a 2 MiB translation is left.",
+        "Either everything is flushed, or the region of one gfn (kvm_flush_remote_tlbs_gfn()).",
     )
     here_covered = z3.And(iommu.inv_gfn(t, n, i, g), region_of(g) == r)
     for var, at, among, covered in (

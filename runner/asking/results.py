@@ -454,7 +454,8 @@ def assumptions(model: Model) -> tuple[str, ...]:
         f"threads: {threads}; nobody else runs",
         f"hardware: {'vCPUs run guest code' if hardware.cpu else 'vCPUs run no guest code'}, "
         f"{'an IOMMU walks and caches' if hardware.iommu else 'no IOMMU walks'}; {coherent}"
-        + ("; every device has a TLB of its own (ATS)" if hardware.ats else ""),
+        + ("; every device has a TLB of its own (ATS)" if hardware.ats else "")
+        + ("; an invalidation of a part of a 2 MiB translation drops that" if hardware.part_drops_huge else ""),
         f"sizes: {_sizes(model)}",
         *_spaces(model),
         *_queue(model),

@@ -94,7 +94,7 @@ REPAIRS: dict[str, Callable[[], tuple[bytes, bytes, str]]] = {
         edited(
             "flush-and-wait",
             "repair",
-            ("kvm_main.c", NOTIFIED, NOTIFIED + "	kvm_flush_remote_tlbs_range(kvm, start, last);\n"),
+            ("kvm_main.c", NOTIFIED, NOTIFIED + "	kvm_flush_remote_tlbs(kvm);\n"),
         ),
         edited(
             "flush-and-wait",

@@ -87,7 +87,10 @@ def violation(model: Model, prop: Property, depth: int) -> Violated:
     return verdict
 
 
-CHECK = "\tif (is_shadow_present_pte(old_spte) && !is_last_spte(old_spte, iter->level))\n\t\tkvm_flush_remote_tlbs(kvm);\n"
+CHECK = (
+    "\tif (is_shadow_present_pte(old_spte) && !is_last_spte(old_spte, iter->level))\n"
+    "\t\tkvm_flush_remote_tlbs_gfn(kvm, iter->gfn, iter->level);\n"
+)
 CPUS = "\tkvm_make_all_cpus_request(kvm, KVM_REQ_TLB_FLUSH);\n"
 REFUSE = "\tif (kvm_tdp_is_exported(kvm)) {\n\t\tnote_refused();\n\t\twrite_unlock(&kvm->mmu_lock);\n\t\treturn -EBUSY;\n\t}\n"
 LEAVE = "\trcu_read_unlock();\n\tif (shared)"
@@ -96,7 +99,7 @@ MM, TDP, FD, CORE = "mmu.c", "tdp_mmu.c", "tdp_fd.c", "kvm_main.c"
 STALE = "no_stale_io_mapping"
 
 _ALL = (
-    Fault("skip-iotlb-flush", "notifier-vs-fault", STALE, 12, CORE, f"{CPUS}\tkvm_tdp_fd_flush_notify_range(kvm, start, last);\n", CPUS),
+    Fault("skip-iotlb-flush", "notifier-vs-fault", STALE, 12, CORE, f"{CPUS}\tkvm_tdp_fd_flush_notify(kvm);\n", CPUS),
     Fault("skip-table-flush", "collapse-vs-fault", STALE, 12, TDP, CHECK, ""),
     Fault(
         "never-retry", "notifier-vs-iofault", "notifier_exclusion", 16, MM, "return mmu_invalidate_retry(kvm, fault->gfn);", "return false;"

@@ -96,7 +96,7 @@ def test_taking_the_change_back_is_the_last_resort() -> None:
 
     found = verified(fault.kept, files_of(fault), only_as_shipped, shipped)
     assert [REVERT] == [repair.name for repair in found]
-    assert "+\tkvm_tdp_fd_flush_notify_range(kvm, start, last);" in found[0].diff
+    assert "+\tkvm_tdp_fd_flush_notify(kvm);" in found[0].diff
 
 
 def test_a_statement_under_a_bare_condition_is_left_alone() -> None:

@@ -30,6 +30,7 @@ from tdpcheck.model.parametric import parametric
 from tdpcheck.model.scenario import Scenario, Sizes, Start, Thread, convert_scenario, shipped_scenarios
 from tdpcheck.model.system import Model, build, parse_source, shipped_source
 from tdpcheck.runner.inputs.terms import goals_of, property_in, property_of
+from tdpcheck.tests.ranged import ranged
 
 SHIPPED = shipped_scenarios()
 ATS = SHIPPED["notifier-vs-fault-ats"]
@@ -61,7 +62,7 @@ def flushing(flush: tuple[str, ...], scenario: str = LONE.name) -> Model:
     right = "".join(f"\t\t{call}\n" for call in (IOTLB, WAIT, DEVICE, WAIT))
     assert 1 == known.count(right)
     new = known.replace(right, "".join(f"\t\t{call}\n" for call in flush))
-    return build(OWN[scenario], parse_source(replace(source, files={**source.files, "ats/tdp_fd.c": new})))
+    return build(OWN[scenario], parse_source(replace(source, files=ranged({**source.files, "ats/tdp_fd.c": new}))))
 
 
 @cache

@@ -105,7 +105,7 @@ GOES_ON = "\t\t\tflush = false;\n\t\t}\n\t\ttdp_mmu_set_spte"
 READ = "\t\titer.min_level = PG_LEVEL_4K;\n\t\ttdp_iter_read(&iter);\n"
 FREE = "\t\t\tif (!tdp_mmu_link_sp(kvm, &iter, sp)) {\n\t\t\t\ttdp_mmu_free_sp(sp);\n"
 RELOAD, FLUSH = "kvm_make_all_cpus_request(kvm, KVM_REQ_MMU_FREE_OBSOLETE_ROOTS);", "kvm_make_all_cpus_request(kvm, KVM_REQ_TLB_FLUSH);"
-RANGE = "\tkvm_tdp_fd_flush_notify_range"
+NOTIFY = "\tkvm_tdp_fd_flush_notify(kvm)"
 ENDS = "\tmmu_invalidate_in_progress_sub(kvm);\n"
 LOCKED = f"\twrite_lock(&kvm->mmu_lock);\n{ENDS}\twrite_unlock(&kvm->mmu_lock);\n"
 PUT = "kvm_put_tdp_root(root);\n"
@@ -123,7 +123,7 @@ BUGS = [
     ("leak", "fault+fault@empty", "tdp_mmu.c", FREE, FREE.replace(FREES, ""), "no_table_leak"),
     ("never-handed-to-rcu", "recover@pages", "tdp_mmu.c", "\tcall_rcu_free_sp(sp);\n", "", "no_table_leak"),
     ("no-reload", "fast_zap@private", "mmu.c", f"\t{RELOAD}\n", "", "no_stale_cpu_mapping"),
-    ("no-cpu-flush", "notifier@private", "kvm_main.c", f"\t{FLUSH}\n{RANGE}", RANGE, "no_stale_cpu_mapping"),
+    ("no-cpu-flush", "notifier@private", "kvm_main.c", f"\t{FLUSH}\n{NOTIFY}", NOTIFY, "no_stale_cpu_mapping"),
     ("window-ends-unlocked", "notifier@pages", "kvm_main.c", LOCKED, ENDS, "kernel_assertions"),
     ("puts-a-valid-root", "fast_zap@huge", "mmu.c", OF_INVALID, f"\t\t{PUT}", "kernel_assertions"),
     ("no-window", "io_fault+exit@pages", "mmu.c", WINDOW, "", "no_stale_io_mapping"),

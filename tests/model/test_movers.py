@@ -27,7 +27,7 @@ from tdpcheck.properties import REGISTRY
 from tdpcheck.tests.few import few
 
 STATE = {v.name: v for part in (tables, host, cpu, iommu, locks, devices, cursors, ghosts, device_tlb) for v in part.STATE}
-MACHINE = (*rcu.actions(), *iommu.actions(), *cpu.actions(), *device_tlb.actions())
+MACHINE = (*rcu.actions(), *iommu.actions(part_drops_huge=False), *cpu.actions(), *device_tlb.actions())
 PROPERTIES = {name: REGISTRY[name].among(STATE) for name in ALONE}
 """With what they ask of the parts that only some scenarios have."""
 ALL: Mapping[str, Intrinsic] = {

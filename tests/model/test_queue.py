@@ -16,6 +16,7 @@ from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import Model, build, parse_source, shipped_source
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.runner.asking.results import assumptions
+from tdpcheck.tests.ranged import ranged
 
 FLUSH = "\t\tqi_submit_iotlb(start, last, false);\n\t\tqi_wait();\n"
 
@@ -25,7 +26,7 @@ def notifier(flush: str = FLUSH) -> Model:
     source = shipped_source("shared")
     text = source.files["tdp_fd.c"]
     assert 1 == text.count(FLUSH)
-    files = {**source.files, "tdp_fd.c": text.replace(FLUSH, flush)}
+    files = ranged({**source.files, "tdp_fd.c": text.replace(FLUSH, flush)})
     return build(shipped_scenarios()["notifier-vs-iofault"], parse_source(replace(source, files=files)))
 
 

@@ -46,6 +46,7 @@ def _more() -> tuple[Scenario, ...]:
         replace_fields(SHIPPED["partial-unmap"], name="partial-unmap-two-regions", thread=(anywhere,), geometry=two),
         replace_fields(SHIPPED["notifier-two-roots"], name="notifier-two-regions", geometry=two),
         replace_fields(SHIPPED["huge-over-table"], name="huge-over-table-two-blocks", geometry=Sizes(blocks=2, pts=1)),
+        replace_fields(SHIPPED["huge-over-table"], name="huge-over-table-two-regions", geometry=two),
         replace_fields(SHIPPED["collapse-vs-fault"], name="collapse-vs-fault-two-blocks", geometry=Sizes(blocks=2)),
         Scenario(
             "fast-zap-vs-split",
@@ -105,7 +106,7 @@ class Row:
 ARGUED = (
     "noncoherent-attach", "share-vs-notifier", "notifier-two-roots", "notifier-two-regions", "partial-unmap-two-regions",
     "fast-zap-vs-split", "fast-zap-private", "fast-zap-huge-vs-fault", "recover-two-regions", "recover-small-pages",
-    "recover-vs-notifier", "notifier-vs-iofault",
+    "recover-vs-notifier", "notifier-vs-iofault", "huge-over-table-two-regions",
 )  # fmt: skip
 """In these, every lemma has something to say, and all but those that repeat a property are missed."""
 
@@ -269,6 +270,8 @@ NOTHING_BREAKS: dict[str, tuple[str, ...]] = {
         "tdp_mmu_split_huge_page: return tdp_mmu_link_sp(kvm, iter, sp);",
     ),
     "the range may as well be any other": (
+        "mmu_notifier_unmap: assume(start <= last);",
+        "mmu_notifier_unmap_part: assume(start <= last);",
         "kvm_mmu_slot_try_split_huge_pages: assume(start <= last);",
         "kvm_mmu_try_split_huge_pages: assume(start <= last);",
         "kvm_mmu_recover_huge_pages: assume(start <= last);",

@@ -260,9 +260,9 @@ FAULT = (
         (
             (
                 "\tflush = kvm_tdp_mmu_unmap_gfn_range(kvm, start, last, may_block, false);\n\tif (flush)\n"
-                "\t\tkvm_flush_remote_tlbs_range(kvm, start, last);\n\twrite_unlock(&kvm->mmu_lock);\n}\n",
+                "\t\tkvm_flush_remote_tlbs(kvm);\n\twrite_unlock(&kvm->mmu_lock);\n}\n",
                 "\tflush = kvm_tdp_mmu_unmap_gfn_range(kvm, start, last, may_block, false);\n\tif (flush) {\n"
-                "\t\tkvm_flush_remote_tlbs_range(kvm, start, last);\n\t\tkvm_flush_remote_tlbs_range(kvm, start, last);\n\t}\n"
+                "\t\tkvm_flush_remote_tlbs(kvm);\n\t\tkvm_flush_remote_tlbs(kvm);\n\t}\n"
                 "\twrite_unlock(&kvm->mmu_lock);\n}\n",
             ),
         ),
