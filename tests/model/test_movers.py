@@ -337,9 +337,13 @@ def _names(term: z3.ExprRef) -> frozenset[str]:
 
 
 def test_only_one_property_looks_into_iotlbs() -> None:
-    """That a stale paging-structure cache leads to a private page is asked of that property, and of no other."""
+    """That a stale paging-structure cache leads to a private page is asked of that property, and of no other.
+
+    A 2 MiB translation comes from an entry of the root, past those caches: who zaps may ask whether an IOMMU holds one (owes_io_huge).
+    """
     assert [n for n, p in PROPERTIES.items() if any(x.startswith(CACHES) for x in _names(p.holds))] == ["no_stale_io_mapping"]
-    assert not [n for n in ALL if any(x.startswith(CACHES) for x in touched(n).seen)]
+    through = {n: [x for x in touched(n).seen if x.startswith(CACHES) and x != iommu.iotlb_huge.name] for n in ALL}
+    assert {} == {n: seen for n, seen in through.items() if seen}
 
 
 @pytest.mark.parametrize("name", [n for n, i in ALL.items() if i.mover != "none" and not i.blocks])
