@@ -62,6 +62,8 @@ def race(
         'impossible'
     """
     diagram = read_diagram(text, name)
+    if diagram.change and change is None:
+        raise InputError(f"{name}: it was found with the change {diagram.change!r}; give that change with --change FILE")
     own = design_given(design)
     tree = kernel_given(None if kernel is None else fspath(kernel), rev, looking)
     wanted = fspath(scenario) if scenario is not None and not isinstance(scenario, Scenario) else scenario or diagram.scenario or None

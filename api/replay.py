@@ -84,7 +84,10 @@ def replay(
     chosen = scenario if isinstance(scenario, Scenario) else selected_scenarios((fspath(scenario or cex.scenario.name),), (), design=own)[0]
     tree = kernel_given(None if kernel is None else fspath(kernel), rev, (listener or Nobody()).said)
     files = files_of(tree, own)
-    known = (Version(files),) if patch is None else patch.versions(files)
+    try:
+        known = (Version(files),) if patch is None else patch.versions(files)
+    except InputError as error:
+        raise error if given(change) is not None else InputError(f"the change that the document carries: {error}") from None
     number = next((n for n, v in enumerate(known) if cex.change is not None and v.name == cex.change), len(known) - 1)
     made = built(known[number].scenario(chosen), tree, known[number].files, touched(known, number))
     prop = property_of(made.model, cex.prop.name)

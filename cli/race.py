@@ -111,9 +111,10 @@ def _print(out: Console, answer: Race) -> None:
         out.print(Text(_wrapped(f"=> {name} is violated: {'; '.join(sentences)}.", "   "), style="bold red"))
     if answer.also:
         out.print(_wrapped(f"Other runs that contain it violate {listed(answer.also)}.", "   "))
-    if answer.core:
+    if answer.lines:
         out.print(_lines(answer))
         out.print()
+    if answer.core:
         out.print(_wrapped(_why(answer)))
         for obstacle in answer.obstacle:
             out.print(_wrapped(f"  {obstacle}.", "    "))
@@ -157,14 +158,14 @@ def _run(answer: Race) -> Table:
     table.add_column("line", justify="right", no_wrap=True)
     for step in shown:
         line = lines.get(step.number)
-        cells = [_said(step, line) if lane == step.actor else "" for lane in lanes]
+        cells = [_said(step) if lane == step.actor else "" for lane in lanes]
         table.add_row(str(step.number), where(step), *cells, str(line.entry.line) if line else "", style="bold" if line else "")
     return table
 
 
-def _said(step: Step, line: Line | None) -> str:
-    """What a step does; where that is nothing that shows, what the diagram says of it."""
-    return line.entry.text if line is not None and not step.effects else step.label
+def _said(step: Step) -> str:
+    """What a step does; where that is nothing that shows, its statement."""
+    return step.sources[0].text if step.sources and not step.effects and "{" in step.label else step.label
 
 
 def _lines(answer: Race) -> Table:
@@ -174,10 +175,15 @@ def _lines(answer: Race) -> Table:
     table.add_column("column")
     table.add_column("says", overflow="fold")
     table.add_column("which is", overflow="fold")
+    if answer.steps:
+        table.add_column("step", no_wrap=True)
     for number, line in enumerate(answer.lines):
         heading = answer.columns[line.entry.column].heading
         mark = number in answer.core
-        table.add_row(f"{'*' if mark else ''}{line.entry.line}", heading, line.entry.text, line.meant or "?", style="bold" if mark else "")
+        step = "" if line.step is None else "at the start" if line.step == 0 else str(line.step)
+        steps = [step] if answer.steps else []
+        number_ = f"{'*' if mark else ''}{line.entry.line}"
+        table.add_row(number_, heading, line.entry.text, line.meant or "?", *steps, style="bold" if mark else "")
     return table
 
 

@@ -166,10 +166,21 @@ class Ordered:
         events: for each event the steps that are one.
         rows: the order; an event that stands in no row need not happen.
         passing: states one of which a run must be in at some time; None if it need not.
+        next_one: pairs of events of which the second is the next of its kind after the first: what lets a lock go that was taken.
     """
 
-    def __init__(self, graph: Graph, events: Sequence[Flags], rows: Rows, clock: Clock, passing: Flags | None = None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        events: Sequence[Flags],
+        rows: Rows,
+        clock: Clock,
+        passing: Flags | None = None,
+        next_one: Sequence[tuple[int, int]] = (),
+    ) -> None:
         self._graph, self._events, self._clock, self._passing = graph, events, clock, passing
+        there = {event for row in rows for event in row}
+        self._next_one = [(first, second) for first, second in next_one if {first, second} <= there]
         self.stages: list[Stage] = []
         done = list(_downwards(rows))
         for some in done:
@@ -198,11 +209,12 @@ class Ordered:
                 distance[here], step[here], left[here] = earlier.distance[here], STAY, number
             else:
                 _offer(graph, np.flatnonzero(self._events[event]), earlier.distance, number, distance, step, left)
-        self._spread(stage, distance, step, left)
+        waiting = [self._events[second] for first, second in self._next_one if first in done and second not in done]
+        self._spread(stage, distance, step, left, ~np.any(waiting, axis=0) if waiting else None)
         self.stages.append(Stage(done, distance, step, left))
 
-    def _spread(self, stage: int, distance: Numbers, step: NDArray[np.int64], left: NDArray[np.int16]) -> None:
-        """What follows inside of a stage: the nearest first."""
+    def _spread(self, stage: int, distance: Numbers, step: NDArray[np.int64], left: NDArray[np.int16], free: Flags | None) -> None:
+        """What follows inside of a stage, by steps that are `free`: the nearest first."""
         reached = distance[distance != NEVER]
         if not len(reached):
             return
@@ -211,7 +223,8 @@ class Ordered:
             self._clock.check()
             here = np.flatnonzero(distance == near)
             if len(here):
-                _offer(self._graph, self._graph.leaving(here), distance, stage, distance, step, left)
+                steps = self._graph.leaving(here)
+                _offer(self._graph, steps if free is None else steps[free[steps]], distance, stage, distance, step, left)
             further = distance[(distance > near) & (distance != NEVER)]
             if not len(further):
                 return

@@ -13,7 +13,7 @@ from ...model.scenario import Scenario
 from ...model.system import Code
 from ..inputs.matrix import asked_of_a_cell, reached
 from .diagram import Diagram
-from .reading import Meaning, Unread, flows_of_heading, read_entry
+from .reading import Meaning, Unread, flows_of_heading, parted, read_entry
 
 MOST = 3
 """At most so many columns are of software: with more there are too many states."""
@@ -51,13 +51,17 @@ class Cast:
     scenarios: tuple[Scenario, ...]
 
 
-def read_entries(diagram: Diagram, code: Code) -> list[Meaning | Unread]:
-    """What each entry means in some kernel C."""
+def read_entries(diagram: Diagram, code: Code) -> tuple[Diagram, list[Meaning | Unread]]:
+    """The diagram with each entry by itself that says several things, and what each of its entries means in some kernel C."""
     library = code.library
     operations = {*library.intrinsics, *(each.name for each in (*library.fields.values(), *library.stores.values()))}
-    found = [read_entry(entry, code.functions.keys(), operations) for entry in diagram.entries]
-    # In our own form a step that was merged stands at its first line, whatever of it is told.
-    return [replace(m, source="") if diagram.scenario and isinstance(m, Meaning) and m.says else m for m in found]
+    if diagram.scenario:
+        # In our own form a step that was merged stands at its first line, whatever of it is told.
+        read = [(entry, read_entry(entry, code.functions.keys(), operations)) for entry in diagram.entries]
+        read = [(entry, replace(m, source="") if isinstance(m, Meaning) and m.says else m) for entry, m in read]
+    else:
+        read = [each for entry in diagram.entries for each in parted(entry, code.functions.keys(), operations)]
+    return replace(diagram, entries=tuple(entry for entry, _ in read)), [meaning for _, meaning in read]
 
 
 def cast(diagram: Diagram, meanings: Sequence[Meaning | Unread], code: Code, scenario: Scenario | None, said: Mapping[str, str]) -> Cast:
@@ -165,7 +169,7 @@ def _score(number: int, role: str, entry: str, diagram: Diagram, meanings: Seque
     flows = flows_of_heading(heading)
     score = 1000 if wish == role else 0
     score += 20 if heading.lower() == role.lower() else 0
-    score += 6 - 2 * flows.index(role) if role in flows[:3] else 0
+    score += 6 - 2 * flows.index(role) if role in flows else -500 if flows else 0  # who draws it knows
     known = frozenset(reached(entry, code.functions))
     for each, meaning in zip(diagram.entries, meanings, strict=True):
         if each.column == number and isinstance(meaning, Meaning):

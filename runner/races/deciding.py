@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import permutations, product
@@ -28,6 +28,7 @@ from .matching import Matcher, Things
 from .obstacles import obstacles
 from .reading import Meaning, Unread
 
+_NAMED = re.compile(r"\b(roots?|tables?)\b", re.I)
 _SEVERAL = r"\b{0}s\b|\b{0} \d|\b(another|other|each|both|every|second) (\w+ )?{0}"
 
 
@@ -106,6 +107,12 @@ class _Searched:
     rows: Rows
     events: Mapping[int, Flags]
     begun: frozenset[int]
+    next_one: Sequence[tuple[int, int]]
+
+    def without(self, events: Collection[int]) -> _Searched:
+        """The same, not asked for these."""
+        rows = [row for row in ([n for n in row if n not in events] for row in self.rows) if row]
+        return replace(self, rows=rows)
 
     @property
     def graph(self) -> Graph:
@@ -115,7 +122,7 @@ class _Searched:
         size = max(self.events, default=-1) + 1
         nothing = next(iter(self.events.values()), None)
         assert nothing is not None
-        return Ordered(self.graph, [self.events.get(n, nothing) for n in range(size)], rows, clock, passing)
+        return Ordered(self.graph, [self.events.get(n, nothing) for n in range(size)], rows, clock, passing, self.next_one)
 
 
 def decide(
@@ -141,35 +148,67 @@ def decide(
         InputError: the diagram cannot be given to threads.
     """
     clock = Clock(timeout)
-    meanings = read_entries(diagram, code)
+    diagram, meanings = read_entries(diagram, code)
     who = cast(diagram, meanings, code, scenario, said or {})
     found: list[_Found] = []
     for each in who.scenarios:
         if looking is not None:
             looking(each.name)
         found.append(_in_one(diagram, meanings, who, each, code, max_states, clock))
-        if found[-1].race.breaks or found[-1].race.answer is Answer.UNKNOWN:
+        if found[-1].race.breaks:
             break
     best = min(found, key=_rank)
-    race = best.race
-    if best.searched is not None and race.answer is Answer.IMPOSSIBLE and not race.core:
-        searched = best.searched
-        core = least_core(lambda rows: searched.ordered(rows, clock).last.possible, searched.rows)
-        race = replace(race, core=tuple(core), obstacle=_obstacle(searched, core, clock))
+    if best.race.answer is Answer.IMPOSSIBLE:
+        try:
+            best = _impossible(found, best, clock)
+        except OutOfTime as stop:
+            best = _Found(replace(best.race, answer=Answer.UNKNOWN, reason=f"{stop.why}; it was not found by then"))
     counted = {name: number for each in found for name, number in each.race.scenarios.items()}
-    return replace(race, scenarios=counted, seconds=clock.spent)
+    return replace(best.race, scenarios=counted, seconds=clock.spent)
+
+
+def _impossible(found: Sequence[_Found], best: _Found, clock: Clock) -> _Found:
+    """What is said where no scenario has such a run: of lines that no step is, nothing; of the others, which exclude each other."""
+    everywhere = [each for one in found for each in one.searched]
+    nowhere = {number for number in everywhere[0].events if not any(each.events[number].any() for each in everywhere)}
+    lines = tuple(
+        replace(line, meant="", why="no step does this in the scenarios that were searched") if number in nowhere else line
+        for number, line in enumerate(best.race.lines)
+    )
+    if nowhere:
+        everywhere = [each.without(nowhere) for each in everywhere]
+        if not everywhere[0].rows:
+            return _Found(replace(best.race, answer=Answer.UNKNOWN, lines=lines, reason="of all its lines none is a step here"))
+        again = min((_answer(each, _there(best.race, each, lines), clock) for each in everywhere), key=_rank)
+        if again.race.answer is not Answer.IMPOSSIBLE:
+            return again
+        best = again
+    core = least_core(lambda rows: any(each.ordered(rows, clock).last.possible for each in everywhere), everywhere[0].rows)
+    nearest = max(everywhere, key=lambda each: _came(each, core, clock))
+    race = replace(_there(best.race, nearest, lines), core=tuple(core), obstacle=_obstacle(nearest, core, clock))
+    return replace(best, race=race)
+
+
+def _there(race: Race, searched: _Searched, lines: tuple[Line, ...]) -> Race:
+    return replace(race, lines=lines, scenario=searched.model.scenario.name)
+
+
+def _came(searched: _Searched, core: Sequence[int], clock: Clock) -> int:
+    """How many of some events come, in order."""
+    rows = [row for row in ([n for n in row if n in core] for row in searched.rows) if row]
+    return max(len(stage.done) for stage in searched.ordered(rows, clock).stages if stage.possible)
 
 
 @dataclass(frozen=True)
 class _Found:
-    """What came out in one scenario.
+    """What came out in one scenario, which was searched with each meaning of the text's names.
 
     Args:
         came: how many events came, in order.
     """
 
     race: Race
-    searched: _Searched | None = None
+    searched: tuple[_Searched, ...] = ()
     came: int = 0
 
 
@@ -191,27 +230,19 @@ def _in_one(
     matcher = Matcher(model, graph)
     blank = Race(Answer.UNKNOWN, who.columns, scenario.name, {scenario.name: len(graph)}, lines)
     found: list[_Found] = []
+    tried: list[_Searched] = []
     try:
         for things in _bindings(diagram, meanings, model):
-            searched, unmatched = _searched(diagram, meanings, who, model, matcher, things)
-            if unmatched is not None:
-                never = _never(unmatched, diagram, who)
-                found.append(_Found(replace(blank, answer=Answer.IMPOSSIBLE, core=(unmatched,), obstacle=never)))
-            elif not searched.events:
-                found.append(_Found(replace(blank, reason="nothing in the diagram was understood")))
-            else:
-                found.append(_answer(searched, blank, clock))
+            searched = _searched(diagram, meanings, who, model, matcher, things)
+            if not searched.events:
+                return _Found(replace(blank, reason="nothing in the diagram was understood"))
+            tried.append(searched)
+            found.append(_answer(searched, blank, clock))
             if found[-1].race.answer is Answer.POSSIBLE:
                 break
     except OutOfTime as stop:
         return _Found(replace(blank, reason=f"{scenario.name}: {stop.why}"))
-    return min(found, key=_rank)
-
-
-def _never(entry: int, diagram: Diagram, who: Cast) -> tuple[str, ...]:
-    column = who.columns[diagram.entries[entry].column]
-    runs = f"{column.entry}()" if column.entry else column.heading
-    return (f"no step of {runs} is `{diagram.entries[entry].text}` here, whatever happens",)
+    return replace(min(found, key=_rank), searched=tuple(tried))
 
 
 def _bindings(diagram: Diagram, meanings: Sequence[Meaning | Unread], model: Model) -> Iterator[Things]:
@@ -220,22 +251,21 @@ def _bindings(diagram: Diagram, meanings: Sequence[Meaning | Unread], model: Mod
     number = model.geometry.sizes[GFN.name]
     if len(names) > number:
         raise InputError(f"the text speaks of {len(names)} gfns ({', '.join(names)}); {model.scenario.name} has {number}: say it of fewer")
-    order = sorted(range(number), key=lambda n: str(n) not in names)
+    orders = sorted(permutations(range(number), len(names)), key=lambda each: sum(n != str(k) for n, k in zip(names, each, strict=True)))
     said = " ".join(entry.text for entry in diagram.entries)
     single = [(thing, model.geometry.sizes[sort.name]) for thing, sort in (("root", ROOT), ("table", PT))]
     single = [(thing, size) for thing, size in single if size > 1 and not re.search(_SEVERAL.format(thing), said, re.I)]
-    for chosen in permutations(order, len(names)):
+    for chosen in orders:
         for which in product(*(range(size) for _, size in single)):
             yield Things(dict(zip(names, chosen, strict=True)), dict(zip((thing for thing, _ in single), which, strict=True)))
 
 
 def _searched(
     diagram: Diagram, meanings: Sequence[Meaning | Unread], who: Cast, model: Model, matcher: Matcher, things: Things
-) -> tuple[_Searched, int | None]:
-    """The events of the diagram in one model; or the first entry that no step there is."""
+) -> _Searched:
+    """The events of the diagram in one model."""
     events: dict[int, Flags] = {}
     begun = set()
-    unmatched = None
     for number, (entry, meaning) in enumerate(zip(diagram.entries, meanings, strict=True)):
         if isinstance(meaning, Unread):
             continue
@@ -244,13 +274,23 @@ def _searched(
         if later is not None and matcher.starts_inside(meaning, thread):
             begun.add(number)
             continue
-        begins = later is not None and later.indent > entry.indent  # what it does stands below it
-        steps = matcher.steps(meaning, thread, begins, things)
-        events[number] = steps
-        if not steps.any() and unmatched is None:
-            unmatched = number
+        begins = entry.opens or (later is not None and later.indent > entry.indent)  # what it does stands below it
+        own = things if _NAMED.search(entry.text) else replace(things, one={})
+        events[number] = matcher.steps(meaning, thread, begins, own)
     rows = [[n for n in row if n in events] for row in diagram.rows()]
-    return _Searched(model, matcher, [row for row in rows if row], events, frozenset(begun)), unmatched
+    return _Searched(model, matcher, [row for row in rows if row], events, frozenset(begun), list(_locks(diagram, meanings)))
+
+
+def _locks(diagram: Diagram, meanings: Sequence[Meaning | Unread]) -> Iterator[tuple[int, int]]:
+    """Entries that take a lock, each with the one below it in its column that lets it go."""
+    taken: dict[tuple[int, str], int] = {}
+    for number, (entry, meaning) in enumerate(zip(diagram.entries, meanings, strict=True)):
+        for name in meaning.calls if isinstance(meaning, Meaning) else ():
+            lock = name.replace("unlock", "lock")
+            if "unlock" not in name and "lock" in name:
+                taken[entry.column, lock] = number
+            elif "unlock" in name and (entry.column, lock) in taken:
+                yield taken.pop((entry.column, lock)), number
 
 
 def _answer(searched: _Searched, blank: Race, clock: Clock) -> _Found:
@@ -258,7 +298,7 @@ def _answer(searched: _Searched, blank: Race, clock: Clock) -> _Found:
     ordered = searched.ordered(searched.rows, clock)
     if not ordered.last.possible:
         came = max(len(stage.done) for stage in ordered.stages if stage.possible)
-        return _Found(replace(blank, answer=Answer.IMPOSSIBLE), searched, came)
+        return _Found(replace(blank, answer=Answer.IMPOSSIBLE), (searched,), came)
     props = [property_of(model, name) for name in property_names() if name in model.scenario.expect]
     runs: list[tuple[Trace, dict[int, int], Property | None]] = []
     for prop in props:
@@ -271,7 +311,7 @@ def _answer(searched: _Searched, blank: Race, clock: Clock) -> _Found:
         runs.append((*_shortest(ordered), None))
     trace, events, broken = runs[0]
     race = _told(searched, blank, trace, events, broken, tuple(p.name for p in props))
-    return _Found(replace(race, also=tuple(prop.name for _, _, prop in runs[1:] if prop is not None)), searched)
+    return _Found(replace(race, also=tuple(prop.name for _, _, prop in runs[1:] if prop is not None)), (searched,))
 
 
 def _shortest(ordered: Ordered) -> tuple[Trace, dict[int, int]]:

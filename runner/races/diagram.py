@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 from ...core.errors import InputError
 
-LONGEST = 400
-"""At most so many lines are read."""
+LONGEST, WIDEST = 400, 300
+"""At most so many lines are read, and so many letters of a phrase."""
 _QUOTED = re.compile(r"^(?:\s*>)+ ?")
 _GAP = re.compile(r"\s{2,}")
 _RULE = re.compile(r"^[\s\-=~_+|.:*#]*$")
@@ -28,7 +28,8 @@ _SOURCE = re.compile(r"\b([\w-]+\.[ch]):(\d+)\s*")
 _COMMENT = re.compile(r"/\*.*?\*/|//.*$|/\*.*$|^\s*\*/")
 _DECORATION = re.compile(r"^[\s{}()\[\];,.|<>=^v*~-]*$|^(?:\.\.\.|…)$")
 _OWN = re.compile(r"^(?:VIOLATED|POSSIBLE)\b.*\bscenario (\S+)")
-_TAB, _SET_IN = 8, 12
+_OWN_CHANGE = re.compile(r"^change (\S+)\s{2,}")
+_TAB, _SET_IN, _GUESSED = 8, 12, 4
 _ENDS = ("=> ", "(*)", "(+)")
 _MARK = re.compile(r"\s*\(\*\)\s*$")
 
@@ -42,6 +43,7 @@ class Entry:
         column: by its number, from the left.
         indent: by how much it stands further right than the column begins: what is called stands further right than who calls it.
         source: `file.c:line`, where that stands before it.
+        opens: it ends in a brace, so that what follows in its column happens inside.
     """
 
     line: int
@@ -49,6 +51,7 @@ class Entry:
     text: str
     indent: int = 0
     source: str = ""
+    opens: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,13 @@ class Diagram:
     """Columns by their headings, and what they say, downwards.
 
     Args:
-        scenario: the one that the text itself names, as this tool's own reports do; empty if none.
+        scenario: the one that the text itself names, as this tool's own reports do; empty if none. `change`, likewise.
     """
 
     headings: tuple[str, ...]
     entries: tuple[Entry, ...]
     scenario: str = ""
+    change: str = ""
 
     def rows(self) -> Iterator[list[int]]:
         """The numbers of the entries, those of a line together; what one column says is in order."""
@@ -89,7 +93,11 @@ def read_diagram(text: str, where: str) -> Diagram:
         raise InputError(f"{where}: its columns ({names}) are empty; write below them what each one does, a step a line")
     if len(found.entries) > LONGEST:
         raise InputError(f"{where}: {len(found.entries)} steps; at most {LONGEST} are read: leave out what does not matter to the race")
-    return replace(found, scenario=scenario)
+    longest = max(found.entries, key=lambda entry: len(entry.text))
+    if len(longest.text) > WIDEST:
+        raise InputError(f"{where}: line {longest.line} has a phrase of {len(longest.text)} letters; say it in at most {WIDEST}")
+    change = next((own[1] for line in lines if (own := _OWN_CHANGE.match(line))), "") if scenario else ""
+    return replace(found, scenario=scenario, change="" if change == "none" else change)
 
 
 def _prefixed(lines: Sequence[str]) -> Diagram | None:
@@ -98,7 +106,7 @@ def _prefixed(lines: Sequence[str]) -> Diagram | None:
     names = tuple(dict.fromkeys(_squeezed(match[1]) for _, match in found))
     if len(names) < 2 or len(found) < 2:
         return None
-    entries = [entry for number, match in found for entry in _entries(number, names.index(_squeezed(match[1])), match[2], 0)]
+    entries = [entry for number, match in found for entry in _entries(number, names.index(_squeezed(match[1])), match[2], match.start(2))]
     return Diagram(names, tuple(entries))
 
 
@@ -109,7 +117,9 @@ def _columns(lines: Sequence[str], where: str, least: int) -> Diagram:
         for number, heads in enumerate(found):
             if heads:
                 starts = [start for start, _ in heads]
-                below = _below(lines, number + 1, starts)
+                more = _more(lines[number + 1] if number + 1 < len(lines) else "", starts)
+                heads = [(start, f"{name} {more.get(n, '')}".strip()) for n, (start, name) in enumerate(heads)]
+                below = _below(lines, number + 2 if more else number + 1, starts)
                 if sure or len({entry.column for entry in below}) > 1:
                     return Diagram(tuple(name for _, name in heads), tuple(below))
     raise InputError(
@@ -130,10 +140,18 @@ def _headings(line: str, next_line: str, least: int) -> list[tuple[int, str]]:
     return cells if ruled or named == len(cells) or (named >= 2 and "cpu" in line.lower()) else []
 
 
+def _more(line: str, starts: Sequence[int]) -> dict[int, str]:
+    """What a second line of headings says, in brackets, by column; nothing, if it is none."""
+    cells = _cells(line.replace("|", " "))
+    if not cells or not all(name.startswith("(") and name.endswith(")") for _, name in cells):
+        return {}
+    return {_column(at, starts, {}): name for at, name in cells}
+
+
 def _words(line: str) -> list[tuple[int, str]]:
     """The cells of a line that may be one of headings, since they are words alone."""
     cells = _cells(line.replace("|", " "))
-    return cells if len(cells) > 1 and not any(re.search(r"[;={]|\(\)|\w\(", name) for _, name in cells) else []
+    return cells if 1 < len(cells) <= _GUESSED and not any(re.search(r"[;={]|\(\)|\w\(", name) for _, name in cells) else []
 
 
 def _cells(line: str) -> list[tuple[int, str]]:
@@ -178,7 +196,7 @@ def _below(lines: Sequence[str], first: int, starts: Sequence[int]) -> list[Entr
                 found[before] = replace(found[before], text=f"{found[before].text} {first_part}".strip())
                 found += [replace(found[before], text=other) for other in others]
                 continue
-            found += _entries(number, column, phrase, max(0, at - starts[column]), waiting)
+            found += _entries(number, column, phrase, at - starts[column], waiting)
             waiting = ""
     return found
 
@@ -208,7 +226,7 @@ def _entries(number: int, column: int, phrase: str, indent: int, source: str = "
         source, phrase = f"{found[1]}:{found[2]}", phrase[found.end() :]
     for part in _MARK.sub("", phrase).split(";"):
         if not _DECORATION.match(part):
-            yield Entry(number, column, " ".join(part.split()), indent, source)
+            yield Entry(number, column, " ".join(part.split()), indent, source, part.rstrip().endswith("{"))
             source = ""  # the first of several stands there
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from ...checker.states.ordered import Flags, Graph, Stage
 from ...core.evaluation.evaluate import Move
 from ...core.evaluation.guards import CELLS, refusal
+from ...kernelc.stepping.steps import PathStep
 from ...model.system import Model
 
 TOLD = 3
@@ -35,12 +36,13 @@ def obstacles(model: Model, graph: Graph, stage: Stage, wanted: Flags) -> tuple[
     possible = {graph.ranked[move].action.name for move in np.unique(graph.moves[stage.reached[graph.before]]).tolist()}
     at_start = {name for name, step in steps.items() if step.role == role and step.start in there and name in distance}
     blocked = sorted(at_start - possible, key=lambda name: (distance[name], name))
+    going = [step for name, step in steps.items() if name in possible and step.role == role]
     if not at_start:
         return (f"{model.roles[thread]} is past it by then: it stands where no such step follows",)
     nearest = [name for name in blocked if distance[name] == distance[blocked[0]]]
     if not nearest:
         return (f"{model.roles[thread]} takes such a step then, but what that does is something else",)
-    return tuple(_waiting(graph, stage, set(nearest), there, {name: steps[name].start for name in nearest}, thread))
+    return tuple(_waiting(graph, stage, set(nearest), there, {name: steps[name].start for name in nearest}, thread, going))
 
 
 def _places(model: Model, graph: Graph, stage: Stage, thread: int) -> Mapping[int, Flags]:
@@ -79,6 +81,7 @@ def _waiting(
     there: Mapping[int, Flags] | None,
     starts: Mapping[str, int] | None = None,
     thread: int | None = None,
+    going: Sequence[PathStep] = (),
 ) -> Iterator[str]:
     """For each action the nearest state in which it does not fire, and why."""
     moves: dict[str, Move] = {}
@@ -92,7 +95,8 @@ def _waiting(
         why = refusal(graph.evaluator, moves[name].action, moves[name].arguments, graph.state(nearest))
         source = moves[name].action.source
         where = f"{source[-1]} `{source[-1].text}`" if source else moves[name].action.name
-        actor = f"{moves[name].action.actor} cannot go on at {where}"
+        other = starts is not None and any(starts[name] == step.start for step in going)
+        actor = f"{moves[name].action.actor} {'goes another way' if other else 'cannot go on'} at {where}"
         count = f"in {'the one state' if len(states) == 1 else f'all {len(states)} states'} in which it gets there"
         found = "it comes out otherwise" if why is None else ", ".join(_shared(why.sees)) or why.needs
         reasons[f"{actor} {count}: {found}"] += 1

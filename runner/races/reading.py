@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +15,10 @@ from .diagram import Entry
 PHRASES = Path(__file__).parent / "phrases.toml"
 _IDENTIFIER = re.compile(r"\b[A-Za-z_]\w*\b")
 _CALL = re.compile(r"\b([A-Za-z_]\w*)\s*\(")
-_LOCK = re.compile(r"\b(?:mutex|spin|raw_spin|read|write)_(un)?lock\w*\s*\(\s*&?(?:\w+(?:->|\.))*(\w+)\s*\)")
+_LOCK = re.compile(r"\b(mutex|spin|raw_spin|read|write)_(un)?lock\w*\s*\(\s*&?(?:\w+(?:->|\.))*(\w+)\s*\)")
+_ELSEWHERE = re.compile(r"\b(dirty|accessed|a/d|write.?protect\w*|protection|swap\w*|ksm|errors?|page lock|lock_page)\b", re.I)
+_STATE = re.compile(r"\b(still|already|remains?|stays?|is stale)\b", re.I)
+_APART = re.compile(r",\s+(?:and\s+|then\s+)?|\s+and\s+(?:then\s+)?|\s+then\s+|\s+(?:->|→)\s+")
 _STATEMENT = re.compile(r"->|[^=!<>]=[^=>]|\+\+|--|&\w")
 _NEGATED = re.compile(r"\b(not|never|no|without|skip\w*|do(es|n)?n'?t|did ?n'?t|isn'?t|won'?t|can'?t|cannot|miss\w*|forget\w*)\b", re.I)
 _OUTCOME = re.compile(r"\b(returns?|fails?|failed|succeeds?|succeeded|true|false)\b.*|[=!]=.*|(->|=>|→)\s*(true|false|0|1|-E\w+)\b.*", re.I)
@@ -76,8 +79,12 @@ def read_entry(entry: Entry, functions: Collection[str], operations: Collection[
     outcome = _OUTCOME.search(_ARGUMENTS.sub("()", text))
     unread = outcome[0].strip() if outcome and not _STATEMENT.search(text) else ""
     lock = _LOCK.search(text)
-    if lock and lock[2] != "mmu_lock" and (name := f"{lock[1] or ''}lock_{lock[2]}") in operations:
-        return Meaning(calls=(name,), source=entry.source)
+    if lock:
+        way, un, what = lock[1], lock[2] or "", lock[3]
+        name = f"{'read' if way == 'read' else 'write'}_{un}lock" if what == "mmu_lock" else f"{un}lock_{what}"
+        if name in operations:
+            return Meaning(calls=(name,), source=entry.source)
+        return Unread(f"{what} is no lock of the kernel C here")
     names = _phrases().names
     for word in (*_CALL.findall(text), *(w for w in _IDENTIFIER.findall(text) if "_" in w)):
         name = word if word in functions or word in operations else names.get(word, "")
@@ -85,6 +92,10 @@ def read_entry(entry: Entry, functions: Collection[str], operations: Collection[
             return Meaning(calls=(name,), gfns=gfns, unread=unread, source=entry.source)
         if name in functions:
             return Meaning(inside=(name,), gfns=gfns, unread=unread, source=entry.source)
+    if _ELSEWHERE.search(text):
+        return Unread("dirty and accessed bits, write protection, swap and the like are not modelled")
+    if _STATE.search(text):
+        return Unread("that something is so is no step; name the step by which it becomes so")
     for phrase in _phrases().phrases:
         if phrase.says.search(text):
             does = (phrase.calls, phrase.inside, phrase.actions, "", phrase.effect)
@@ -100,9 +111,24 @@ def read_entry(entry: Entry, functions: Collection[str], operations: Collection[
     return Unread("no phrase fits; say it by a function, a statement or an operation of the kernel C (`tdpcheck list intrinsics`)")
 
 
+def parted(entry: Entry, functions: Collection[str], operations: Collection[str]) -> list[tuple[Entry, Meaning | Unread]]:
+    """What an entry means, or each of the several things that it says; what is left of it is said to be unread."""
+    whole = read_entry(entry, functions, operations)
+    pieces = [piece for piece in _APART.split(_ARGUMENTS.sub(lambda found: found[0].replace(" ", "\0"), entry.text)) if piece]
+    if isinstance(whole, Unread) or len(pieces) < 2 or whole.statement:
+        return [(entry, whole)]
+    parts = [replace(entry, text=piece.replace("\0", " ")) for piece in pieces]
+    read = [(part, read_entry(part, functions, operations)) for part in parts]
+    known = [(part, meaning) for part, meaning in read if isinstance(meaning, Meaning) and meaning.says and not meaning.statement]
+    left = [part.text for part, meaning in read if not (isinstance(meaning, Meaning) and meaning.says and not meaning.statement)]
+    if len(known) < 2:
+        return [(entry, whole)]
+    return [(part, replace(meaning, unread="; ".join(filter(None, (meaning.unread, *left))))) for part, meaning in known]
+
+
 def squeezed(text: str) -> str:
-    """A statement without blanks, to compare it."""
-    return re.sub(r"\s+|;$", "", text)
+    """A statement without blanks, to compare it; of a condition what it asks."""
+    return re.sub(r"\s+|;$", "", re.sub(r"^\s*(?:else\s+)?(?:if|while)\s*\((.*)\)\s*$", r"\1", text))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import msgspec
 
@@ -150,7 +151,7 @@ def carried(version: Version) -> Patch | msgspec.UnsetType:
         return msgspec.UNSET
     name, content = version.given
     try:
-        return Patch(name, content.decode())
+        return Patch(Path(name).name, content.decode())  # where its finder keeps it is nobody's business
     except UnicodeDecodeError:
         return msgspec.UNSET
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tdpcheck.tests.calling import Call
+from tdpcheck.tests.counterexamples.planted import GOLDEN
 
 CHECKED = """
   VFIO                              userspace
@@ -49,7 +50,7 @@ def test_possible_and_harmless_is_a_whole_run(call: Call, mail: Path) -> None:
 
     assert 0 == done.exit_code, done.output
     assert done.stdout.startswith("POSSIBLE, and breaks nothing")
-    rows = [line for line in done.stdout.splitlines() if line.rstrip().endswith((" 3", " 5", " 6"))]
+    rows = [line for line in done.stdout.splitlines() if ".c:" in line and line.rstrip().endswith((" 3", " 5", " 6"))]
     assert 3 == len(rows)
 
 
@@ -61,6 +62,34 @@ def test_a_line_that_is_not_understood_leaves_the_answer_open(call: Call, mail: 
     assert 3 == done.exit_code, done.output
     assert done.stdout.startswith("POSSIBLE, as far as it was understood")
     assert "Not understood: line 7: 'hopes for the best'" in done.stdout
+
+
+def test_a_step_that_there_is_none_of_proves_nothing(call: Call, mail: Path) -> None:
+    """Kernel C of ours says it otherwise, or has it not: that is no reason to call a race impossible."""
+    mail.write_text(HARMLESS + "  CPU1:   kvm->mmu_invalidate_seq++\n")
+
+    done = call("race", str(mail))
+
+    assert 3 == done.exit_code, done.output
+    assert "Not understood: line 7: 'kvm->mmu_invalidate_seq++': no step does this" in done.stdout
+
+
+def test_who_lets_a_lock_go_is_who_took_it(call: Call, mail: Path) -> None:
+    """Not the next one who has it, which the words allow, and nobody means."""
+    mail.write_text("CPU0: kvm_share_tdp()\nCPU0:   write_lock(&kvm->mmu_lock)\nCPU1: kvm_arch_register_noncoherent_dma()\n"
+                    "CPU1:   write_lock(&kvm->mmu_lock)\nCPU0:   write_unlock(&kvm->mmu_lock)\n")  # fmt: skip
+
+    done = call("race", str(mail))
+
+    assert 0 == done.exit_code, done.output
+    assert done.stdout.startswith("IMPOSSIBLE")
+
+
+def test_what_was_found_with_a_change_is_not_looked_for_without(call: Call) -> None:
+    done = call("race", str(GOLDEN / "register-unchecked.txt"))
+
+    assert 2 == done.exit_code
+    assert "give that change with --change" in done.stderr
 
 
 def test_what_is_impossible_stays_so_with_a_line_more(call: Call, mail: Path) -> None:

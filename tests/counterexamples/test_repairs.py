@@ -88,7 +88,7 @@ def test_no_edit_is_asked_about_twice_and_enough_is_enough() -> None:
 
 def test_taking_the_change_back_is_the_last_resort() -> None:
     """It says nothing that the author of the change does not know; it is told where nothing else repairs."""
-    fault = FAULTS["skip-iotlb-flush"]
+    fault = FAULTS["skip-table-flush"]
     shipped = dict(shipped_source("shared").files)
 
     def only_as_shipped(files: Files) -> str | None:
@@ -96,7 +96,7 @@ def test_taking_the_change_back_is_the_last_resort() -> None:
 
     found = verified(fault.kept, files_of(fault), only_as_shipped, shipped)
     assert [REVERT] == [repair.name for repair in found]
-    assert "+\tkvm_tdp_fd_flush_notify(kvm);" in found[0].diff
+    assert "+\t\tkvm_flush_remote_tlbs_gfn(kvm, iter->gfn, iter->level);" in found[0].diff
 
 
 def test_a_statement_under_a_bare_condition_is_left_alone() -> None:

@@ -447,7 +447,7 @@ def compound(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Build expressions around expressions."""
     members = st.builds(Member, inner, st.just("field"), st.booleans(), st.just(HERE))
     places = NAMES | members | st.builds(Index, NAMES, inner, st.just(HERE))
-    parts = st.lists(inner.filter(lambda part: not isinstance(part, ast.Comma)), min_size=2, max_size=3).map(tuple)
+    parts = st.lists(inner.map(lambda part: part.parts[0] if isinstance(part, ast.Comma) else part), min_size=2, max_size=3).map(tuple)
     return (
         st.builds(Binary, OPERATORS, inner, inner, st.just(HERE))
         | st.builds(Unary, st.sampled_from("!~-+*&"), inner, st.just(HERE))

@@ -77,6 +77,24 @@ def test_what_is_called_deep_down_stays_in_its_column() -> None:
     assert {"CPU 0"} == {column for column, _ in said("CPU 0                           CPU 1\n" + calls)}
 
 
+def test_a_call_below_a_heading_in_the_middle_is_further_right_than_its_caller() -> None:
+    text = "     CPU 0                CPU 1\n  f()\n                       installs\n    g() {\n"
+    first, _, second = read_diagram(text, "x").entries
+    assert first.indent < second.indent
+    assert (False, True) == (first.opens, second.opens)
+
+
+def test_indents_behind_who_does_it() -> None:
+    first, second = read_diagram("CPU0: f()\nCPU0:   g()\nCPU1: h()\n", "x").entries[:2]
+    assert first.indent < second.indent
+
+
+def test_a_second_line_of_headings_in_brackets() -> None:
+    assert ("T1 (io page fault)", "T2 (notifier)") == read_diagram(
+        "T1                  T2\n(io page fault)     (notifier)\nzaps\n", "x"
+    ).headings
+
+
 def test_tabs_are_eight_wide() -> None:
     assert [("CPU 0", "zaps"), ("IOMMU", "walks")] == said("\tCPU 0\t\tIOMMU\n\tzaps\n\t\t\twalks\n")
 
@@ -88,6 +106,8 @@ def test_tabs_are_eight_wide() -> None:
         ("nothing of the kind\nat all\n", "no line of headings"),
         ("CPU0        CPU1\n\n", "are empty"),
         ("CPU0        CPU1\n" + "zaps        flushes\n" * 300, "at most 400"),
+        ("CPU0        CPU1\n" + "zap" * 200 + "\n", "say it in at most 300"),
+        ("a b  c d  e f  g h  i j\nfive   phrases   of   prose   here\n", "no line of headings"),
     ],
 )
 def test_what_is_no_diagram(text: str, wrong: str) -> None:

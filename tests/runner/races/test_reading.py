@@ -16,7 +16,11 @@ CODE = parse_source(shipped_source("shared"))
 
 
 def read(text: str) -> Meaning | Unread:
-    return read_entries(Diagram(("CPU0",), (Entry(1, 0, text),)), CODE)[0]
+    return several(text)[0]
+
+
+def several(text: str) -> list[Meaning | Unread]:
+    return read_entries(Diagram(("CPU0",), (Entry(1, 0, text),)), CODE)[1]
 
 
 @pytest.mark.parametrize(
@@ -76,6 +80,65 @@ def test_what_does_not_happen_is_no_step(text: str) -> None:
 
     assert isinstance(found, Unread), found
     assert "leave the line out" in found.why
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "clears the dirty bit in the SPTE",
+        "write-protects the SPTE",
+        "host writes the page to swap",
+        "sets the Accessed bit",
+        "merges KSM pages",
+    ],
+)
+def test_what_is_not_modelled_is_not_taken_for_something_that_is(text: str) -> None:
+    found = read(text)
+
+    assert isinstance(found, Unread), found
+    assert "not modelled" in found.why
+
+
+def test_what_is_still_so_is_no_step() -> None:
+    found = read("the IOMMU still uses the old translation")
+
+    assert isinstance(found, Unread)
+    assert "name the step" in found.why
+
+
+@pytest.mark.parametrize("text", ["read_lock(&tasklist_lock)", "mutex_lock(&kvm->lock)"])
+def test_a_lock_that_the_kernel_c_has_not_is_not_taken_for_another(text: str) -> None:
+    found = read(text)
+
+    assert isinstance(found, Unread), found
+    assert "no lock of the kernel C here" in found.why
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("zaps gfn 0 and flushes the IOTLB", ["tdp_mmu_zap_leafs", "kvm_tdp_fd_flush_notify"]),
+        ("takes mmu_lock for writing, zaps the spte, then drops mmu_lock", ["write_lock", "tdp_mmu_zap_leafs", "write_unlock"]),
+        ("direct_page_fault() -> kvm_tdp_mmu_map()", ["direct_page_fault", "kvm_tdp_mmu_map"]),
+    ],
+)
+def test_several_things_that_a_line_says_are_several(text: str, names: list[str]) -> None:
+    found = several(text)
+
+    assert names == [m.names[0] for m in found if isinstance(m, Meaning)]
+    assert [""] * len(names) == [m.unread for m in found if isinstance(m, Meaning)]
+
+
+def test_what_is_left_of_a_line_that_says_several_things_is_said_to_be_unread() -> None:
+    first, second = several("zaps gfn 0, tells everybody, frees the page")
+
+    assert isinstance(first, Meaning)
+    assert isinstance(second, Meaning)
+    assert "tells everybody" == first.unread == second.unread
+
+
+def test_arguments_part_nothing() -> None:
+    assert 1 == len(several("host_unmap_and_free(start, last)"))
 
 
 def test_what_a_call_gives_back_is_not_asked_and_that_is_said() -> None:
