@@ -71,9 +71,14 @@ STARTS: Mapping[str, tuple[Start, Sizes]] = {
 The shared table has one page where the host has a huge one, or that huge page, or nothing; or a table has one page and nobody shares it.
 """
 
-FULL = "full"
-EVERY_START: Mapping[str, tuple[Start, Sizes]] = {FULL: (Start(tables="pages", host="huge"), Sizes(pts=1)), **STARTS}
-"""Beside those of the matrix, the shared table with every page mapped: where two threads zap, there must be enough for both."""
+EVERY_START: Mapping[str, tuple[Start, Sizes]] = {
+    "full": (Start(tables="pages", host="huge"), Sizes(pts=1)),
+    "some": (Start(tables="some", host="pages"), Sizes(pts=1)),
+    **STARTS,
+}
+"""Beside those of the matrix, the shared table with every page mapped, so that there is enough where two threads zap; and with one page
+where the host has pages, so that who zaps and who maps may mean different ones.
+"""
 
 APART: Mapping[frozenset[str], str] = {
     frozenset((other, "delete")): "they wait for each other (mn_active_invalidate_count), which is not modelled; see model/beyond.py"

@@ -115,7 +115,7 @@ def parted(entry: Entry, functions: Collection[str], operations: Collection[str]
     """What an entry means, or each of the several things that it says; what is left of it is said to be unread."""
     whole = read_entry(entry, functions, operations)
     pieces = [piece for piece in _APART.split(_ARGUMENTS.sub(lambda found: found[0].replace(" ", "\0"), entry.text)) if piece]
-    if isinstance(whole, Unread) or len(pieces) < 2 or whole.statement:
+    if isinstance(whole, Unread) or len(pieces) < 2 or whole.statement or any(piece.isalpha() for piece in pieces):
         return [(entry, whole)]
     parts = [replace(entry, text=piece.replace("\0", " ")) for piece in pieces]
     read = [(part, read_entry(part, functions, operations)) for part in parts]

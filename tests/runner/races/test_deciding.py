@@ -37,7 +37,7 @@ class Claim:
 
 
 BUGS = (
-    Claim("fault-without-retry", "no_stale_io_mapping", (11, 15, 16), "mmu_invalidate_retry"),
+    Claim("fault-without-retry", "no_stale_io_mapping", (11, 13, 16), "mmu_invalidate_retry"),
     Claim("flush-without-iommu", "no_stale_io_mapping"),
     Claim("flush-after-unlock", "flush_before_release", (4, 6, 8)),
     Claim("table-freed-without-rcu", "no_stale_io_mapping", (5, 6, 7, 8)),
@@ -45,7 +45,7 @@ BUGS = (
     Claim("export-check-outside-lock", "reject_noncoherent_dma"),
 )
 HARMLESS = (
-    Claim("stale-pfn", core=(6, 10, 11), stops="mmu_invalidate_retry"),
+    Claim("stale-pfn", core=(6, 8, 11), stops="mmu_invalidate_retry"),
     Claim("install-before-flush", core=(2, 4, 5)),
     Claim("freed-before-invalidated", core=(4, 5), stops="inv_submitted[0,0,0] is false"),
     Claim("write-below-freed-table", core=(3, 5, 6, 7)),
