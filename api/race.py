@@ -53,13 +53,15 @@ def race(
     Example:
         >>> from tdpcheck import race
         >>> answer = race('''
-        ... CPU0                          CPU1
-        ... zaps the SPTE of gfn 0
-        ...                               queues IOTLB invalidation
-        ... kvm_flush_remote_tlbs_range()
-        ... ''', columns={"CPU0": "notifier", "CPU1": "register"})
+        ... VFIO                                   userspace
+        ...
+        ... noncoherent_dma_count_inc(kvm, dev)
+        ...                                        kvm_tdp_set_exported(kvm)
+        ... ''')
         >>> answer.answer.value
         'impossible'
+        >>> [answer.lines[number].entry.line for number in answer.core]
+        [4, 5]
     """
     diagram = read_diagram(text, name)
     if diagram.change and change is None:
