@@ -7,7 +7,7 @@ it. Steps between events are free, so that a run that contains the events in ord
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -46,6 +46,11 @@ def _downwards(rows: Rows) -> Iterator[frozenset[int]]:
         for count in range(1, len(row) + 1):
             yield from (before | frozenset(some) for some in combinations(row, count))
         before |= frozenset(row)
+
+
+def only(rows: Rows, kept: Collection[int]) -> list[list[int]]:
+    """The order of some of the events."""
+    return [row for row in ([event for event in row if event in kept] for row in rows) if row]
 
 
 class _Steps:
@@ -172,7 +177,7 @@ class Ordered:
     def __init__(
         self,
         graph: Graph,
-        events: Sequence[Flags],
+        events: Mapping[int, Flags],
         rows: Rows,
         clock: Clock,
         passing: Flags | None = None,
@@ -278,6 +283,6 @@ def least_core(possible: Callable[[Rows], bool], rows: Rows) -> list[int]:
     kept = [event for row in rows for event in row]
     for event in list(kept):
         fewer = [other for other in kept if other != event]
-        if not possible([[e for e in row if e in fewer] for row in rows]):
+        if not possible(only(rows, fewer)):
             kept = fewer
     return kept

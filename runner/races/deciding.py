@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import permutations, product
 
 from ...checker.clock import Clock, OutOfTime
-from ...checker.states.ordered import Flags, Graph, Ordered, Rows, graph_of, least_core
+from ...checker.states.ordered import Flags, Graph, Ordered, Rows, graph_of, least_core, only
 from ...core.errors import InputError
 from ...core.ground import negation
 from ...core.system import Property
@@ -109,20 +109,16 @@ class _Searched:
     begun: frozenset[int]
     next_one: Sequence[tuple[int, int]]
 
-    def without(self, events: Collection[int]) -> _Searched:
+    def without(self, events: Set[int]) -> _Searched:
         """The same, not asked for these."""
-        rows = [row for row in ([n for n in row if n not in events] for row in self.rows) if row]
-        return replace(self, rows=rows)
+        return replace(self, rows=only(self.rows, self.events.keys() - events))
 
     @property
     def graph(self) -> Graph:
         return self.matcher.graph
 
     def ordered(self, rows: Rows, clock: Clock, passing: Flags | None = None) -> Ordered:
-        size = max(self.events, default=-1) + 1
-        nothing = next(iter(self.events.values()), None)
-        assert nothing is not None
-        return Ordered(self.graph, [self.events.get(n, nothing) for n in range(size)], rows, clock, passing, self.next_one)
+        return Ordered(self.graph, self.events, rows, clock, passing, self.next_one)
 
 
 def decide(
@@ -195,8 +191,7 @@ def _there(race: Race, searched: _Searched, lines: tuple[Line, ...]) -> Race:
 
 def _came(searched: _Searched, core: Sequence[int], clock: Clock) -> int:
     """How many of some events come, in order."""
-    rows = [row for row in ([n for n in row if n in core] for row in searched.rows) if row]
-    return max(len(stage.done) for stage in searched.ordered(rows, clock).stages if stage.possible)
+    return max(len(stage.done) for stage in searched.ordered(only(searched.rows, core), clock).stages if stage.possible)
 
 
 @dataclass(frozen=True)
@@ -277,8 +272,7 @@ def _searched(
         begins = entry.opens or (later is not None and later.indent > entry.indent)  # what it does stands below it
         own = things if _NAMED.search(entry.text) else replace(things, one={})
         events[number] = matcher.steps(meaning, thread, begins, own)
-    rows = [[n for n in row if n in events] for row in diagram.rows()]
-    return _Searched(model, matcher, [row for row in rows if row], events, frozenset(begun), list(_locks(diagram, meanings)))
+    return _Searched(model, matcher, only(list(diagram.rows()), events), events, frozenset(begun), list(_locks(diagram, meanings)))
 
 
 def _locks(diagram: Diagram, meanings: Sequence[Meaning | Unread]) -> Iterator[tuple[int, int]]:
@@ -353,8 +347,7 @@ def _line(entry: Entry, meaning: Meaning | Unread) -> Line:
 
 def _obstacle(searched: _Searched, core: Sequence[int], clock: Clock) -> tuple[str, ...]:
     """Why the last of some events does not come after the others."""
-    rows = [[n for n in row if n in core] for row in searched.rows]
-    rows = [row for row in rows if row]
+    rows = only(searched.rows, core)
     ordered = searched.ordered(rows, clock)
     stage = max((stage for stage in ordered.stages if stage.possible), key=lambda stage: len(stage.done))
     (event, *_) = (n for row in rows for n in row if n not in stage.done)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -88,7 +87,7 @@ def _waiting(
     for move in graph.ranked:
         if move.action.name in names and (thread is None or move.arguments[0] == thread):
             moves.setdefault(move.action.name, move)
-    reasons: Counter[str] = Counter()
+    reasons: dict[str, None] = {}
     for name in sorted(names & moves.keys()):
         states = np.flatnonzero(stage.reached) if there is None or starts is None else there[starts[name]]
         nearest = int(states[np.argmin(stage.distance[states])])
@@ -99,7 +98,7 @@ def _waiting(
         actor = f"{moves[name].action.actor} {'goes another way' if other else 'cannot go on'} at {where}"
         count = f"in {'the one state' if len(states) == 1 else f'all {len(states)} states'} in which it gets there"
         found = "it comes out otherwise" if why is None else ", ".join(_shared(why.sees)) or why.needs
-        reasons[f"{actor} {count}: {found}"] += 1
+        reasons[f"{actor} {count}: {found}"] = None
     yield from list(reasons)[:TOLD]
 
 

@@ -61,7 +61,7 @@ def test_as_plain_search_finds_them(seed: int) -> None:
     masks = [np.isin(np.arange(len(edges)), list(each)) for each in events]
     through = None if passing is None else np.isin(np.arange(len(whole)), list(passing))
 
-    ordered = Ordered(whole, masks, rows, Clock(), through)
+    ordered = Ordered(whole, dict(enumerate(masks)), rows, Clock(), through)
 
     depth = shortest(whole, events, rows, passing)
     assert ordered.last.possible == (depth is not None)
@@ -80,7 +80,7 @@ def test_some_seeds_have_such_runs_and_some_have_none() -> None:
     for seed in range(40):
         whole = graph(seed)
         masks = [np.arange(len(whole.before)) == edge for edge in (0, len(whole.before) - 1)]
-        found.add(Ordered(whole, masks, [[0], [1]], Clock()).last.possible)
+        found.add(Ordered(whole, dict(enumerate(masks)), [[0], [1]], Clock()).last.possible)
     assert {True, False} == found
 
 
