@@ -7,7 +7,7 @@ needs can be recorded; without quantifiers, they are a proof that any solver can
 from __future__ import annotations
 
 import itertools
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -26,6 +26,9 @@ EFFORT = 3_000_000
 
 
 _MOST_LIKELY = 600
+_A_SECOND = EFFORT // 2
+_AT_MOST = 5
+"""How often longer than it should a question may take on a machine that does other things, too."""
 
 
 @dataclass(frozen=True)
@@ -134,10 +137,11 @@ class Matcher:
         own = list({identity(x): x for goal in goals for x in goal.constants}.values())
         near, further = self._constants, list[z3.ExprRef]()
         if closely:
-            spoken = self._spoken([*step.known, *denied])
+            # What an existential says after the step may speak of locals that no trigger leads to: the range that a call is given.
+            spoken = self._spoken([*step.known, *denied], step.clauses.values())
             near, further = [*own, *self._held(own), *spoken, *self._witnesses(denied)], self._chosen(spoken)
         seeds = self._seed([*step.acting, *near], further)
-        likely = [*self._likely(step, denied), *self._themselves(goals)]
+        likely = [*self._likely(step, denied, near if closely else self._constants), *self._themselves(goals)]
         said = [*step.known, *(c.clause.closed for c in step.clauses.values()), *seeds, *(i.term for i in likely), z3.Or(denied)]
         self.queries += 1
         self._solver.push()
@@ -181,20 +185,30 @@ class Matcher:
     def settles(self, step: Step, goal: Goal, seconds: float) -> tuple[z3.CheckSatResult, list[Instance] | None]:
         """Ask one goal by model-based instantiation, which also finds counterexamples, and is slower.
 
+        Args:
+            seconds: how long, on an idle machine of today: it is counted in Z3's own units, so that a busy one gives the same answers.
+
         Returns:
             The answer, and the instances that prove it if they are recorded and suffice.
         """
-        solver = z3.SimpleSolver()
-        solver.set("mbqi", True)
-        solver.set("timeout", int(seconds * 1000))
-        heard = _Heard(solver) if self._recording else None
         denied = z3.And(*goal.assumed, z3.Not(goal.holds))
-        likely = [*self._likely(step, [denied]), *self._themselves([goal])]
+        likely = [*self._likely(step, [denied], self._constants), *self._themselves([goal])]
         clauses = {**self._clauses, **step.clauses}
-        solver.add(*(c.clause.closed for c in clauses.values()), *step.known, denied, *(i.term for i in likely))
-        self.queries += 1
-        answer = solver.check()
-        self.reason = "" if answer != z3.unknown else solver.reason_unknown()
+        said = [*(c.clause.closed for c in clauses.values()), *step.known, denied, *(i.term for i in likely)]
+        answer, heard = z3.unknown, None
+        for n, part in enumerate(_parts(seconds)):
+            solver = z3.SimpleSolver()
+            solver.set("mbqi", True)
+            solver.set("random_seed", self.seed + n)
+            solver.set("rlimit", int(part * _A_SECOND))
+            solver.set("timeout", int(part * _AT_MOST * 1000))
+            heard = _Heard(solver) if self._recording else None
+            solver.add(*said)
+            self.queries += 1
+            answer = solver.check()
+            self.reason = "" if answer != z3.unknown else solver.reason_unknown()
+            if answer != z3.unknown:
+                break
         if heard is None or answer != z3.unsat:
             return answer, None
         # Elements of a candidate model have no name outside of it.
@@ -227,11 +241,13 @@ class Matcher:
                     found[instance.key] = instance
         return list(found.values())
 
-    def _spoken(self, terms: Sequence[z3.BoolRef]) -> list[z3.ExprRef]:
-        """The elements of index sorts that some terms speak of."""
+    def _spoken(self, terms: Sequence[z3.BoolRef], clauses: Collection[Resolved]) -> list[z3.ExprRef]:
+        """The elements of index sorts that some terms and clauses speak of."""
         index_sorts = {sort.name for sort in self._theory.system.sorts if not sort.elements}
-        found = {identity(node): node for term in terms for node in subterms(term) if sort_name(node) in index_sorts}
-        return [x for x in found.values() if all(shape(n).operator == z3.Z3_OP_UNINTERPRETED for n in subterms(x))]
+        bound = {identity(x) for c in clauses for x in c.clause.variables}
+        said = [*terms, *(c.clause.body for c in clauses)]
+        found = {identity(node): node for term in said for node in subterms(term) if sort_name(node) in index_sorts}
+        return [x for x in found.values() if all(_is_free(n, bound) for n in subterms(x))]
 
     def _witnesses(self, terms: Sequence[z3.BoolRef]) -> list[z3.ExprRef]:
         """What there is, if the named quantifiers in some terms hold of what they are applied to."""
@@ -239,9 +255,9 @@ class Matcher:
         atoms = [found for term in terms for found in self._atoms(term, seen)]
         return [w for atom, named in atoms for w in named.witnesses_at(shape(atom).children)]
 
-    def _likely(self, step: Step, denied: Sequence[z3.BoolRef]) -> list[Instance]:
+    def _likely(self, step: Step, denied: Sequence[z3.BoolRef], near: Sequence[z3.ExprRef]) -> list[Instance]:
         """For each named quantifier in what is to be refuted, and in what is said of it, what it says of the terms that matter."""
-        by_sort = _by_sort([*step.acting, *self._constants])
+        by_sort = _by_sort([*step.acting, *near])
         found: dict[tuple[object, ...], Instance] = {}
         seen: set[int] = set()
         todo = list(denied)
@@ -298,6 +314,19 @@ class Matcher:
                     self._met[key] = z3.Function(f"met {term.sort()}", term.sort(), z3.BoolSort())(term)
                 found.append(self._met[key])
         return found
+
+
+def _parts(seconds: float) -> Iterator[float]:
+    """Model-based instantiation ends within a second or two or hardly ever, as its first choices are: other ones get their part."""
+    left, parts = seconds, (2.0 ** (n // 2) for n in itertools.count())
+    while left > 0:
+        part = min(left, next(parts))
+        yield part
+        left -= part
+
+
+def _is_free(node: z3.ExprRef, bound: Container[int]) -> bool:
+    return shape(node).operator == z3.Z3_OP_UNINTERPRETED and identity(node) not in bound
 
 
 def _is_plain(var: StateVar) -> bool:
