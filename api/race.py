@@ -10,7 +10,8 @@ from ..model.scenario import Scenario
 from ..runner.inputs.designs import design_given
 from ..runner.inputs.matrix import every_cell
 from ..runner.inputs.sources import code_for, files_of, kernel_given
-from ..runner.races.deciding import Answer, Line, Race, decide
+from ..runner.races.answers import Answer, Line, Race
+from ..runner.races.deciding import decide
 from ..runner.races.diagram import read_diagram
 from ..runner.runs.run import selected_scenarios
 from .change import Change, given

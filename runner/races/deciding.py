@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import dataclass, replace
 from itertools import permutations, product
 
 from ...checker.clock import Clock, OutOfTime
@@ -16,13 +15,13 @@ from ...core.system import Property
 from ...core.trace import Trace
 from ...core.verdict import Reason
 from ...counterexamples.facts import start as at_start
-from ...counterexamples.schema import Step
 from ...counterexamples.why.violations import Judged, false_instances
 from ...model.machine.sorts import GFN, PT, ROOT
 from ...model.scenario import Scenario
 from ...model.system import Code, Model, build
 from ..inputs.terms import property_names, property_of
-from .casting import Cast, Column, cast, read_entries
+from .answers import Answer, Line, Race
+from .casting import Cast, cast, read_entries
 from .diagram import Diagram, Entry
 from .matching import Matcher, Things
 from .obstacles import obstacles
@@ -30,72 +29,6 @@ from .reading import Meaning, Unread
 
 _NAMED = re.compile(r"\b(roots?|tables?)\b", re.I)
 _SEVERAL = r"\b{0}s\b|\b{0} \d|\b(another|other|each|both|every|second) (\w+ )?{0}"
-
-
-class Answer(Enum):
-    """What is said of a claimed race."""
-
-    POSSIBLE = "possible"
-    IMPOSSIBLE = "impossible"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True)
-class Line:
-    """An entry of the diagram, and how it was read.
-
-    Args:
-        meant: what it is in the kernel C, in short; empty if it was not understood, and then `why` says so.
-        unread: words that nothing was made of.
-        step: the number of the step of the run that it is, None if there is no run; 0 if it is so at the start.
-    """
-
-    entry: Entry
-    meant: str
-    why: str = ""
-    unread: str = ""
-    step: int | None = None
-
-
-@dataclass(frozen=True)
-class Race:
-    """The answer.
-
-    Args:
-        scenario: where the run was found, or where the search came furthest.
-        scenarios: everywhere that was searched whole, with how many states there are.
-        lines: each entry of the diagram and how it was read.
-        steps: the run that contains the race; empty if there is none.
-        breaks: what the run violates: each property with what is false at the end of the run, or where it was.
-        also: what other runs that contain it violate there.
-        asked: the properties that were asked.
-        expected: the scenario expects that what is violated is so.
-        core: numbers of entries that exclude each other in their order: without any of them the others can happen.
-        obstacle: what stands in the way of the last of them.
-        reason: why nothing is known, or what the answer leans on.
-    """
-
-    answer: Answer
-    columns: tuple[Column, ...]
-    scenario: str
-    scenarios: Mapping[str, int]
-    lines: tuple[Line, ...]
-    steps: tuple[Step, ...] = ()
-    threads: tuple[str, ...] = ()
-    start: str = ""
-    breaks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    also: tuple[str, ...] = ()
-    asked: tuple[str, ...] = ()
-    expected: bool = False
-    core: tuple[int, ...] = ()
-    obstacle: tuple[str, ...] = ()
-    reason: str = ""
-    seconds: float = 0.0
-
-    @property
-    def understood(self) -> bool:
-        """Whether every word that could matter was read."""
-        return all(line.meant and not line.unread for line in self.lines)
 
 
 @dataclass(frozen=True)
@@ -354,4 +287,4 @@ def _obstacle(searched: _Searched, core: Sequence[int], clock: Clock) -> tuple[s
     return obstacles(searched.model, searched.graph, stage, searched.events[event])
 
 
-__all__ = ["Answer", "Line", "Race", "decide"]
+__all__ = ["decide"]

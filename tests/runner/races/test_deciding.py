@@ -9,7 +9,7 @@ import pytest
 
 from tdpcheck import Change, Race, race
 from tdpcheck.core.errors import InputError
-from tdpcheck.runner.races.deciding import Answer
+from tdpcheck.runner.races.answers import Answer
 from tdpcheck.tests.calling import diff
 from tdpcheck.tests.counterexamples.planted import FAULTS, GOLDEN
 
