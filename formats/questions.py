@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Literal
 
 import bitwuzla
@@ -138,6 +138,11 @@ class Asking:
             EngineError: a value against it does not stand plain evaluation: a fault of this program.
         """
         begun = time.monotonic()
+        found = self._answer(clause)
+        return replace(found, seconds=round(time.monotonic() - begun, 3))
+
+    def _answer(self, clause: Clause) -> Finding:
+        found = partial(Finding, self.question.name, clause.name, clause.sentence)
         premise, holds = (z3.substitute(term, *self._computed) for term in (clause.premise, clause.holds))
         against = [self.question.assumed, premise, z3.Not(holds)]
         solver = z3.Solver()
@@ -147,17 +152,17 @@ class Asking:
         if said == z3.sat:
             values = self.evaluated(self._smallest(solver))
             self._check(clause, values)
-            return self._finding(clause, "refuted", begun, values=values)
+            return found("refuted", values=values)
         if said == z3.unknown:
-            return self._finding(clause, "unknown", begun, reason=f"Z3: {solver.reason_unknown()}")
+            return found("unknown", reason=f"Z3: {solver.reason_unknown()}")
         if not self._possible:
-            return self._finding(clause, "unknown", begun, reason="no value is as assumed, so that nothing was asked")
+            return found("unknown", reason="no value is as assumed, so that nothing was asked")
         second = _bitwuzla(solver, self._seconds)
         if second != "unsat":
-            return self._finding(clause, "unknown", begun, reason=f"Z3 finds no value against it, Bitwuzla says {second}")
+            return found("unknown", reason=f"Z3 finds no value against it, Bitwuzla says {second}")
         vacuous = z3.Solver()
         vacuous.add(self.question.assumed, premise)
-        return self._finding(clause, "proved", begun, solvers=("z3", "bitwuzla"), vacuous=vacuous.check() == z3.unsat)
+        return found("proved", solvers=("z3", "bitwuzla"), vacuous=vacuous.check() == z3.unsat)
 
     @cached_property
     def _possible(self) -> bool:
@@ -201,10 +206,6 @@ class Asking:
     def _check(self, clause: Clause, values: Mapping[str, int]) -> None:
         if not plain(self.question.assumed, values) or not plain(clause.premise, values) or plain(clause.holds, values):
             raise EngineError(f"{self.question.name}: {values} does not stand plain evaluation against {clause.name}")
-
-    def _finding(self, clause: Clause, answer: Literal["proved", "refuted", "unknown"], begun: float, **more: object) -> Finding:
-        seconds = round(time.monotonic() - begun, 3)
-        return Finding(self.question.name, clause.name, clause.sentence, answer, seconds=seconds, **more)  # type: ignore[arg-type]
 
 
 def _zeroes(term: z3.ExprRef) -> list[z3.BoolRef]:
