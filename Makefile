@@ -37,7 +37,7 @@ demo: $(VENV)/.installed anytree ## show a race being found and its fix being pr
 
 test: setup tree browser compiler ## run every test, quick ones first
 	@$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not kernel and not bench"
-	@$(BIN)/python -m pytest -n $(JOBS) -m "(slow or kernel) and not bench" || [ $$? = 5 ] # 5: none of these yet
+	@$(BIN)/python -m pytest -n $(JOBS) -m "(slow or kernel) and not bench and not nightly"
 
 fast: setup ## run the quick tests
 	@$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not kernel and not bench"
@@ -95,17 +95,13 @@ compiler: ## fetch gcc, with which some tests compare what C means (Debian only)
 	   && command -v gcc >/dev/null; then exit 0; fi; \
 	echo "NOT RUN: the tests against gcc; it could not be installed. Put a gcc on the path." >&2
 
-# One line a campaign; TDPCHECK_SEED makes the random ones others than yesterday's.
-nightly: setup compiler ## run the long campaigns
+# First what is too long for the day, then a line for each campaign; TDPCHECK_SEED makes what is random, and what the day's tests draw,
+# other than yesterday's.
+nightly: setup tree browser compiler ## run what is too long for every day, and the long campaigns
+	$(BIN)/python -m pytest -n $(JOBS) -m nightly
 	TDPCHECK_C_PROGRAMS=$${TDPCHECK_C_PROGRAMS:-20000} $(BIN)/python -m pytest -n $(JOBS) tests/kernelc/text/test_against_gcc.py tests/kernelc/test_against_gcc.py
 	TDPCHECK_MUTANTS=$${TDPCHECK_MUTANTS:-200000} $(BIN)/python -m pytest -n $(JOBS) tests/recheck/test_mutants.py
 	TDPCHECK_MERGING_RANDOM=$${TDPCHECK_MERGING_RANDOM:-500} TDPCHECK_MERGING_AIMED=$${TDPCHECK_MERGING_AIMED:-100} $(BIN)/python -m pytest -n $(JOBS) tests/model/test_merging.py
-	TDPCHECK_EVERY_CELL=1 $(BIN)/python -m pytest -n $(JOBS) tests/model/test_flows.py
-	TDPCHECK_EVERY_LEMMA=1 TDPCHECK_EVERY_STATEMENT=1 $(BIN)/python -m pytest -n $(JOBS) tests/properties/test_protection.py
-	TDPCHECK_EVERY_CLAIM=1 $(BIN)/python -m pytest tests/runner/test_claims.py
-	TDPCHECK_EVERY_FORMAT=1 $(BIN)/python -m pytest -n $(JOBS) tests/formats
-	TDPCHECK_TWO_ROOTS=1 $(BIN)/python -m pytest tests/lift/test_linux_6_12.py
-	TDPCHECK_LARGE_ARGUMENTS=1 $(BIN)/python -m pytest tests/properties/test_missing_lemmas.py -k large_argument
 	TDPCHECK_FUZZ=$${TDPCHECK_FUZZ:-100000} $(BIN)/python -m tdpcheck.tests.fuzz.fuzzer
 	TDPCHECK_SIGNALS=$${TDPCHECK_SIGNALS:-200} $(BIN)/python -m pytest tests/cli/test_ends.py
 

@@ -18,6 +18,7 @@ from tdpcheck.runner.inputs.changes import patched
 from tdpcheck.runner.inputs.sources import files_of
 from tdpcheck.runner.museum.items import shipped_items
 from tdpcheck.tests.calling import Call
+from tdpcheck.tests.few import drawn
 
 QUICK = "coherent-sharing"
 LATE = "	if (flush && !may_block)\n		kvm_make_all_cpus_request(kvm, KVM_REQ_TLB_FLUSH);\n	else if (flush)\n"
@@ -137,7 +138,7 @@ REPAIRS: dict[str, Callable[[], tuple[bytes, bytes, str]]] = {
 }
 """Right, wrong, and what is said of the wrong one."""
 
-SOME = [pytest.param(name, marks=() if name == QUICK else pytest.mark.slow) for name in BREAKS]
+SOME = [pytest.param(QUICK), *drawn([name for name in BREAKS if name != QUICK], 1)]
 
 
 def test_every_exercise_has_solutions_here() -> None:
@@ -167,8 +168,7 @@ def test_a_break_is_solved_by_a_bug_and_not_by_a_good_change(name: str) -> None:
     assert "nothing goes wrong" in not_found.said[-1]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", list(REPAIRS))
+@pytest.mark.parametrize("name", drawn(REPAIRS, 2))
 def test_a_repair_is_solved_by_a_repair_and_not_by_half_of_one(name: str) -> None:
     """Neither is it solved by code that is switched off, nor at the cost of another property."""
     right, wrong, why = REPAIRS[name]()
@@ -180,8 +180,7 @@ def test_a_repair_is_solved_by_a_repair_and_not_by_half_of_one(name: str) -> Non
     assert why in " ".join(not_found.said)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", list(BREAKS))
+@pytest.mark.parametrize("name", drawn(BREAKS, 2))
 def test_the_change_that_is_to_be_repaired_is_broken(name: str) -> None:
     """Else an empty patch would do."""
     assert graded(name, "break", broken_change(name)).solved

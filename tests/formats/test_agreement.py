@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 import z3
 
@@ -52,20 +50,22 @@ def test_what_is_refuted(written: str, layout: str, machine: str) -> None:
     assert refuted(Case(written, CLASSES[written].levels[0], layout, machine)) == REFUTED[written, layout, machine]
 
 
-EVERY = bool(os.environ.get("TDPCHECK_EVERY_FORMAT"))
-"""The whole table, as `make nightly` asks it; otherwise what has the most to say."""
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("written", "layout", "machine", "level"),
+    [
+        # By day, what has the most to say.
+        pytest.param(*key, level, marks=() if not n and (key[2] != "usual" or key[0] in ("leaf", "table")) else pytest.mark.nightly)
+        for key in REFUTED
+        for n, level in enumerate(CLASSES[key[0]].levels)
+    ],
+)
+def test_what_is_refuted_at_each_level(written: str, layout: str, machine: str, level: int) -> None:
+    assert refuted(Case(written, level, layout, machine)) == REFUTED[written, layout, machine]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("written", "layout", "machine"), [key for key in REFUTED if EVERY or key[2] != "usual" or key[0] in ("leaf", "table")]
-)
-def test_what_is_refuted_at_each_level(written: str, layout: str, machine: str) -> None:
-    for level in CLASSES[written].levels if EVERY else CLASSES[written].levels[:1]:
-        assert refuted(Case(written, level, layout, machine)) == REFUTED[written, layout, machine], level
-
-
-@pytest.mark.skipif(not EVERY, reason="NOT RUN: TDPCHECK_EVERY_FORMAT is not set")
+@pytest.mark.nightly
 def test_at_bit_59_nothing_but_mmio_is_in_dispute_on_the_usual_hardware() -> None:
     for case in cases():
         if (case.layout, case.machine) == ("bit-59", "usual"):

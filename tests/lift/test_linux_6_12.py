@@ -8,7 +8,6 @@ freezes, flushes, empties, and only then takes the table below apart (`tdp_mmu_z
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -28,22 +27,21 @@ from .tiers import LIFTED, lifted, properties_of, visited
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
 LARGE = "linux-6.12-lift-notifier-two-roots"
-"""Building it alone takes as long as all others: its answer is asked at night, see the Makefile."""
-WITHOUT = "" if os.environ.get("TDPCHECK_TWO_ROOTS") == "1" else LARGE
-SCENARIOS = {name: scenario for name, scenario in LIFTED.items() if scenario.design == "linux-6.12-lift" and name != WITHOUT}
+"""Building it alone takes as long as all others: its answer is asked by night."""
+SCENARIOS = {name: scenario for name, scenario in LIFTED.items() if scenario.design == "linux-6.12-lift"}
 
 
 def test_the_tree_is_known_by_what_stands_in_it(tree_6_12: KernelTree) -> None:
     """Every scenario of 6.1 has a counterpart, and no struct, helper or name is missing."""
     assert kernel_of(tree_6_12).version.name == "6.12"
-    assert {*SCENARIOS, LARGE} == set(scenarios_of(tree_6_12))
-    assert {*SCENARIOS, LARGE} == {for_tree(s, tree_6_12).name for s in LIFTED.values() if s.design == "linux-6.1-lift"}
+    assert set(SCENARIOS) == set(scenarios_of(tree_6_12))
+    assert set(SCENARIOS) == {for_tree(s, tree_6_12).name for s in LIFTED.values() if s.design == "linux-6.1-lift"}
     code = lifted_code(tree_6_12)
     assert {"kvm_flush_remote_tlbs_gfn (mmu_internal.h)", "gfn_round_for_level (mmu_internal.h)"} <= set(code.lifted)
     assert code.structs["kvm_gfn_range"].fields[0][0] == "slot"
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.nightly] if name == LARGE else []) for name in SCENARIOS])
 def test_the_kernel_as_it_stands_answers_as_the_scenario_says(tree_6_12: KernelTree, name: str) -> None:
     """6.12 splits in place, at fault time and eagerly; its collapse is no atomic one; nothing else is wrong with it here."""
     made = lifted(tree_6_12, name)

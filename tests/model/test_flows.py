@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import random
 from functools import cache
 
 import pytest
@@ -19,18 +17,12 @@ from tdpcheck.runner.inputs.changes import Version
 from tdpcheck.runner.inputs.matrix import asked_of_a_cell, chosen_cells, every_cell
 from tdpcheck.runner.inputs.sources import files_of
 from tdpcheck.runner.inputs.terms import ends_of
+from tdpcheck.tests.few import drawn
 
-EVERY = "TDPCHECK_EVERY_CELL"
-"""Set at night: all cells are visited, and not some drawn by `TDPCHECK_SEED`."""
-IN_CI = 10
+BY_DAY = 10
+"""How many cells are visited; at night, all of them."""
 CELLS = every_cell()
 ASKED = asked_of_a_cell()
-
-
-def drawn() -> list[str]:
-    if os.environ.get(EVERY):
-        return list(CELLS)
-    return sorted(random.Random(int(os.environ.get("TDPCHECK_SEED", "1"))).sample(list(CELLS), IN_CI))
 
 
 def violations(scenario: Scenario, edits: dict[str, tuple[str, str]] | None = None) -> dict[str, int]:
@@ -90,8 +82,7 @@ def test_every_start_begins_as_it_says() -> None:
         assert bool(start.exported) == start.attached == (name != "private")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", drawn())
+@pytest.mark.parametrize("name", drawn(CELLS, BY_DAY))
 def test_a_cell_holds_all_that_it_is_asked(name: str) -> None:
     """What is violated is what is known to be: a part of a huge leaf cannot be unmapped alone."""
     roles, _, start = name.partition("@")

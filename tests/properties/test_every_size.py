@@ -21,7 +21,7 @@ from tdpcheck.model.system import KernelSource, build, parse_source, shipped_sou
 from tdpcheck.properties import PROPERTIES
 from tdpcheck.properties.argument.book import argument
 from tdpcheck.recheck.questions import check_certificate
-from tdpcheck.tests.few import few
+from tdpcheck.tests.few import drawn, few
 
 CARD = ("no_stale_io_mapping", "atomic_hugepage_split", "reject_noncoherent_dma")
 
@@ -113,8 +113,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", drawn(FAULTS, 2))
 def test_kernel_c_that_lost_a_statement_breaks_lemmas_at_steps_with_a_line(fault: str) -> None:
     """For every planted fault the verdict flips, and the pairs are of the thread that has the fault or of whom it leaves unprotected."""
     before, after = FAULTS[fault]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from tdpcheck.checker.arguments.missing import Missing, Race, mended, missing
@@ -64,15 +62,16 @@ def test_what_is_right_has_no_race_and_its_argument_comes_out_of_nothing() -> No
     assert all(check_certificate(text, solver).accepted for solver in ("z3", "cvc5"))
 
 
-LEFT_OUT = [("noncoherent-attach", "reject_noncoherent_dma", "joining_is_coherent")]
-if os.environ.get("TDPCHECK_LARGE_ARGUMENTS"):
-    LEFT_OUT.append(("mm-exit", "no_stale_io_mapping", "owes_io_to_the_active"))
+LEFT_OUT = [
+    ("noncoherent-attach", "reject_noncoherent_dma", "joining_is_coherent"),
+    pytest.param("mm-exit", "no_stale_io_mapping", "owes_io_to_the_active", marks=pytest.mark.nightly),
+]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("scenario", "prop", "left_out"), LEFT_OUT)
 def test_a_lemma_that_is_left_out_of_a_large_argument_is_made_good(scenario: str, prop: str, left_out: str) -> None:
-    """Fifty lemmas lack one, and the rest does not go through. TDPCHECK_LARGE_ARGUMENTS=1 asks of pages, too, which takes minutes."""
+    """Fifty lemmas lack one, and the rest does not go through. By night, of pages, too, which takes minutes."""
     model, promise = changed(scenario), PROPERTIES[prop]
     rest = [x for x in argument(model, promise) if x.name != left_out]
     lacking = missing(model.system, [promise], rest, *sizes(model.scenario))

@@ -6,7 +6,7 @@ What is missed is told by a counterexample to induction at a small size, which i
 
 from __future__ import annotations
 
-import os
+from functools import cache
 
 import pytest
 import z3
@@ -15,6 +15,7 @@ from tdpcheck.checker.arguments.sized import SizedArgument
 from tdpcheck.checker.states.explore import survey
 from tdpcheck.core.trace import replays
 from tdpcheck.model.system import build
+from tdpcheck.tests.few import drawn
 
 from . import protection
 from .protection import (
@@ -36,9 +37,9 @@ from .protection import (
 
 LEMMA_ROWS = rows(LEMMAS)
 STATEMENT_ROWS = {row.what: row for row in rows(STATEMENTS)}
-LEFT_OUT = ARGUED if os.environ.get("TDPCHECK_EVERY_LEMMA") else ARGUED[::3]
-"""The arguments that are asked for with and without each lemma: all of them by night."""
-WHOLE = ["mm-exit", *(pytest.param(name, marks=pytest.mark.slow) for name in SCENARIOS if name not in {"mm-exit", *LEFT_OUT, *EXPLORED})]
+LEFT_OUT = drawn(ARGUED, 5)
+"""The arguments that are asked for with and without each lemma."""
+WHOLE = ["mm-exit", *(pytest.param(name, marks=pytest.mark.slow) for name in SCENARIOS if name not in {"mm-exit", *ARGUED, *EXPLORED})]
 """Those that are asked for as they stand."""
 
 
@@ -58,13 +59,9 @@ REPEATED = {"assertions_hold", "attached_is_coherent", "no_dead_install", "no_sh
 """Lemmas that say with a reason what a property says. Nothing misses them, since the property is there; some statement protects each."""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", LEFT_OUT)
 def test_a_lemma_that_is_left_out_is_missed_by_what_leads_to_a_property(name: str) -> None:
-    """By every step and lemma of its row: so nothing of the argument is idle, and all of it is there for a property.
-
-    TDPCHECK_EVERY_LEMMA=1 in the environment asks for the lemmas of each argument, not of a third of them.
-    """
+    """By every step and lemma of its row: so nothing of the argument is idle, and all of it is there for a property."""
     argument = sized(SCENARIOS[name], code())
     assert_whole(argument)
     missed = missing(argument)
@@ -117,6 +114,7 @@ def test_the_page_tells_what_nothing_misses() -> None:
     assert protection.silent() == protection.PAGE.read_text().partition(SILENT[0])[2].partition(SILENT[1])[0]
 
 
+@cache
 def _few() -> tuple[str, ...]:
     """Statements of which some few together break every lemma and property that any statement breaks."""
     found: list[str] = []
@@ -128,9 +126,9 @@ def _few() -> tuple[str, ...]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("text", STATEMENT_ROWS if os.environ.get("TDPCHECK_EVERY_STATEMENT") else _few())
+@pytest.mark.parametrize("text", [pytest.param(x, marks=[] if x in _few() else pytest.mark.nightly) for x in STATEMENT_ROWS])
 def test_a_statement_that_is_deleted_is_missed_by_lemmas_at_steps_with_a_line(text: str) -> None:
-    """Every lemma is broken by the loss of one of these; TDPCHECK_EVERY_STATEMENT=1 in the environment asks for each statement."""
+    """Every lemma is broken by the loss of one of those that are asked by day."""
     row = STATEMENT_ROWS[text]
     found = list(sized(SCENARIOS[row.scenario], dict(statements())[text]).without(asked=row.breaks))
 

@@ -87,15 +87,16 @@ def test_no_mutant_that_is_accepted_is_wrong(share: int) -> None:
     assert taken >= COUNT // SHARES // 100
 
 
-def pairs() -> list[str]:
-    """The museum's changes that a small scenario shows; at night, all of them."""
-    if "TDPCHECK_MUTANTS" in os.environ:
-        return sorted(path.parent.name for path in FOLDER.glob("*/expect.toml"))
-    return ["mm-exit-without-flush"]
+SMALL = "mm-exit-without-flush"
+PAIRS = [
+    pytest.param(name, marks=[] if name == SMALL else pytest.mark.nightly)
+    for name in sorted(path.parent.name for path in FOLDER.glob("*/expect.toml"))
+]
+"""The museum's changes; by day, one that a small scenario shows."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", pairs())
+@pytest.mark.parametrize("name", PAIRS)
 def test_a_good_certificate_proves_nothing_of_a_bad_system(name: str) -> None:
     """The clauses that hold in the shipped kernel C, said of the museum's: no solver takes that for a proof.
 

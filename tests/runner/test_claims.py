@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 
@@ -23,7 +22,6 @@ from tdpcheck.runner.documents import to_json
 from tdpcheck.runner.museum.items import shipped_items
 from tdpcheck.tests.calling import Call, diff
 
-EVERY = bool(os.environ.get("TDPCHECK_EVERY_CLAIM"))
 QUICK = {"claims": ("C5", "C8"), "hazards": ("R2", "R3", "R6", "R12", "R14")}
 """What needs no state to be visited."""
 HAZARDS = "R1 R2 R3 R6 R7 R8 R10 R11 R12 R14 R15 R16".split()
@@ -145,7 +143,8 @@ def test_scenarios_and_museum_items_decide_too() -> None:
     assert {each.outcome for each in found.evidence} == {"holds"}
 
 
-@pytest.mark.skipif(not EVERY, reason="NOT RUN: TDPCHECK_EVERY_CLAIM is not set")
+@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", TABLES)
 def test_a_page_is_what_the_runs_say(name: str) -> None:
     assert forms.markdown(claim_table(name=name)) == page(name).read_text(encoding="utf-8")

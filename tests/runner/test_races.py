@@ -10,13 +10,13 @@ import pytest
 from tdpcheck.runner.museum.items import FOLDER, shipped_items
 from tdpcheck.runner.telling.races import RACES, races_of, shown
 from tdpcheck.tests.calling import Call
+from tdpcheck.tests.few import drawn
 
 SEEN = {"exported_is_valid": "share-vs-fast-zap"}
 """Where a smaller scenario than the item's own has the step: every size needs no second thread to race with."""
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("lemma", list(RACES))
+@pytest.mark.parametrize("lemma", drawn(RACES, 3))
 def test_the_bug_breaks_the_lemma_whose_protection_it_drops(call: Call, lemma: str) -> None:
     """Otherwise the page would send the reader to a bug that has nothing to do with it."""
     item = shipped_items()[RACES[lemma]]
@@ -40,8 +40,7 @@ def test_explain_names_the_race_of_the_lemma_that_is_left_out(call: Call) -> Non
     assert set(RACES) == {race["lemma"] for race in json.loads(whole.stdout)["races"]}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("lemma", list(RACES))
+@pytest.mark.parametrize("lemma", drawn(RACES, 3))
 def test_the_race_that_is_shown_is_one_of_the_item(lemma: str) -> None:
     """Found now, replayed before it is told, as deep as the museum says, and in which nothing but the lemma's protection is missing."""
     (race,) = races_of([lemma])
