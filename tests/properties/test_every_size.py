@@ -11,6 +11,7 @@ from tdpcheck.checker.arguments.lemmas import Checked, check_lemmas
 from tdpcheck.checker.arguments.needed import needed
 from tdpcheck.checker.certificates.instantiated import InitialState, instantiated
 from tdpcheck.checker.circuits.inductive import check_inductive, grounded_lemmas
+from tdpcheck.checker.every_size.ematching import Matcher
 from tdpcheck.checker.every_size.theory import Theory
 from tdpcheck.core.ground import ground
 from tdpcheck.core.system import Lemma
@@ -83,6 +84,17 @@ def test_the_argument_goes_through_for_every_size(scenario: str, prop: str) -> N
     for solver in ("z3", "cvc5"):
         answer = check_certificate(text, solver)
         assert answer.accepted, answer
+
+
+@pytest.mark.slow
+def test_the_range_that_a_call_is_given_is_a_term_that_matters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """E-matching alone proves who owes an invalidation to have asked for it: no luck of model-based instantiation is needed."""
+    model, prop = of("fast-zap-exported"), PROPERTIES["root_liveness"]
+    monkeypatch.setattr(Matcher, "settles", lambda *_: pytest.fail("left open"))
+    steps = [a.name for a in model.system.actions if a.name.startswith("fault.kvm_tdp_fd_flush_notify_range:")]
+
+    assert steps
+    assert check_lemmas(model.system, [prop], argument(model, prop), actions=steps).holds
 
 
 @pytest.mark.slow
