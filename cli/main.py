@@ -49,6 +49,7 @@ COMMANDS = {
     "report": Known("report:report", "Make a report of the run that `verify --out OUT` left."),
     "show": Known("show:show", "Show a counterexample that `verify --out` left (*.cex.json)."),
     "spte": Known("spte:spte", "Tell what EPT, VT-d and KVM read in an entry of 64 bits."),
+    "trace": Known("trace:trace", "Record what a running kernel's TDP MMU does, and ask whether the model has it."),
     "verify": Known("verify:verify", "Check properties in scenarios, with and without a change."),
 }
 """Each command: what one of them needs is not imported for another, nor for the list of all."""

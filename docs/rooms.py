@@ -8,7 +8,21 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = Path(__file__).with_name("architecture.md")
-FLOORS = ("cli", "api", "reports", "runner", "checker", "counterexamples", "properties", "formats", "model", "kernelc", "recheck", "core")
+FLOORS = (
+    "cli",
+    "api",
+    "reports",
+    "runner",
+    "checker",
+    "counterexamples",
+    "properties",
+    "formats",
+    "model",
+    "traces",
+    "kernelc",
+    "recheck",
+    "core",
+)
 """From the roof to the ground; a test compares them with the contracts in pyproject.toml."""
 BEGIN, END = "<!-- rooms -->\n", "<!-- end of rooms -->\n"
 

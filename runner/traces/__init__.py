@@ -1,0 +1,1 @@
+"""Whether what a running kernel did is a run of the model."""

@@ -1,0 +1,151 @@
+"""Words that a kernel may show, and words that no kernel may: made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tdpcheck.runner.inputs.sources import code_for, files_of
+from tdpcheck.runner.traces.checking import Checked, check
+from tdpcheck.tests.traces.acting import EMPTY, HOST, OTHER, SECOND, VCPU, Acting, leaf
+
+FILES = files_of(None)
+
+
+def checked(acted: Callable[[Acting], None], timeout: float | None = None) -> Checked:
+    acting = Acting()
+    acted(acting)
+    return check(acting.trace, "shared", lambda scenario: code_for(scenario, None, FILES), timeout=timeout)
+
+
+def taken(a: Acting, flush: bool = True) -> None:
+    """Up to where the host's page goes."""
+    a.mapped(7)
+    a.opens()
+    a.write(HOST, 1, leaf(7), EMPTY)
+    if flush:
+        a.flushes()
+    a.opened()
+
+
+def maps_before(a: Acting) -> None:
+    """The host asks for the lock while a vCPU maps what it will take."""
+    a.faults(VCPU)
+    a.asks()
+    a.maps(VCPU, 7, a.seq, table=True)
+    a.gets()
+    a.write(HOST, 1, leaf(7), EMPTY)
+    a.flushes()
+    a.opened()
+    a.closes()
+
+
+def retries(a: Acting) -> None:
+    taken(a)
+    a.faults(VCPU)
+    seq = a.seq
+    a.closes()
+    a.retries(VCPU, seq)
+
+
+def reads_after(a: Acting) -> None:
+    """The event of its beginning comes before the end, and the value says that it read behind it: a mapping is right."""
+    taken(a)
+    a.do(VCPU, "page_fault", vcpu=0, gfn=0x40000)
+    a.closes()
+    a.do(VCPU, "faultin", gfn=0x40000, seq=a.seq, open=0)
+    a.do(VCPU, "faultin_done", ret=0)
+    a.maps(VCPU, 9, a.seq)
+
+
+def both_map(a: Acting) -> None:
+    """The other vCPU maps the page, so that this one finds it there."""
+    taken(a)
+    a.faults(VCPU)
+    a.closes()
+    a.faults(SECOND)
+    a.maps(SECOND, 9, a.seq)
+    a.retries(VCPU, a.seq - 1)
+
+
+def because_of_another(a: Acting) -> None:
+    """Some other page's invalidation has ended since it read."""
+    a.mapped(7)
+    a.opens(OTHER, 0x40009)
+    a.opened(OTHER)
+    a.opens()
+    a.faults(VCPU)
+    seq = a.seq
+    a.closes(OTHER)
+    a.retries(VCPU, seq)
+    a.write(HOST, 1, leaf(7), EMPTY)
+    a.flushes()
+    a.opened()
+    a.closes()
+
+
+def maps_over_it(a: Acting) -> None:
+    taken(a)
+    a.faults(VCPU)
+    a.maps(VCPU, 7, a.seq)
+    a.closes()
+
+
+def maps_what_it_found_before(a: Acting) -> None:
+    """It read before the end, did not ask again, and maps the old frame."""
+    taken(a)
+    a.faults(VCPU)
+    seq = a.seq
+    a.closes()
+    a.maps(VCPU, 7, seq)
+
+
+def forgets_to_flush(a: Acting) -> None:
+    taken(a, flush=False)
+    a.faults(VCPU)
+    seq = a.seq
+    a.closes()
+    a.retries(VCPU, seq)
+
+
+def retries_for_nothing(a: Acting) -> None:
+    taken(a)
+    a.do(VCPU, "page_fault", vcpu=0, gfn=0x40000)
+    a.closes()
+    a.do(VCPU, "faultin", gfn=0x40000, seq=a.seq, open=0)
+    a.do(VCPU, "faultin_done", ret=0)
+    a.retries(VCPU, a.seq)
+
+
+@pytest.mark.parametrize("acted", [maps_before, retries, reads_after, both_map, because_of_another])
+def test_what_a_kernel_does_is_accepted(acted: Callable[[Acting], None]) -> None:
+    answer = checked(acted)
+
+    assert not answer.refused
+    assert answer.acceptances
+    assert answer.not_judged == {}
+
+
+@pytest.mark.parametrize(
+    ("acted", "cannot"),
+    [
+        (maps_over_it, "fault 1: write: empty below a table -> leaf below a table"),
+        (maps_what_it_found_before, "fault 1: write: empty below a table -> leaf below a table"),
+        (forgets_to_flush, "notifier 0: sub"),
+        (retries_for_nothing, "fault 1: stale"),
+    ],
+)
+def test_what_no_kernel_may_do_is_refused(acted: Callable[[Acting], None], cannot: str) -> None:
+    """The first event that cannot be explained is named, and what there is instead."""
+    (refusal, *_) = checked(acted).refused
+
+    assert any(each.startswith(cannot) for each in refusal.cannot)
+    assert refusal.instead
+    assert refusal.guard
+
+
+def test_a_limit_of_time_leaves_windows_open() -> None:
+    answer = checked(retries, timeout=1e-9)
+
+    assert (answer.open, answer.acceptances, answer.refusals) == (1, 0, 0)
