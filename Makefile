@@ -103,6 +103,7 @@ nightly: setup tree browser compiler ## run what is too long for every day, and 
 	TDPCHECK_MUTANTS=$${TDPCHECK_MUTANTS:-200000} $(BIN)/python -m pytest -n $(JOBS) tests/recheck/test_mutants.py
 	TDPCHECK_MERGING_RANDOM=$${TDPCHECK_MERGING_RANDOM:-500} TDPCHECK_MERGING_AIMED=$${TDPCHECK_MERGING_AIMED:-100} $(BIN)/python -m pytest -n $(JOBS) tests/model/test_merging.py
 	TDPCHECK_FUZZ=$${TDPCHECK_FUZZ:-100000} $(BIN)/python -m tdpcheck.tests.fuzz.fuzzer
+	$(BIN)/tdpcheck mutate --sample $${TDPCHECK_MUTATE:-40} --seed $${TDPCHECK_SEED:-0} || [ $$? = 3 ] # 3: some survive, and are told
 	TDPCHECK_SIGNALS=$${TDPCHECK_SIGNALS:-200} $(BIN)/python -m pytest tests/cli/test_ends.py
 
 fuzz: setup ## spoil inputs of every kind, and see that each is read or refused

@@ -5,6 +5,7 @@ from .api.explain import Explanation as Explanation
 from .api.explain import explain as explain
 from .api.museum import museum as museum
 from .api.museum import museum_items as museum_items
+from .api.mutate import mutate as mutate
 from .api.prove import Proof as Proof
 from .api.prove import prove_scenario as prove_scenario
 from .api.race import Race as Race
@@ -62,3 +63,5 @@ from .core.verdict import Violated as Violated
 from .counterexamples.schema import Cex as Cex
 from .model.scenario import Scenario as Scenario
 from .recheck.questions import check_certificate as check_certificate
+from .runner.mutants.asked import Judged as Judged
+from .runner.mutants.campaign import Mutants as Mutants

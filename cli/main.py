@@ -43,6 +43,7 @@ COMMANDS = {
     "hazards": Known("claims:hazards", "Show the hazards of the series, or rule them out, each by the runs behind it."),
     "list": Known("listing:list_", "List properties, scenarios, changes (the museum's), designs, intrinsics, goals, engines or formats."),
     "museum": Known("museum:museum", "Find each known bug again, and check its good twin."),
+    "mutate": Known("mutate:mutate", "Make small faults of the kernel C, and see which are found."),
     "prove": Known("prove:prove", "Prove properties for any number of pages, tables, roots, devices and threads of a scenario."),
     "race": Known("race:race", "Decide whether a race that somebody claims can happen."),
     "replay": Known("replay:replay", "Run a stored counterexample, or a run saved by explore, again without a solver."),

@@ -15,7 +15,7 @@ PARTS = ("Args", "Returns", "Raises", "Example", "Source", "Yields")
 PAGE = Path(__file__).with_name("api.md")
 SECTIONS = {
     "To ask": ("verify", "Cells", "Run", "Answer", "Change", "explain", "Explanation", "prove_scenario", "Proof",
-        "replay", "Replay", "race", "Race", "museum", "museum_items", "claims"),
+        "replay", "Replay", "race", "Race", "museum", "museum_items", "claims", "mutate", "Mutants", "Judged"),
     "What is asked about": ("scenario", "scenario_names", "Scenario", "property_named", "property_names", "Property", "Cex"),
     "What is answered": (
         "Verdict", "Proved", "Violated", "HoldsUpTo", "Unknown", "Reason", "ReasonKind", "Trace", "Step", "replays", "misfit",

@@ -6,7 +6,7 @@ A layer of states is expanded at once, in vectors (`layers.py`); every run that 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -158,10 +158,12 @@ def survey(
     timeout: float | None = None,
     ends: Ends | None = None,
     keep: bool = False,
+    until: Collection[str] = (),
 ) -> Surveyed:
     """Visit the reachable states once, nearest first, and find the nearest state for each closed term.
 
     Args:
+        until: go no further than where one of these terms is met.
         ends: find the stuck states, too, and the livelocks.
         keep: answer with the states themselves, too; `explored.py` makes a proof of them.
     """
@@ -179,6 +181,8 @@ def survey(
                     hits = {name: np.flatnonzero(test(part)) for name, test in open_.items()}
                     nearest |= {name: part[hit[0]] for name, hit in hits.items() if len(hit)}
                     open_ = {name: test for name, test in open_.items() if name not in nearest}
+                if not nearest.keys().isdisjoint(until):
+                    break
         except KeyboardInterrupt:
             search.stopped = INTERRUPTED
         traces = {name: search.run_to(nearest[name]) if name in nearest else None for name in terms}
