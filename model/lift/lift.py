@@ -45,10 +45,14 @@ def lifted_code(tree: KernelTree, overlay: Mapping[str, str] | None = None) -> C
     kernel = kernel_of(tree, overlay)
     version, config = kernel.version, kernel.config
     changed = dict(overlay or {})
-    texts = {path: changed.get(path) or tree.read(path) for path in (*version.lifted, *version.headers)}
+
+    def text(path: str) -> str:
+        return changed[path] if path in changed else tree.read(path)
+
+    texts = {path: text(path) for path in (*version.lifted, *version.headers)}
     for path in version.macros:
         if path in changed or has(tree, path):
-            texts[path] = changed.get(path) or tree.read(path)
+            texts[path] = text(path)
     macros = {path: texts[path] for path in (version.iterator, *version.macros) if path in texts}
     functions: dict[str, ast.Function] = {}
     structs: dict[str, ast.Struct] = {}

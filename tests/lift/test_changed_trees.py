@@ -19,8 +19,9 @@ from tdpcheck.kernelc.text.show import show
 from tdpcheck.model.account import Accounted, Side, account, beyond
 from tdpcheck.model.lift.lift import lifted_code
 from tdpcheck.model.lift.versions import HOST, INTERNAL, SPTE, TDP_MMU, VERSIONS
+from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.runner.inputs.changes import Series, Version, series_of
-from tdpcheck.runner.inputs.sources import files_of
+from tdpcheck.runner.inputs.sources import code_for, files_of
 
 MMU_C = "arch/x86/kvm/mmu/mmu.c"
 ITERATOR = VERSIONS[0].iterator
@@ -62,6 +63,7 @@ def read(path: str) -> bytes:
 
 
 TREE = KernelTree("made up", "6.1", read)
+LIFTED = shipped_scenarios()["linux-6.1-lift-notifier-vs-fault"]
 
 
 def diff(path: str, old: str, new: str) -> str:
@@ -124,6 +126,16 @@ def test_a_second_file_is_not_lost() -> None:
     assert MMU_C not in set(one.files)
     quiet = changed(diff(MMU_C, "int prototype(int n);\n", "int prototype(long n);\n"), diff(TDP_MMU, "return flush", "return !flush"))
     assert beyond(quiet.outside) == ()
+
+
+@pytest.mark.parametrize("path", [ITERATOR, VERSIONS[0].lifted[1], TDP_MMU])
+def test_a_file_that_is_deleted_is_not_read_from_the_tree(path: str) -> None:
+    """What the tree has itself would be code that nobody runs: it must not be answered for."""
+    lines = FILES[path].splitlines(True)
+    deletion = f"--- a/{path}\n+++ /dev/null\n@@ -1,{len(lines)} +0,0 @@\n" + "".join(f"-{line}" for line in lines)
+
+    with pytest.raises(InputError, match=f"{path}: the change deletes this"):
+        code_for(LIFTED, TREE, changed(deletion).files)
 
 
 @pytest.mark.parametrize("path", [TDP_MMU, MMU_C])
