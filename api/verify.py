@@ -29,7 +29,7 @@ from ..runner.telling.answers import verdict_text
 from ..runner.telling.counterexamples import Telling
 from .change import Change, given, start_of_range
 
-STATES, TIMEOUT = 120_000, 300.0
+STATES, TIMEOUT = 250_000, 300.0
 """How many states are visited before Z3 is asked, and seconds a question."""
 
 

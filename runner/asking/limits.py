@@ -40,7 +40,7 @@ class Limits:
 
     depth: int | None = None
     timeout: float | None = 300.0
-    states: int = 120_000
+    states: int = 250_000
     walks: int = 200
     walk_length: int = 60
     goal_depth: int = 32
