@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec import UnsetType
 
 from ..core.errors import InputError
+from ..core.stored.files import MOST, read_standard_input
 from ..counterexamples.schema import Cex
 from ..runner.inputs.changes import Series, Version, read_change, series_of
 from ..runner.inputs.sources import Files
@@ -37,12 +38,17 @@ class Change:
 
     @classmethod
     def read(cls, path: str | PathLike[str]) -> Change:
-        """The change in a file.
+        """The change in a file; `-` is standard input, and a name of the museum where no file has it is that item's.
 
         Raises:
-            InputError: the file cannot be read.
+            InputError: it cannot be read.
         """
-        return cls(fspath(path), read_change(fspath(path)))
+        name = fspath(path)
+        if name == "-":
+            return cls("stdin", read_standard_input(MOST["change"], "give a patch or an mbox"))
+        if _NAME.fullmatch(name) and not Path(name).exists() and name in shipped_items():
+            return cls.of_museum(name)
+        return cls(name, read_change(name))
 
     @classmethod
     def of_range(cls, kernel: str | PathLike[str], commits: str) -> Change:
@@ -91,6 +97,10 @@ class Change:
             InputError: it is no change, or does not apply, or leads to text that is no C.
         """
         return self.series(files).whole()
+
+
+_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)+")
+"""What an item of the museum may be called."""
 
 
 def carried(cex: Cex) -> Change | None:

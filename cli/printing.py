@@ -182,7 +182,7 @@ def _coverage(record: Result) -> str:
     return "; the others are declared unreachable" if record.coverage == "exact" else "; the others were not seen to be"
 
 
-def print_change(out: Console, change: Change) -> None:
+def print_change(out: Console, change: Change, *, listed: int = _LISTED) -> None:
     if change.refused:
         out.print(f"change {change.name}: not understood, so nothing was asked of it")
         out.print(f"  {change.refused}")
@@ -195,17 +195,17 @@ def print_change(out: Console, change: Change) -> None:
     for note in change.notes:
         out.print(f"  note: {note}")
     bad = [line for line in change.lines if line.fate not in ("reached", "unreachable")]
-    for line in bad[:_LISTED]:
+    for line in bad[:listed]:
         sign = "+" if line.kind == "added" else "-"
         out.print(f"  {line.file}:{line.line}: {sign}{line.text.strip()}" if line.line else f"  {line.file}")
         out.print(f"    {line.fate}: {line.why}")
-    if len(bad) > _LISTED:
-        out.print(f"  and {len(bad) - _LISTED} more lines")
-    for found in change.unjudged[:_LISTED]:
+    if len(bad) > listed:
+        out.print(f"  and {len(bad) - listed} more lines")
+    for found in change.unjudged[:listed]:
         out.print(f"  {found.file}:{found.line}: {found.text}")
         out.print(f"    {found.why}")
-    if len(change.unjudged) > _LISTED:
-        out.print(f"  and {len(change.unjudged) - _LISTED} more of these")
+    if len(change.unjudged) > listed:
+        out.print(f"  and {len(change.unjudged) - listed} more of these")
 
 
 def print_museum(out: Console, items: Iterable[MuseumItem]) -> None:

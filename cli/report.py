@@ -15,6 +15,7 @@ from ..reports.mail import mail
 from ..reports.markdown import markdown
 from ..reports.overview import Overview
 from ..reports.page import page
+from ..reports.reply import reply
 from ..reports.stored import Key, Stored, key_of, read_run
 from ..runner import output
 from ..runner.exit_codes import ExitCode
@@ -28,17 +29,32 @@ FILES: dict[str, tuple[str, Form]] = {"html": ("index.html", page), "md": ("repo
 @click.command()
 @click.argument("out", metavar="OUT")
 @click.option("--against", metavar="OLD", help="Say what is news against the run in this folder.")
+@click.option("--mail", "mailed", is_flag=True, help="Print the answer to the patch as a mail of one screen; leave no files.")
+@click.option("--patch", type=click.IntRange(1), metavar="N", help="With --mail, answer this patch of a series, not the first bad one.")
 @click.option("--as", "form", type=click.Choice(list(FILES)), help="Print this form; leave no files.")
 @click.option("--junit", metavar="FILE", help="Write the answers as JUnit XML there, too.")
 @click.option("--sarif", metavar="FILE", help="Write the violations that no scenario expects as SARIF there, too.")
 @click.pass_context
-def report(context: click.Context, out: str, against: str | None, form: str | None, junit: str | None, sarif: str | None) -> None:
+def report(
+    context: click.Context,
+    out: str,
+    against: str | None,
+    mailed: bool,
+    patch: int | None,
+    form: str | None,
+    junit: str | None,
+    sarif: str | None,
+) -> None:
     """Make a report of the run that `verify --out OUT` left.
 
-    Leaves index.html, report.md (for a pull request) and report.txt (for a mail) there.
+    Leaves index.html, report.md (for a pull request) and report.txt (the whole run as a text) there; --mail answers a patch on its list.
     Exit code: 0 it is made; 2 bad input; with --against also
     1 some answer turned red, 3 some answer is unknown now.
     """
+    if patch is not None and not mailed:
+        raise click.UsageError("--patch says which patch a mail answers; give --mail with it.")
+    if mailed and (form is not None or against is not None):
+        raise click.UsageError("--mail is a form of its own, of one run; leave out --as and --against.")
     tests, log = output.checked(junit), output.checked(sarif)
     stored = read_run(out)
     view = Overview(stored)
@@ -50,7 +66,9 @@ def report(context: click.Context, out: str, against: str | None, form: str | No
         output.write(tests, logs.junit(stored.document, _texts(stored)))
     if log is not None:
         output.write(log, logs.sarif(stored.document, {key: left.cex for key, left in stored.left.items() if left.cex is not None}))
-    if form is not None:
+    if mailed:
+        echo(reply(stored, patch), nl=False)
+    elif form is not None:
         echo(FILES[form][1](view, compared), nl=False)
     else:
         made = {name: write(view, compared) for name, write in FILES.values()}

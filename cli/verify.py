@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,17 +17,20 @@ from ..api.verify import verify as verified
 from ..checker.processes import Child, Died, Failed, Failure, Said, Say, listen
 from ..core.errors import EngineError, InputError
 from ..counterexamples.command import renamed
+from ..counterexamples.forms.text import briefly
 from ..reports import logs
 from ..runner import documents, output
 from ..runner.asking import results
 from ..runner.runs.plan import Place
 from ..runner.runs.run import Outcome, each_violation, violated
 from ..runner.telling import rendering
+from ..runner.telling.causes import Cause, causes
 from ..runner.telling.counterexamples import Telling
 from . import guard, printing
 from .echo import echo
 from .matrix import print_matrix
 from .seconds import Seconds
+from .short import print_short
 
 LATE, LEAST_LATE = 0.07, 1.0
 """A run whose time is up may go on for that part of it, or so many seconds, to print what was found; then the watcher ends it."""
@@ -40,7 +44,11 @@ Key = tuple[str, str, str | None]
 @click.option("--matrix", is_flag=True, help="Ask every property of every pair of flows; with --change, of those that it touches.")
 @click.option("--flow", "flows", multiple=True, metavar="ROLE", help="Of the matrix, the cells with this flow; may be given again.")
 @click.option("--start", "starts", multiple=True, metavar="NAME", help="Of the matrix, the cells with this start; may be given again.")
-@click.option("--change", metavar="FILE", help="Check with this patch, mbox, TOML overlay or range A..B of --kernel, and without it.")
+@click.option(
+    "--change",
+    metavar="FILE",
+    help="Check with this patch, mbox, TOML overlay, museum name or range A..B of --kernel, and without it; -: standard input.",
+)
 @click.option("--kernel", metavar="DIR", help="Lift functions from this kernel tree.")
 @click.option("--rev", metavar="REF", help="Read the kernel tree at this git revision.")
 @click.option("--design", metavar="DIR", help="Kernel C of your own: a folder whose functions override the shipped ones.")
@@ -68,6 +76,7 @@ Key = tuple[str, str, str | None]
     help="Make a proof of every complete exploration, which two solvers check; without a word so, but for --matrix.",
 )
 @click.option("--all", "all_", is_flag=True, help="Tell every violation that is no variant of another, not the first alone.")
+@click.option("-v", "--verbose", is_flag=True, help="Tell each answer, with what was explored and assumed, and each violation whole.")
 @click.option("--repair", is_flag=True, help="Look for an edit that repairs each unexpected violation, and verify it.")
 @click.option("--jobs", type=click.IntRange(1, 1024), metavar="N", help="Processes that compute at once; default: one for each core.")
 @click.option(
@@ -99,6 +108,7 @@ def verify(
     total: float | None,
     certify: bool | None,
     all_: bool,
+    verbose: bool,
     repair: bool,
     jobs: int | None,
     memory: int | None,
@@ -109,6 +119,8 @@ def verify(
     sarif: str | None,
 ) -> None:
     """Check properties in scenarios, with and without a change.
+
+    Of a run with a change, or of several scenarios, the nearest violation is told whole, the others a line each; -v tells all.
 
     Exit code: 0 every question is Proved, HoldsUpTo the depth asked for, or Waived (it would be, but leans on what its author says);
     1 something is Violated that its scenario does not expect;
@@ -129,13 +141,19 @@ def verify(
             certify=certify, jobs=jobs, memory=memory, cache=not no_cache, listener=progress, total=total, spent=guard.spent(),
         ).outcome  # fmt: skip
         telling = Telling(outcome.plan if repair else None, progress.working)
-        told, unwritten = _told(outcome, folder, telling, all_=all_, nearest=matrix)
+        short = not (verbose or all_ or matrix) and (change is not None or len({place[0] for place in outcome.places}) > 1)
+        again = _again(change, kernel, rev, design) if short else None
+        told, unwritten = _told(outcome, folder, telling, all_=all_, every=verbose or all_, again=again)
     guard.deaf()
     if as_json:
         echo(documents.to_json(told.document), nl=False)
     else:
         out_ = printing.console(sys.stdout)
-        (print_matrix if matrix else printing.print_document)(out_, told.document, told.texts)
+        if short:
+            print_short(out_, told.document, told.brief, told.causes, min(out_.width, printing.PLAIN_WIDTH))
+        else:
+            shown = told.texts if verbose or all_ else _nearest(told, 1 if matrix else None)
+            (print_matrix if matrix else printing.print_document)(out_, told.document, shown)
     if unwritten is not None:
         raise unwritten
     if tests is not None:
@@ -145,16 +163,30 @@ def verify(
     context.exit(told.document.exit_code)
 
 
-def _told(outcome: Outcome, folder: Path | None, telling: Telling, *, all_: bool, nearest: bool) -> tuple[Told, InputError | None]:
+def _nearest(told: Told, number: int | None) -> dict[Key, str]:
+    """The whole text of the nearest violation of each cause; of so many causes, those of the fewest steps."""
+    ordered = sorted((cause.first for cause in told.causes), key=lambda record: record.depth or 0)
+    return {_key(record): told.texts[_key(record)] for record in ordered[:number]}
+
+
+def _again(change: str | None, kernel: str | None, rev: str | None, design: str | None) -> str:
+    """What to type, beside the scenario and the property, to ask one question again."""
+    given = (("--change", change), ("--kernel", kernel), ("--rev", rev), ("--design", design))
+    return " ".join(f"{option} {shlex.quote(value)}" for option, value in given if value is not None)
+
+
+def _told(
+    outcome: Outcome, folder: Path | None, telling: Telling, *, all_: bool, every: bool, again: str | None
+) -> tuple[Told, InputError | None]:
     """The outcome told, and what kept its files from being written: a full disk, or a signal, is no reason to keep the answers back."""
     try:
         try:
-            return tell(outcome, folder, telling, all_=all_, nearest=nearest), None
+            return tell(outcome, folder, telling, all_=all_, every=every, again=again), None
         except KeyboardInterrupt:
             outcome.interrupted = True
-            return tell(outcome, folder, plainly=True, nearest=nearest), None
+            return tell(outcome, folder, plainly=True, every=every, again=again), None
     except InputError as error:
-        return tell(outcome, None, plainly=outcome.interrupted, all_=all_, nearest=nearest), error
+        return tell(outcome, None, plainly=outcome.interrupted, all_=all_, every=every, again=again), error
 
 
 class _Progress(printing.Progress):
@@ -177,20 +209,25 @@ class _Progress(printing.Progress):
 
 @dataclass(frozen=True)
 class Told:
-    """An outcome as it is told: its document, the text of each counterexample that is news, and every counterexample."""
+    """An outcome as it is told: its document, the text of each violation that is news, whole and as it stands among other answers, every
+    counterexample that was made, and the causes of what is news.
+    """
 
     document: results.Document
     texts: dict[Key, str]
+    brief: dict[Key, str]
     made: dict[Key, rendering.Cex]
+    causes: tuple[Cause, ...]
 
 
 @dataclass(frozen=True)
 class _Left:
-    """A counterexample, the content of each file of it by its ending, and its text."""
+    """A counterexample, the content of each file of it by its ending, its text, and that as it stands among other answers."""
 
     cex: rendering.Cex
     forms: tuple[tuple[str, bytes], ...]
     text: str
+    brief: str
 
 
 @dataclass(frozen=True)
@@ -209,21 +246,26 @@ def tell(
     *,
     all_: bool = False,
     plainly: bool = False,
-    nearest: bool = False,
+    every: bool = False,
+    again: str | None = None,
 ) -> Told:
     """Make the counterexamples, leave them in `folder`, and say in the records where.
 
     Args:
-        nearest: of those that no scenario expects, the one of the fewest steps alone, unless they are left in a folder.
         plainly: without counterexamples: their steps alone are told.
+        every: tell each violation, not the nearest of each cause alone; all are made in either case where they are left in a folder.
+        again: tell them briefly, and how to ask again: with these options beside the scenario and the property.
     """
     files: dict[Key, tuple[str, ...]] = {}
     texts: dict[Key, str] = {}
     made: dict[Key, rendering.Cex] = {}
+    brief: dict[Key, str] = {}
     wanted = violated(outcome, lambda record: folder is not None or not record.as_expected)
-    if nearest and folder is None and wanted:
-        wanted = [min(wanted, key=lambda where: outcome.told[where].depth or 0)]
-    reports = {} if plainly else _all_made(outcome, wanted, folder, telling or Telling(), all_=all_)
+    found = causes(outcome.document)
+    nearest = {_key(cause.first) for cause in found}
+    if folder is None and not every:
+        wanted = [where for where in wanted if _key(outcome.told[where]) in nearest]
+    reports = {} if plainly else _all_made(outcome, wanted, folder, telling or Telling(), all_=all_, again=again)
     for where in wanted:
         record = outcome.told[where]
         left = reports[where].left if where in reports else ()
@@ -233,6 +275,7 @@ def tell(
             files[_key(record)] = tuple(n for number, one in enumerate(left, 1) for n in leave(_numbered(record, number), one, folder))
         if not record.as_expected:
             texts[_key(record)] = "\n".join(one.text for one in left) or _steps(record)
+            brief[_key(record)] = left[0].brief if left else _steps(record)
     if folder is not None:
         for place, certificate in outcome.certificates.items():
             record = outcome.told[place]
@@ -246,16 +289,21 @@ def tell(
         document = msgspec.structs.replace(document, results=linked)
     if folder is not None:
         output.write(folder / "run.json", documents.to_json(document).encode())
-    return Told(document, texts, made)
+    texts |= {_key(r): _steps(r) for r in document.results if r.verdict == "violated" and not r.as_expected and _key(r) not in texts}
+    return Told(document, texts, brief, made, found)
 
 
-def _all_made(outcome: Outcome, wanted: Sequence[Place], folder: Path | None, telling: Telling, *, all_: bool) -> dict[Place, _Made]:
+def _all_made(
+    outcome: Outcome, wanted: Sequence[Place], folder: Path | None, telling: Telling, *, all_: bool, again: str | None
+) -> dict[Place, _Made]:
     """The counterexamples of each violation, made in processes that have what is left of its time."""
     limits, working = outcome.plan.limits, telling.working or (lambda what: None)
     reports: dict[Place, _Made] = {}
     for group in dict.fromkeys((place, number) for place, number, _ in wanted):
         waiting = [where for where in wanted if where[:2] == group]
-        child = Child(partial(_make, outcome, group, folder, telling, all_=all_), memory=outcome.plan.memory)
+        child = Child(
+            partial(_make, outcome, frozenset(waiting), group, folder, telling, all_=all_, again=again), memory=outcome.plan.memory
+        )
         try:
             while waiting:
                 if child.deadline is None:
@@ -284,15 +332,26 @@ def _all_made(outcome: Outcome, wanted: Sequence[Place], folder: Path | None, te
     return reports
 
 
-def _make(outcome: Outcome, group: tuple[int, int], folder: Path | None, telling: Telling, say: Say, *, all_: bool) -> None:
+def _make(
+    outcome: Outcome,
+    wanted: frozenset[Place],
+    group: tuple[int, int],
+    folder: Path | None,
+    telling: Telling,
+    say: Say,
+    *,
+    all_: bool,
+    again: str | None,
+) -> None:
     """Make the counterexamples of one scenario in one version, and say each."""
     telling.working = say
-    for found in each_violation(outcome, lambda record: folder is not None or not record.as_expected, group):
+    keys = {_key(outcome.told[where]) for where in wanted}
+    for found in each_violation(outcome, lambda record: _key(record) in keys, group):
         complaints: list[str] = []
         left: list[_Left] = []
         try:
             first = telling.document(found)
-            left.append(_rendered(_numbered(found.record, 1), first, found.record, folder, complaints))
+            left.append(_rendered(_numbered(found.record, 1), first, found.record, folder, complaints, again))
             for number, other in enumerate(telling.others(found) if all_ else (), 2):
                 left.append(_rendered(_numbered(found.record, number), other, found.record, folder, complaints))
         except Exception as error:
@@ -300,7 +359,9 @@ def _make(outcome: Outcome, group: tuple[int, int], folder: Path | None, telling
         say(_Made(found.where, tuple(left), tuple(complaints)))
 
 
-def _rendered(name: str, cex: rendering.Cex, record: results.Result, folder: Path | None, complaints: list[str]) -> _Left:
+def _rendered(
+    name: str, cex: rendering.Cex, record: results.Result, folder: Path | None, complaints: list[str], again: str | None = None
+) -> _Left:
     """A counterexample in each form that a reader may want, and as text that names its file; as plain steps if it has no such form."""
     forms: list[tuple[str, bytes]] = []
     text = ""
@@ -315,7 +376,13 @@ def _rendered(name: str, cex: rendering.Cex, record: results.Result, folder: Pat
         if form == "text":
             text = content.decode() if folder is None else renamed(content.decode(), cex, str(folder / f"{name}.cex.json"))
         forms.append((ending, content if form == "json" else renamed(content.decode(), cex, f"{name}.cex.json").encode()))
-    return _Left(cex, tuple(forms), text or _steps(record))
+    brief = text
+    if text and again is not None:
+        where = f"tdpcheck verify --scenario {shlex.quote(record.scenario)} --property {record.property}"
+        brief = briefly(
+            cex, f"Replay: tdpcheck replay {shlex.quote(str(folder / name))}.cex.json" if folder else f"Again: {where} {again} -v"
+        )
+    return _Left(cex, tuple(forms), text or _steps(record), brief or _steps(record))
 
 
 def _numbered(record: results.Result, number: int) -> str:

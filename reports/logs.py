@@ -1,4 +1,4 @@
-"""A whole run for other tools: every answer as a test case of JUnit, every violation that is news as a result of SARIF."""
+"""A whole run for other tools: every answer as a test case of JUnit, every cause of violations as a result of SARIF."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ..counterexamples.forms.sarif import Notice, sarif_log
 from ..counterexamples.schema import Cex
 from ..runner.asking.results import Document, Result
 from ..runner.telling.answers import expectation_text, verdict_text, waiver_lines
+from ..runner.telling.causes import also_text, causes
 
 Key = tuple[str, str, str | None]
 """Scenario, property and change of an answer."""
@@ -20,9 +21,12 @@ def junit(document: Document, texts: Mapping[Key, str]) -> bytes:
 
 
 def sarif(document: Document, made: Mapping[Key, Cex]) -> bytes:
-    """The violations that no scenario expects, and what has no answer as notifications; a log without either if there are none."""
-    found = [made[key] for key in map(_key, (r for r in document.results if not r.as_expected)) if key in made]
-    return sarif_log(found, _notices(document))
+    """A result for each cause of violations that no scenario expects, and what has no answer as notifications; a log without either if
+    there are none.
+    """
+    told = [(next((made[_key(r)] for r in cause.records if _key(r) in made), None), also_text(cause)) for cause in causes(document, made)]
+    found = [(cex, also) for cex, also in told if cex is not None]
+    return sarif_log([cex for cex, _ in found], _notices(document), [also for _, also in found])
 
 
 def _notices(document: Document) -> list[Notice]:

@@ -1,34 +1,48 @@
-"""A run as Markdown for a pull request: the matrix first, everything else folded below it."""
+"""A run as Markdown for a pull request: what is wrong first, then the matrix, everything else folded below it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ..runner.asking.results import ChangedLine
+from ..runner.telling.answers import verdict_text
 from .compare import TITLES, Comparison
-from .overview import Cell, Overview, Patch, Tone, Violation, also, names
+from .overview import Cell, Overview, Patch, Tone, Violation, names
+from .stored import key_of
 
 MARKS: dict[Tone, str] = {"good": "✓", "known": "◇", "bad": "✗", "open": "?"}
 """Beside each verdict, so that it is read without its colour or place."""
-TOLD = 6
-"""So many counterexamples are told whole: a comment has a greatest length."""
+TOLD = 3
+"""So many counterexamples are told whole, each the nearest of its cause."""
+ROOM = 60_000
+"""Bytes: a pull request's comment holds 64 KB."""
+LISTED = 40
 ROWS, LINES = 60, 40
 
 
 def markdown(view: Overview, compared: Comparison | None = None) -> str:
-    """The whole report."""
-    parts = [
+    """The whole report, in as many bytes as a comment holds: what does not fit is left to the page, the least urgent first."""
+    head = [
         f"## tdpcheck: {_plain(view.subject)}",
         f"**{_plain(view.headline)}**" + (f" Interrupted, {view.document.not_asked} not asked." if view.document.interrupted else ""),
         *(_compared(compared) if compared is not None else ()),
-        _matrix(view),
-        *_patches(view),
-        *_violations(view),
-        *_open(view),
-        *_granted(view),
-        f"<sub>{len(view.cells)} answers in {view.seconds:.1f} s of computing; kernel C {_plain(', '.join(view.kernels))}; "
-        f"model {_code(view.document.model)}</sub>",
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    urgent = [*_patches(view), *_violations(view), _matrix(view), *_open(view), *_granted(view)]
+    last = (
+        f"<sub>{len(view.cells)} answers in {view.seconds:.1f} s of computing; kernel C {_plain(', '.join(view.kernels))}; "
+        f"model {_code(view.document.model)}</sub>"
+    )
+    room = ROOM - sum(len(part.encode()) + 2 for part in (*head, last))
+    kept, left_out = [], 0
+    for part in urgent:
+        size = len(part.encode()) + 2
+        if size > room:
+            left_out += 1
+            continue
+        room -= size
+        kept.append(part)
+    note = f"{left_out} more part{'s' * (left_out > 1)} of this report did not fit; the page, `index.html`, has all." if left_out else ""
+    return "\n\n".join(part for part in (*head, *kept, note, last) if part) + "\n"
 
 
 def _compared(compared: Comparison) -> Iterator[str]:
@@ -47,13 +61,20 @@ def _compared(compared: Comparison) -> Iterator[str]:
 def _matrix(view: Overview) -> str:
     series = len(view.changes) > 1
     rows = [["scenario", *(_code(p) for p in view.properties)]]
-    shown = sorted(view.scenarios, key=view.calm)[:ROWS]
+    loud = [s for s in view.scenarios if not view.calm(s)]
+    shown = (loud or list(view.scenarios))[:ROWS]
     for scenario in shown:
         rows.append([_code(scenario), *(_cell(view, scenario, p, series) for p in view.properties)])
     said = ["✓ holds", "◇ violated as expected", "✗ violated", "? unknown", "· not asked"]
     after = " Small numbers are patches." if series else ""
     hidden = len(view.scenarios) - len(shown)
-    return _table(rows) + f"\n\n<sub>{', '.join(said)}.{after}{f' {hidden} more scenarios are not shown.' if hidden else ''}</sub>"
+    return _table(rows) + f"\n\n<sub>{', '.join(said)}.{after}{_hidden(hidden, len(shown) == len(loud))}</sub>"
+
+
+def _hidden(number: int, calm: bool) -> str:
+    if not number:
+        return ""
+    return f" In {number} more scenarios all holds." if calm else f" {number} more scenarios are not shown."
 
 
 def _cell(view: Overview, scenario: str, prop: str, series: bool) -> str:
@@ -87,8 +108,7 @@ def _patch(patch: Patch) -> Iterator[str]:
         yield f"- **not understood**, so nothing was asked of it: {_plain(patch.change.refused)}"
     bad = [line for line in patch.change.lines if line.fate not in ("reached", "unreachable")]
     for line in bad[:LINES]:
-        sign = "+" if line.kind == "added" else "-"
-        yield f"  - {_code(f'{line.file}:{line.line}')} {_code(sign + line.text.strip())} {line.fate}: {_plain(line.why)}"
+        yield f"  - {_code(f'{line.file}:{line.line}')} {_code(_sign(line))} {line.fate}: {_plain(line.why)}"
     if len(bad) > LINES:
         yield f"  - and {len(bad) - LINES} more lines"
     yield from (f"- {_code(f'{u.file}:{u.line}')} {_code(u.text)} {_plain(u.why)}" for u in patch.change.unjudged)
@@ -96,16 +116,35 @@ def _patch(patch: Patch) -> Iterator[str]:
 
 
 def _violations(view: Overview) -> Iterator[str]:
-    for number, violation in enumerate(view.violations):
-        record = violation.cell.record
-        title = f"{MARKS[violation.cell.tone]} {record.property} in {record.scenario}: {violation.cell.full}"
-        note = f" ({violation.cell.note})" if violation.cell.note else ""
-        lines = [_plain(violation.story)] if violation.story else []
-        lines += [_plain(also(violation))] if also(violation) else []
+    """Each cause once: its nearest violation whole, the others a line each; then what scenarios expect."""
+    by_run = {key_of(cell.record): v for v in view.violations for cell in (v.cell, *v.others)}
+    for number, cause in enumerate(view.causes):
+        violation = by_run[key_of(cause.first)]
+        cell = view.cells[key_of(cause.first)]
+        title = f"{MARKS['bad']} {cell.record.property} in {cell.record.scenario}: {cell.full}" + (f" ({cell.note})" if cell.note else "")
+        lines = [f"{_code(f'{cause.at.file}:{cause.at.near or cause.at.line}')} {_code(_sign(cause.at))}"] if cause.at is not None else []
+        lines += [_plain(violation.story)] if violation.story else []
         if number < TOLD:
             lines.append(_fenced(violation.told))
         lines += _files(violation)
-        yield _folded(title + note, "\n\n".join(lines), is_open=violation.cell.tone == "bad" and number == 0)
+        rest = [r for r in cause.records if (r.property, r.scenario) != (cell.record.property, cell.record.scenario)]
+        each = list(dict.fromkeys(f"- {_code(r.property)} in {_code(r.scenario)}: {_plain(verdict_text(r))}" for r in rest))
+        if each:
+            more = [f"- and {len(each) - LISTED} more"] if len(each) > LISTED else []
+            lines.append("The same cause:\n\n" + "\n".join([*each[:LISTED], *more]))
+        yield _folded(title, "\n\n".join(lines), is_open=number == 0)
+    known = [v for v in view.violations if v.cell.tone == "known"]
+    if known:
+        each = [f"- {_plain(names([v.cell, *v.others]))}: {_plain(v.cell.full)}{_noted(v)}" for v in known]
+        yield _folded(f"{MARKS['known']} {len(known)} violated as expected", "\n".join(each))
+
+
+def _noted(violation: Violation) -> str:
+    return f" ({_plain(violation.cell.note)})" if violation.cell.note else ""
+
+
+def _sign(line: ChangedLine) -> str:
+    return f"{'+' if line.kind == 'added' else '-'}{line.text.strip()}"
 
 
 def _files(violation: Violation) -> list[str]:

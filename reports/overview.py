@@ -18,6 +18,7 @@ from ..properties import REGISTRY
 from ..runner.asking.results import Change, Document, Result, RoleSteps
 from ..runner.asking.traces import Circle, StuckStates
 from ..runner.telling.answers import expectation_text, kind_text, verdict_text, waiver_lines, waivers_text
+from ..runner.telling.causes import Cause, causes
 from .stored import Key, Left, Stored, key_of
 
 Tone = Literal["good", "known", "bad", "open"]
@@ -282,6 +283,11 @@ class Overview:
         found = [self._violation(cells) for cells in groups.values()]
         order = self.properties.index
         return tuple(sorted(found, key=lambda v: (v.cell.tone == "known", self._number(v.cell), order(v.cell.record.property))))
+
+    @cached_property
+    def causes(self) -> tuple[Cause, ...]:
+        """The violations that no scenario expects, by cause."""
+        return causes(self.document, {key: left.cex for key, left in self._stored.left.items() if left.cex is not None})
 
     def _number(self, cell: Cell) -> int:
         return self.changes.index(cell.record.change)

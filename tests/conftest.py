@@ -139,8 +139,8 @@ def parsed() -> None:
 def call(parsed: None) -> Call:
     """Call the command line; no exception may come out of it."""
 
-    def called(*arguments: str) -> Result:
-        result = CliRunner().invoke(tdpcheck, list(arguments))
+    def called(*arguments: str, given: str | None = None) -> Result:
+        result = CliRunner().invoke(tdpcheck, list(arguments), input=given)
         assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
         assert "Traceback" not in result.output
         return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 
 from ..errors import InputError
 
@@ -71,6 +72,25 @@ def read_given(path: str, most: int, advice: str, kind: str = "such file") -> by
         raise InputError(f"{path}: there is no such file; {advice}") from None
     except (OSError, ValueError) as error:  # a name with a zero byte in it is a ValueError
         raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); {advice}") from None
+
+
+def read_standard_input(most: int, advice: str) -> bytes:
+    """What a user pipes in.
+
+    Args:
+        most: bytes.
+        advice: what to give instead.
+
+    Raises:
+        InputError: it is larger than `most`, or cannot be read.
+    """
+    try:
+        content = sys.stdin.buffer.read(most + 1)
+    except (OSError, ValueError) as error:
+        raise InputError(f"standard input: cannot be read ({getattr(error, 'strerror', None) or error}); {advice}") from None
+    if len(content) > most:
+        raise InputError(f"standard input: it has more than {amount(most)}; {advice}")
+    return content
 
 
 def amount(size: int) -> str:

@@ -33,11 +33,12 @@ class Notice:
     sentence: str
 
 
-def sarif_log(found: Sequence[Cex], notices: Sequence[Notice] = ()) -> bytes:
+def sarif_log(found: Sequence[Cex], notices: Sequence[Notice] = (), also: Sequence[str] = ()) -> bytes:
     """The log of a run: every counterexample, each property described once; with none, a log that says that there is none.
 
     Args:
         notices: what has no answer, so that nobody takes a log without results for approval.
+        also: for each counterexample what else has the same cause, as sentences; '' where nothing has.
     """
     rules = {cex.prop.name: cex.prop.sentence for cex in found}
     numbers = {name: n for n, name in enumerate(rules)}
@@ -58,7 +59,7 @@ def sarif_log(found: Sequence[Cex], notices: Sequence[Notice] = ()) -> bytes:
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
         "originalUriBaseIds": {ROOT: {"description": {"text": "The root of the source tree that the change is against."}}},
-        "results": [_result(cex, numbers[cex.prop.name]) for cex in found],
+        "results": [_result(cex, numbers[cex.prop.name], more) for cex, more in zip(found, also or [""] * len(found), strict=True)],
     }
     if notices:
         told = [{"descriptor": {"id": n.kind}, "level": "warning", "message": {"text": n.sentence}} for n in notices]
@@ -71,8 +72,9 @@ def sarif_log(found: Sequence[Cex], notices: Sequence[Notice] = ()) -> bytes:
 def where(cex: Cex) -> Edit | Source | None:
     """The line at which a reviewer should look.
 
-    With a change: its line that the run executes (of a cause before others, a later step before earlier ones), else the first line
-    that it deletes, else its first line. Without: the statement of the last step with one, of a cause before others.
+    With a change: its line that the run executes (of a cause before others, a later step before earlier ones), else of the lines that it
+    deletes the nearest to what the run executes, else its first line. Without: the statement of the last step with one, of a cause before
+    others.
     """
     steps = sorted((s for s in cex.steps if s.sources), key=lambda s: (s.mark != "cause", -s.number))
     executed = [(source.file, source.line) for step in steps for source in step.sources]
@@ -81,9 +83,14 @@ def where(cex: Cex) -> Edit | Source | None:
         return min(added, key=lambda e: executed.index((e.file, e.line)))
     removed = [e for e in cex.changed if e.kind == "removed"]
     if cex.changed:
-        return (removed or cex.changed)[0]
+        return min(removed, key=lambda e: _distance(e, executed), default=cex.changed[0])
     wanted = [s for s in steps if s.mark == "cause"] or [s for s in steps if not folded(cex, s)] or steps
     return wanted[0].sources[0] if wanted else None
+
+
+def _distance(edit: Edit, executed: Iterable[tuple[str, int]]) -> int:
+    """How many lines there are between an edit and the nearest that a run executes; many where it executes none of the file."""
+    return min((abs(edit.line - line) for file, line in executed if file == edit.file), default=1 << 30)
 
 
 def fingerprint(cex: Cex) -> str:
@@ -96,7 +103,7 @@ def fingerprint(cex: Cex) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def _result(cex: Cex, rule: int) -> Object:
+def _result(cex: Cex, rule: int, also: str) -> Object:
     at = where(cex)
     told = [story(cex), *(f"{i.sentence[:1].upper()}{i.sentence[1:]}." for i in cex.violation)]
     if cex.missing is not None:
@@ -104,6 +111,7 @@ def _result(cex: Cex, rule: int) -> Object:
     if cex.near_miss is not None:
         told.append(_sentence(cex.near_miss.sentence))
     told += [f"{_sentence(r.sentence)} ({r.where}; {r.verified})" for r in cex.repairs]
+    told += [also] if also else []
     found: Object = {
         "ruleId": cex.prop.name,
         "ruleIndex": rule,

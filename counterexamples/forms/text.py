@@ -48,6 +48,22 @@ def shortly(cex: Cex) -> str:
     return _ascii("\n\n".join([_fill(f"{verdict_line(cex)}."), _fill(story(cex)), _table(cex)])) + "\n"
 
 
+def briefly(cex: Cex, again: str) -> str:
+    """The report as it stands among other answers: without who takes part, what is assumed and how big it is, which are the same for all.
+
+    Args:
+        again: what to type to see it again.
+    """
+    promise, begin = _fill(cex.prop.sentence, "Property: ", "  "), _fill(f"{start(cex)}.", "At the start: ", "  ")
+    parts = [_head(cex), promise, _changed(cex), _fill(story(cex)), begin, _table(cex), _because(cex), again]
+    return _ascii("\n\n".join(part for part in parts if part)) + "\n"
+
+
+def table(cex: Cex) -> str:
+    """Who does what when, and what is false at the end."""
+    return _ascii(_table(cex))
+
+
 def _changed(cex: Cex) -> str:
     """The lines of the change, as the report counts them."""
     if not cex.changed:

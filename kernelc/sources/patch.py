@@ -27,6 +27,8 @@ from ..errors import shorten
 _FROM_LINE = re.compile(r"^From \S.*\d\d:\d\d.*\d{4}", re.MULTILINE)
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]*:[ \t]")
 _HUNK = re.compile(r"@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@")
+_ID = re.compile(r"<[!-;=?-~]+>")
+_COMMIT = re.compile(rb"From (?!0{40})([0-9a-f]{40}) ")
 _TAG = re.compile(r"^(?:\s*\[[^]]*\])+\s*")
 _NUMBER = re.compile(r"\[[^]]*?\b(\d{1,9})/(\d{1,9})\s*\]")
 PREFIX = re.compile(r"^[abciow12]/")
@@ -91,12 +93,30 @@ class FileChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Posted:
+    """What the headers of a mail say, on one line each; '' where one is missing.
+
+    Args:
+        subject: with its tags, as `[PATCH v2 1/3] KVM: ...`.
+        message_id: in its angle brackets.
+        commit: the hash on the `From ` line that git writes above the headers.
+    """
+
+    subject: str = ""
+    sender: str = ""
+    date: str = ""
+    message_id: str = ""
+    commit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Patch:
-    """One change: `name` is the file it came from, `subject` its title ('' for a plain diff)."""
+    """One change: `name` is the file it came from, `subject` its title ('' for a plain diff), `posted` the mail that it came in, if any."""
 
     name: str
     subject: str
     files: tuple[FileChange, ...]
+    posted: Posted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +169,18 @@ def parse_series(text: str | bytes, name: str) -> tuple[Patch | Unread, ...]:
     return tuple(_in_order(patches))
 
 
+def unified(patch: Patch) -> str:
+    """The patch as a unified diff of its text files alone, without what a mail says around it."""
+    lines: list[str] = []
+    for file in patch.files:
+        lines += [f"--- {file.old or _NOWHERE}\n", f"+++ {file.new or _NOWHERE}\n"] if file.hunks else []
+        for hunk in file.hunks:
+            lines.append(f"@@ -{hunk.old_start},{len(hunk.old)} +{hunk.new_start},{len(hunk.new)} @@\n")
+            for line in hunk.lines:
+                lines.append(line.kind + line.text + ("" if line.text.endswith("\n") else "\n\\ No newline at end of file\n"))
+    return "".join(lines)
+
+
 def _patch(mail: _Raw, name: str) -> Patch | Unread | None:
     """The patch in a message, or why there is none that can be read; None if it is no patch at all."""
     subject = ""
@@ -158,7 +190,7 @@ def _patch(mail: _Raw, name: str) -> Patch | Unread | None:
         files = _files(read, name)
     except InputError as error:
         return Unread(name, subject or _subject(_headers(mail)), str(error))
-    return Patch(name, subject, files) if files else None
+    return Patch(name, subject, files, read.posted) if files else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +208,7 @@ class _Mail:
     subject: str
     text: str
     before: int
+    posted: Posted | None = None
 
 
 def _mails(data: bytes) -> Iterator[_Raw]:
@@ -207,11 +240,12 @@ def _mail(raw: _Raw, name: str) -> _Mail:
         message = message_from_bytes(content, policy=compat32)
         subject = _subject(message)
         if message.is_multipart() or _encoding(message) not in ("", "7bit", "8bit", "binary"):
-            return _Mail(subject, "\n".join(_bodies(message, name)), 0)
+            return _Mail(subject, "\n".join(_bodies(message, name)), 0, _posted(message, raw))
     except RecursionError:
         raise InputError(f"{name}: the parts of the mail nest too deep; save the patch alone, as `git format-patch` writes it") from None
     head, gap, body = content.partition(b"\n\n")
-    return _Mail(subject, _decode(body, _charset(message), name), before + opened + head.count(b"\n") + gap.count(b"\n"))
+    first = before + opened + head.count(b"\n") + gap.count(b"\n")
+    return _Mail(subject, _decode(body, _charset(message), name), first, _posted(message, raw))
 
 
 def _headers(raw: _Raw) -> Message:
@@ -219,11 +253,28 @@ def _headers(raw: _Raw) -> Message:
     return BytesHeaderParser(policy=compat32).parsebytes(data)
 
 
+def _header(message: Message, wanted: str) -> str:
+    """A header on one line, decoded."""
+    raw = next((str(value) for name, value in message.raw_items() if name.lower() == wanted), "")
+    # Bytes that are not ASCII are there as surrogates; what writes them writes UTF-8.
+    return _words(raw[:_MOST_TITLE].encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+
+
+def _posted(message: Message, raw: _Raw) -> Posted:
+    identity = _ID.search(_header(message, "message-id"))
+    commit = _COMMIT.match(raw.data)
+    return Posted(
+        _header(message, "subject"),
+        _header(message, "from"),
+        _header(message, "date"),
+        identity.group() if identity else "",
+        commit.group(1).decode() if commit else "",
+    )
+
+
 def _subject(message: Message) -> str:
     """The title with its number in the series, if it has one, and without the other tags."""
-    raw = next((str(value) for name, value in message.raw_items() if name.lower() == "subject"), "")
-    # Bytes that are not ASCII are there as surrogates; what writes them writes UTF-8.
-    written = _words(raw[:_MOST_TITLE].encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+    written = _header(message, "subject")
     number = _NUMBER.search(written)
     subject = _TAG.sub("", written)
     return f"[{number.group(1)}/{number.group(2)}] {subject}" if number else subject

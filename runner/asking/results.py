@@ -32,6 +32,7 @@ from .traces import Deadlock, Livelock, TraceStep, deadlock, livelock, trace_ste
 Word = Literal["proved", "violated", "holds_up_to", "unknown", "vacuous", "waived"]
 Held = Literal["proved", "holds_up_to"]
 Label = Literal["introduced", "pre-existing", "fixed"]
+LONGEST_DIFF = 1 << 18
 SCHEMA = 2
 """The form of run.json and of the museum's document. 2: `kind` of an answer that is none, `twin` of the museum."""
 
@@ -44,7 +45,7 @@ class RoleSteps(msgspec.Struct, frozen=True):
 
 
 class ChangedLine(msgspec.Struct, frozen=True):
-    """What became of one changed line."""
+    """What became of one changed line; `near` is itself in the changed file, or of a removed one the line that is left beside it."""
 
     file: str
     line: int
@@ -52,6 +53,17 @@ class ChangedLine(msgspec.Struct, frozen=True):
     text: str
     fate: Fate
     why: str
+    near: int = 0
+
+
+class Posted(msgspec.Struct, frozen=True):
+    """The mail that a patch came in: what its headers say, '' where one is missing; `commit` stands above them where git wrote the mail."""
+
+    subject: str
+    sender: str
+    date: str
+    message_id: str
+    commit: str
 
 
 class Unjudged(msgspec.Struct, frozen=True):
@@ -70,6 +82,8 @@ class Change(msgspec.Struct, frozen=True):
         modelled: whether the model contains all of it.
         refused: why nothing could be asked of it; empty if it is understood.
         unjudged: what of it no run has judged, though each line may have been reached.
+        posted: the mail that it came in; None of a plain diff.
+        diff: the patch as a unified diff; '' of an overlay, and of a patch that is longer than `LONGEST_DIFF` characters.
     """
 
     name: str
@@ -79,6 +93,8 @@ class Change(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     refused: str = ""
     unjudged: tuple[Unjudged, ...] = ()
+    posted: Posted | None = None
+    diff: str = ""
 
 
 class Before(msgspec.Struct, frozen=True):
@@ -403,12 +419,20 @@ def without_approval(record: Result, why: Reason) -> Result:
 
 
 def change_record(
-    name: str, subject: str, lines: Sequence[Accounted], notes: Sequence[str] = (), open_: Sequence[judged.Unjudged] = ()
+    name: str,
+    subject: str,
+    lines: Sequence[Accounted],
+    notes: Sequence[str] = (),
+    open_: Sequence[judged.Unjudged] = (),
+    *,
+    posted: Posted | None = None,
+    diff: str = "",
 ) -> Change:
     """What became of all lines of a change, and what of it no run has judged."""
-    records = tuple(ChangedLine(a.line.file, a.line.line, a.line.kind, a.line.text, a.fate, a.why) for a in lines)
+    records = tuple(ChangedLine(a.line.file, a.line.line, a.line.kind, a.line.text, a.fate, a.why, a.line.near) for a in lines)
     unjudged = tuple(Unjudged(u.file, u.line, u.text, u.why) for u in open_)
-    return Change(name, subject, not unmodelled(lines), records, tuple(notes), unjudged=unjudged)
+    kept = diff if len(diff) <= LONGEST_DIFF else ""
+    return Change(name, subject, not unmodelled(lines), records, tuple(notes), unjudged=unjudged, posted=posted, diff=kept)
 
 
 def refused_change(name: str, subject: str, why: str) -> Change:

@@ -15,7 +15,7 @@ from ...core.stored.tomlfile import toml_of
 from ...kernelc.errors import Refusal
 from ...kernelc.sources.apply import Applied, ChangedLine, Outside, apply
 from ...kernelc.sources.lines import alignments
-from ...kernelc.sources.patch import Patch, Unread, parse_series
+from ...kernelc.sources.patch import Patch, Posted, Unread, parse_series, unified
 from ...kernelc.text.parse import parse
 from ...kernelc.text.spans import functions_at, says_something
 from ...model.lift.versions import config_of, is_lifted, macros_beside
@@ -34,6 +34,8 @@ class Version:
         subject: its title; of an overlay the path.
         overlay: fields that take the place of the scenarios' own.
         outside: what the change does to files that are not modelled.
+        posted: the mail that its patch came in, if it came in one.
+        diff: its patch, as a unified diff.
         given: the name and the content of the file that this is read from, whole: the patches before and after it are in it, too.
     """
 
@@ -44,6 +46,8 @@ class Version:
     notes: tuple[str, ...] = ()
     overlay: Mapping[str, object] | None = None
     outside: tuple[Outside, ...] = ()
+    posted: Posted | None = None
+    diff: str = ""
     given: tuple[str, bytes] | None = None
 
     def scenario(self, scenario: Scenario) -> Scenario:
@@ -129,7 +133,7 @@ def uses(files: Files, names: Iterable[str]) -> dict[str, set[int]]:
     return {file: {n for n, line in enumerate(files[file].split("\n"), 1) if used.search(line)} for file in files}
 
 
-def read_change(path: str, wanted: str = "a patch, an mbox or a TOML overlay") -> bytes:
+def read_change(path: str, wanted: str = "a patch, an mbox, a TOML overlay or a name of the museum") -> bytes:
     """The content of a file that a user names.
 
     Raises:
@@ -192,9 +196,12 @@ def read_patches(patches: Iterable[Patch | Unread], files: Files) -> Series:
             left = f" (without {without}, which is not understood)" if without else ""
             refused.append(NotUnderstood(name, patch.subject, f"{error}{left}", len(found)))
             continue
-        notes = (f"checked on code without {without}, which is not understood",) if without else ()
+        notes: tuple[str, ...] = (f"checked on code without {without}, which is not understood",) if without else ()
         named = f"{name} (without {without})" if without else name
-        found.append(Version(after, named, patch.subject, applied.changed, (*notes, *applied.notes), outside=outside))
+        notes += applied.notes
+        found.append(
+            Version(after, named, patch.subject, applied.changed, notes, outside=outside, posted=patch.posted, diff=unified(patch))
+        )
         files = after
     return Series(tuple(found), tuple(refused))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Protocol
 
 from msgspec.structs import replace as replace_fields
@@ -440,7 +440,8 @@ class _Run:
                 self._withdraw(version.name, found)
                 continue
             lines, open_ = found
-            record = results.change_record(version.name, version.subject, lines, version.notes, open_)
+            posted = None if version.posted is None else results.Posted(*astuple(version.posted))
+            record = results.change_record(version.name, version.subject, lines, version.notes, open_, posted=posted, diff=version.diff)
             self._outcome.changes.append(record)
             if not record.modelled:
                 self._withdraw(version.name, why_not_modelled(lines))

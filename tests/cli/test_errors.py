@@ -39,7 +39,7 @@ def test_a_file_that_is_no_scenario_and_a_change_without_a_name(call: Call) -> N
     ends = "a scenario in a file ends in .toml; give such a file, or the name of a shipped scenario"
 
     assert f"dir/bin: {ends}" == complaint(call, "verify", "--scenario", "dir/bin")
-    assert "an empty name stands where a file should; give a patch, an mbox or a TOML overlay" == complaint(
+    assert "an empty name stands where a file should; give a patch, an mbox, a TOML overlay or a name of the museum" == complaint(
         call, "verify", "--scenario", QUICK, "--change", ""
     )
 
@@ -70,7 +70,7 @@ def test_a_file_that_is_no_change(call: Call, tmp_path: Path, content: bytes, me
 
 
 def test_a_missing_file(call: Call) -> None:
-    expected = "/nowhere/c.patch: there is no such file; give a patch, an mbox or a TOML overlay"
+    expected = "/nowhere/c.patch: there is no such file; give a patch, an mbox, a TOML overlay or a name of the museum"
 
     assert expected == complaint(call, "verify", "--scenario", QUICK, "--change", "/nowhere/c.patch")
 

@@ -251,7 +251,9 @@ def test_progress_and_answer_agree_about_a_change_that_is_not_modelled(call: Cal
     assert ["HoldsUpTo 7, if the whole change is modelled", "Unknown (change not modelled)"] == [
         line.split("reject_noncoherent_dma: ")[1].rpartition("  ")[0] for line in told
     ]
-    assert "reject_noncoherent_dma  Unknown (change not modelled)" in result.stdout
+    assert (
+        "Unknown (change not modelled): reject_noncoherent_dma in noncoherent-export\n  change not modelled: tdp_fd.c:87" in result.stdout
+    )
 
 
 def test_progress_promises_nothing_of_a_violation_or_of_code_without_a_change(call: Call, broken: Broken) -> None:
