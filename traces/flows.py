@@ -76,6 +76,7 @@ class Invalidation(Flow):
         flushes: when it requested that the CPUs drop what they hold, until that had been done.
         seq: what mmu_invalidate_seq is when it has been closed.
         outer: the invalidation inside of which the same task does this.
+        collapses: the host makes one huge page of small ones.
     """
 
     pages: Interval | None = None
@@ -85,9 +86,15 @@ class Invalidation(Flow):
     released: list[int] = field(default_factory=list)
     seq: int | None = None
     outer: Invalidation | None = None
+    collapses: bool = False
 
     def covers(self, gfn: int) -> bool:
         return self.pages is not None and self.pages[0] <= gfn < self.pages[1]
+
+
+@dataclass
+class Split(Flow):
+    """Dirty logging begins: huge leaves are split."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,7 @@ class Flows:
     attempts: tuple[Attempt, ...]
     invalidations: tuple[Invalidation, ...]
     others: tuple[Other, ...]
+    splits: tuple[Split, ...] = ()
 
 
 _CONTEXT = {
@@ -128,6 +136,7 @@ class _Task:
         self.attempts: list[Attempt] = []
         self.invalidations: list[Invalidation] = []
         self.others: list[Other] = []
+        self.splits: list[Split] = []
         self._attempt: Attempt | None = None
         self._open: list[Invalidation] = []
         self._phase: list[str] = []
@@ -135,6 +144,7 @@ class _Task:
         self._flush: Event | None = None
         self._wait: tuple[Invalidation, str] | None = None
         self._context: list[str] = []
+        self._collapses = False
 
     def see(self, event: Event, at: int) -> None:
         time = event.begin if event.kind in ("faultin", "invalidate") else event.end
@@ -169,7 +179,7 @@ class _Task:
                 self._ended(event.begin)
             case "invalidate":
                 outer = self._open[-1] if self._open else None
-                made = Invalidation(self.number, event.begin, event.end, at, outer=outer)
+                made = Invalidation(self.number, event.begin, event.end, at, outer=outer, collapses=self._collapses)
                 self.invalidations.append(made)
                 self._open.append(made)
                 self._phase.append("opening")
@@ -197,13 +207,19 @@ class _Task:
                 self._phase[-1] = "closing"
             case "spte":
                 self._wrote(event)
+            case "host_collapse":
+                self._collapses = True  # whoever does it once does nothing else: khugepaged
             case "fast":
                 self.others.append(Other(event, "a fast page fault"))
             case _ if event.kind in _CONTEXT:
                 self._context.append(event.kind)
+                if event.kind == "split":
+                    self.splits.append(Split(self.number, event.begin, event.end, at))
             case _ if event.kind in _ENDS and _ENDS[event.kind] in self._context:
                 while self._context.pop() != _ENDS[event.kind]:
                     pass
+                if event.kind == "split_done":
+                    self.splits[-1].end = event.end
             case _:
                 pass
         if self._attempt is not None:
@@ -234,6 +250,9 @@ class _Task:
             self._open[-1].writes.append(event)
         elif self._attempt is not None and self._attempt.stale is False:
             self._attempt.writes.append(event)
+        elif self._context and self._context[-1] == "split":
+            self.splits[-1].writes.append(event)
+            self.splits[-1].end = event.end
         else:
             self.others.append(Other(event, _CONTEXT[self._context[-1]] if self._context else "something else"))
 
@@ -250,8 +269,9 @@ def flows_of(trace: Trace) -> Flows:
     attempts = sorted((a for task in tasks.values() for a in task.attempts), key=lambda a: a.first)
     invalidations = sorted((i for task in tasks.values() for i in task.invalidations), key=lambda i: i.first)
     others = sorted((o for task in tasks.values() for o in task.others), key=lambda o: o.event.begin)
+    splits = sorted((s for task in tasks.values() for s in task.splits), key=lambda s: s.first)
     _number(trace, invalidations)
-    return Flows(trace, tuple(attempts), tuple(invalidations), tuple(others))
+    return Flows(trace, tuple(attempts), tuple(invalidations), tuple(others), tuple(splits))
 
 
 def _number(trace: Trace, invalidations: Sequence[Invalidation]) -> None:

@@ -60,6 +60,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "zap_fast": (),
     "zap_all": (),
     "host_split": ("address",),
+    "host_collapse": ("address",),
     "enter": ("vcpu",),
     "exit": ("vcpu",),
     "vcpu_flush": (),
@@ -70,7 +71,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 """What an event may be, each with the values that it carries: numbers, addresses and entries as they are, a gfn or pfn in pages."""
 BEFORE = frozenset(
     "faultin stale map invalidate validate unmap flush flush_range rlock runlock wlock wunlock split collapse memslot roots_invalid "
-    "zap_invalid zap_fast zap_all host_split enter vcpu_flush table_freed freed set_pte".split()
+    "zap_invalid zap_fast zap_all host_split host_collapse enter vcpu_flush table_freed freed set_pte".split()
 )
 """Events that stand before what they tell; the others stand behind it."""
 

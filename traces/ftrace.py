@@ -39,7 +39,8 @@ def recorded(text: str, console: str, *, seed: int, rounds: int) -> Trace:
     lock = _mmu_lock(raw)
     kept = [each for each in raw if each[4].pop("lock", lock) == lock]
     events = tuple(_timed(list(_useful(_paired(kept, {(e[0], e[2]) for e in raw} - {(e[0], e[2]) for e in kept})))))
-    absent = sorted(set(re.findall(r"RECORD (?:unknown|refused) (?:[rp]:)?(\w+)", console)) - {event.kind for event in events})
+    there = re.search(r"RECORD probes (.*)", console)
+    absent = sorted(set(re.findall(r"RECORD (?:unknown|refused) (?:[rp]:)?(\w+)", console)) - set(there[1].split() if there else ()))
     version = ".".join(release[1].split(".")[:2])
     where = Slot(int(slot[1], 0), int(slot[2]), int(slot[3], 0))
     return Trace(Header(1, release[1], version, seed, rounds, int(slot[4]), where, lost, tuple(absent)), events)

@@ -9,11 +9,12 @@ the model, which has no permissions of vCPUs and no accessed and dirty bits.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from .entries import covered, is_frozen, is_leaf, is_table, pfn_of
-from .flows import Attempt, Flow, Flows, Interval, Invalidation, of_region
+from .flows import Attempt, Flow, Flows, Interval, Invalidation, Split, of_region
 from .format import Event
 
 MOST = 5
@@ -21,8 +22,10 @@ MOST = 5
 REGION = 512
 
 NONE, FROZEN, LEAF, TABLE = "none", "frozen", "leaf", "table"
-NOTIFIER, PART, FAULT = "notifier", "part", "fault"
-"""What a thread may be: an invalidation, one of a part of a huge page with the one nested in it, an attempt of a vCPU."""
+NOTIFIER, PART, FAULT, SPLIT = "notifier", "part", "fault", "split"
+"""What a thread may be: an invalidation, one of a part of a huge page with the one nested in it, an attempt of a vCPU, dirty logging that
+begins.
+"""
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,12 @@ class _Page:
     """Every write that a walk to one page could see, in order, and what it finds before and after each."""
 
     def __init__(self, flows: Flows, gfn: int) -> None:
-        writes = [(event, flow) for flow in (*flows.attempts, *flows.invalidations) for event in flow.writes if of_region(event, gfn)]
+        writes = [
+            (event, flow)
+            for flow in (*flows.attempts, *flows.invalidations, *flows.splits)
+            for event in flow.writes
+            if of_region(event, gfn)
+        ]
         writes += [(other.event, other.what) for other in flows.others if "level" in other.event.values and of_region(other.event, gfn)]  # type: ignore[misc]
         writes.sort(key=lambda each: (each[0].end, each[0].begin))
         self.gfn = gfn
@@ -225,15 +233,19 @@ def windows_of(flows: Flows) -> tuple[Window, ...]:
     pages: dict[int, _Page] = {}
     found = []
     attempts = [a for a in flows.attempts if not a.early and a.stale is not None]
-    invalidations = [i for i in flows.invalidations if i.opened and i.closed and i.pages]
+    invalidations = [i for i in flows.invalidations if i.pages]
     for attempt in attempts:
-        for other in _beside(attempt, invalidations, attempts):
-            page = pages.setdefault(attempt.gfn, _Page(flows, attempt.gfn))
-            found.append(_window(page, attempt, other, attempts, invalidations))
+        for other in _beside(attempt, invalidations, attempts, flows.splits):
+            if attempt.gfn not in pages:
+                pages[attempt.gfn] = _Page(flows, attempt.gfn)
+            found.append(_window(pages[attempt.gfn], attempt, other, invalidations))
     return tuple(found)
 
 
-def _beside(attempt: Attempt, invalidations: Sequence[Invalidation], attempts: Sequence[Attempt]) -> Iterator[Flow]:
+def _beside(
+    attempt: Attempt, invalidations: Sequence[Invalidation], attempts: Sequence[Attempt], splits: Sequence[Split]
+) -> Iterator[Flow]:
+    yield from (each for each in splits if each.overlaps(attempt) and any(of_region(w, attempt.gfn) for w in each.writes))
     for each in invalidations:
         if each.overlaps(attempt) and (each.covers(attempt.gfn) or any(of_region(w, attempt.gfn) for w in each.writes)):
             yield each
@@ -243,18 +255,36 @@ def _beside(attempt: Attempt, invalidations: Sequence[Invalidation], attempts: S
             yield other
 
 
-def _window(page: _Page, subject: Attempt, other: Flow, attempts: Sequence[Attempt], invalidations: Sequence[Invalidation]) -> Window:
+UNSEEN = "somebody in it is not seen to his end"
+
+
+def _whole(flow: Flow) -> bool:
+    """Whether all of a flow was seen that its labels need."""
+    match flow:
+        case Invalidation():
+            return flow.opened is not None and flow.closed is not None and flow.pages is not None
+        case Attempt():
+            return flow.stale is not None and flow.resolved is not None
+        case _:
+            return True
+
+
+def _window(page: _Page, subject: Attempt, other: Flow, invalidations: Sequence[Invalidation]) -> Window:
     gfn = page.gfn
     members: list[Flow] = [subject, other]
     why = ""
     while True:
         begin, end = min(m.begin for m in members), max(m.end for m in members)
         more: list[Flow] = []
+        if not all(map(_whole, members)):
+            why = UNSEEN
         for event, flow, _, _ in page.steps:
             if event.end < begin or event.begin > end or any(flow is m for m in members):
                 continue
             if isinstance(flow, str):
                 why = f"beside it {flow}"
+            elif not _whole(flow):
+                why = UNSEEN
             elif not any(flow is m for m in more):
                 more.append(flow)
         for each in invalidations:
@@ -263,6 +293,8 @@ def _window(page: _Page, subject: Attempt, other: Flow, attempts: Sequence[Attem
             inside = any(each.outer is m or (isinstance(m, Invalidation) and m.outer is each) for m in members)
             if each.covers(gfn) or inside:
                 more.append(each)
+        if any(not _whole(each) and each.begin <= end and each.end >= begin and each.covers(gfn) for each in invalidations):
+            why = UNSEEN
         if not more or why:
             break
         members += more
@@ -270,23 +302,49 @@ def _window(page: _Page, subject: Attempt, other: Flow, attempts: Sequence[Attem
             why = f"more than {MOST} threads at once"
             break
     if not why:
-        members += _causes(members, invalidations)
+        more, why = _causes(members, invalidations)
+        members += more
         if len(members) > MOST:
             why = f"more than {MOST} threads at once"
     begin, end = min(m.begin for m in members), max(m.end for m in members)
-    pair = (FAULT, FAULT if isinstance(other, Attempt) else NOTIFIER)
+    pair = (FAULT, _named(subject, other))
     if any(begin <= event.end and event.begin <= end for event in page.contradiction):
         why = why or "its entries contradict each other: something wrote that no event shows"
     start = page.at(begin)
     huge = start.upper == LEAF or any(
         LEAF in (before.upper, after.upper) for event, _, before, after in page.steps if event.end >= begin and event.begin <= end
     )
+    if huge and any(isinstance(m, Invalidation) and m.collapses for m in members):
+        why = why or "the host makes one huge page of small ones, for which the model has no flow"
     blank = Window(gfn, pair, begin, end, start, huge, (), why=why)
     return blank if why else _worded(blank, members, page)
 
 
-def _causes(members: Sequence[Flow], invalidations: Sequence[Invalidation]) -> list[Flow]:
-    """Invalidations of other pages at whose end a vCPU of the window retries, where nobody else in it may be the reason."""
+def _named(subject: Attempt, other: Flow) -> str:
+    """What overlaps with an attempt, in words."""
+    match other:
+        case Attempt():
+            return "another fault on the page" if other.gfn == subject.gfn else "another fault in the region"
+        case Invalidation() if other.task == subject.task:
+            return "an invalidation of its own"
+        case Invalidation() if other.pages and other.pages[1] - other.pages[0] == 1:
+            return "an invalidation of the page"
+        case Invalidation() if other.pages and other.pages[1] - other.pages[0] < REGION:
+            return "an invalidation of some pages"
+        case Invalidation():
+            return "an invalidation of the region"
+        case _:
+            return "dirty logging that begins"
+
+
+UNION = "a vCPU retries because KVM keeps one range for all invalidations that are open, and the model keeps them apart"
+
+
+def _causes(members: Sequence[Flow], invalidations: Sequence[Invalidation]) -> tuple[list[Flow], str]:
+    """Invalidations of other pages at whose end a vCPU of the window retries, where nobody else in it may be the reason.
+
+    If the reason is one that the model does not have, it is told.
+    """
     causes: list[Flow] = []
     for attempt in members:
         if not (isinstance(attempt, Attempt) and attempt.stale and attempt.judged):
@@ -294,13 +352,29 @@ def _causes(members: Sequence[Flow], invalidations: Sequence[Invalidation]) -> l
         known = [*members, *causes]
         if any(isinstance(m, Invalidation) and m.opened and m.closed and _near(attempt, m) for m in known):
             continue
-        ended = [
-            i
-            for i in invalidations
-            if i.closed and attempt.seq is not None and i.seq == attempt.seq + 1 and i.closed[0] <= attempt.judged[1]
-        ]
+        after = [] if attempt.seq is None else [i for i in invalidations if i.seq == attempt.seq + 1]
+        ended = [i for i in after if i.closed and i.closed[0] <= attempt.judged[1]]
         causes += ended[:1]
-    return causes
+        if not ended and _in_union(attempt, invalidations):
+            return causes, UNION
+    return causes, ""
+
+
+def _in_union(attempt: Attempt, invalidations: Sequence[Invalidation]) -> bool:
+    """Whether a page lies in the range that spans all invalidations since the last time that none was open."""
+    assert attempt.judged
+    changes = [(i.opened, 1, i.pages) for i in invalidations if i.opened and i.pages]
+    changes += [(i.closed, -1, i.pages) for i in invalidations if i.closed and i.pages]
+    number, spans = 0, (0, 0)
+    held: list[tuple[int, Interval]] = [(0, (0, 0))]
+    for when, change, pages in sorted(changes):
+        number += change
+        if change == 1:
+            spans = pages if number == 1 else (min(spans[0], pages[0]), max(spans[1], pages[1]))
+        held.append((when[0], spans if number else (0, 0)))
+    last = bisect_right([time for time, _ in held], attempt.judged[1])
+    first = bisect_right([time for time, _ in held], attempt.judged[0])
+    return any(low <= attempt.gfn < high for _, (low, high) in held[max(0, first - 1) : last])
 
 
 def _near(attempt: Attempt, invalidation: Invalidation) -> bool:
@@ -323,6 +397,9 @@ def _worded(blank: Window, flows: Sequence[Flow], page: _Page) -> Window:
     for flow in sorted(flows, key=lambda f: (isinstance(f, Attempt), f.first)):
         if isinstance(flow, Attempt):
             made.append(Member(FAULT, flow, tuple(_of_attempt(flow, page)), own=flow.gfn == gfn))
+            continue
+        if isinstance(flow, Split):
+            made.append(Member(SPLIT, flow, tuple(_writes(flow, page)), own=True, rest=True))
             continue
         assert isinstance(flow, Invalidation)
         assert flow.pages is not None

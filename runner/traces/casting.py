@@ -12,9 +12,14 @@ from ...model.machine import host, tables
 from ...model.machine.sorts import FRAME
 from ...model.scenario import Hardware, Scenario, Sizes, Start, Thread
 from ...model.system import Code, Model, build
-from ...traces.windows import FAULT, FROZEN, LEAF, NONE, NOTIFIER, PART, TABLE, Window
+from ...traces.windows import FAULT, FROZEN, LEAF, NONE, NOTIFIER, PART, SPLIT, TABLE, Window
 
-ENTRIES = {NOTIFIER: "mmu_notifier_unmap", PART: "mmu_notifier_unmap_part", FAULT: "kvm_tdp_page_fault"}
+ENTRIES = {
+    NOTIFIER: "mmu_notifier_unmap",
+    PART: "mmu_notifier_unmap_part",
+    FAULT: "kvm_tdp_page_fault",
+    SPLIT: "kvm_mmu_slot_try_split_huge_pages",
+}
 """The function at which each role of a window enters."""
 CALLS = {
     "mmu_invalidate_seq_read": "seq",

@@ -11,7 +11,7 @@ from ...model.scenario import Scenario
 from ...model.system import Code
 from ...traces.flows import flows_of
 from ...traces.format import Trace
-from ...traces.windows import Member, Window, windows_of
+from ...traces.windows import MOST, Member, Window, windows_of
 from .acceptance import Refused, Search
 from .casting import Cast, Stage, cast_of, stages_of
 
@@ -63,12 +63,12 @@ class Checked:
     Args:
         kernel, seed: of the trace; `lost` events had no room in it.
         design, change: of the model.
-        accepted: by the pair of flows that overlap.
+        accepted: by the two that overlap.
         refused: each kind once.
         not_judged: by why not.
         open: windows that were not decided in time.
         early: attempts that gave up before they asked for mmu_lock: the model has no such step, and they change nothing.
-        words: how many different ones were seen, by the pair of flows.
+        words: how many different ones were seen, by the two that overlap.
         threads: how many windows have so many threads.
     """
 
@@ -112,6 +112,7 @@ def check(
     timeout: float | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
     until_refused: bool = False,
+    threads: int = MOST,
 ) -> Checked:
     """Ask of each window of a trace whether it is a run of the model.
 
@@ -122,6 +123,7 @@ def check(
         timeout: seconds in all; None for no limit.
         progress: is told how many windows are done, and of how many.
         until_refused: end at the first that is refused.
+        threads: windows with more are left out.
 
     Raises:
         InputError: the trace contradicts itself, or the design lacks an entry function.
@@ -130,7 +132,7 @@ def check(
     clock = Clock(timeout)
     flows = flows_of(trace)
     windows = windows_of(flows)
-    judged = [window for window in windows if window.members]
+    judged = sorted((window for window in windows if 0 < len(window.members) <= threads), key=lambda window: len(window.members))
     not_judged = Counter(window.why for window in windows if not window.members)
     stages: dict[Cast, tuple[Stage, ...]] = {}
     answers: dict[object, Refused | bool] = {}
@@ -138,7 +140,7 @@ def check(
     count = _Count()
     for number, window in enumerate(judged):
         progress(number, len(judged))
-        pair = "+".join(window.pair)
+        pair = " beside ".join(window.pair)
         count.words.setdefault(pair, set()).add(window.word)
         count.threads[len(window.members)] += 1
         key = _shape(window)

@@ -27,15 +27,23 @@ grep -v '^#' /tmp/probes | while read -r line; do
 	echo "$line" >> kprobe_events 2> /dev/null || echo "RECORD refused $line"
 done
 for e in kprobes/wlock kprobes/wlocked kprobes/wunlock kprobes/rlock kprobes/rlocked kprobes/runlock kmem/mm_page_free kmem/mm_page_free_batched; do
-	[ -e events/$e/filter ] && echo 'comm == "vmm"' > events/$e/filter
+	[ -e events/$e/filter ] && echo 'comm == "vmm" || comm == "khugepaged" || comm ~ "kcompactd*"' > events/$e/filter
 done
 for e in kvmmmu/kvm_tdp_mmu_spte_changed kvmmmu/fast_page_fault kvm/kvm_page_fault kvm/kvm_entry kvm/kvm_exit kmem/mm_page_free kmem/mm_page_free_batched; do
 	echo 1 > events/$e/enable || echo "RECORD refused event $e"
 done
+echo "RECORD probes $(ls -d events/kprobes/*/ | sed 's,events/kprobes/,,' | tr -d '/' | tr '\n' ' ')"
 for d in events/kprobes/*/; do echo 1 > $d/enable || echo "RECORD refused event $d"; done
 for e in $(given slow | tr , ' '); do
-	[ -d "events/kprobes/$e" ] && echo 'hist:keys=stacktrace' > "events/kprobes/$e/trigger" 2> /dev/null && echo "RECORD slow $e"
+	# A histogram of call stacks takes time; nobody reads it.
+	for keys in stacktrace common_pid,stacktrace common_cpu,stacktrace; do
+		[ -d "events/kprobes/$e" ] && echo "hist:keys=$keys" >> "events/kprobes/$e/trigger" 2> /dev/null && echo "RECORD slow $e"
+	done
 done
+H=/sys/kernel/mm/transparent_hugepage
+[ $(($(given seed) % 3)) = 0 ] || echo 0 > $H/use_zero_page # what is read first is a huge page of its own
+echo 50 > $H/khugepaged/scan_sleep_millisecs
+echo 20 > $H/khugepaged/alloc_sleep_millisecs
 echo 1 > tracing_on
 /vmm run "$(given seed)" "$(given rounds)" || echo "RECORD failed: the workload"
 sleep 1

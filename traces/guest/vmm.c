@@ -207,13 +207,13 @@ static int run(uint64_t seed, int rounds)
 	for (int i = 0; i < rounds; i++) {
 		uint64_t what = draw(&seed) % 24;
 
-		if (what == 0)
+		if (what <= 1)
 			slot(SIZE, (dirty = !dirty) ? KVM_MEM_LOG_DIRTY_PAGES : 0);
-		else if (what == 1 && i % 3 == 0) {
+		else if (what == 2 && i % 3 == 0) {
 			slot(0, 0);
 			usleep(draw(&seed) % 500);
 			slot(SIZE, dirty ? KVM_MEM_LOG_DIRTY_PAGES : 0);
-		} else if (what == 2 && i % 3 == 1)
+		} else if (what == 2 && i % 6 == 1)
 			parameter("/sys/module/kvm/parameters/nx_huge_pages", draw(&seed) % 2 ? "force" : "off");
 		else
 			round_of(&seed, dirty);

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tdpcheck.runner.inputs.sources import code_for, files_of
+from tdpcheck import Change
+from tdpcheck.runner.inputs.sources import Files, code_for, files_of
 from tdpcheck.runner.traces.checking import Checked, check
+from tdpcheck.tests.calling import diff
 from tdpcheck.tests.traces.acting import EMPTY, HOST, OTHER, SECOND, VCPU, Acting, leaf
+from tdpcheck.traces.format import Trace, read
 
 FILES = files_of(None)
 
@@ -149,3 +153,32 @@ def test_a_limit_of_time_leaves_windows_open() -> None:
     answer = checked(retries, timeout=1e-9)
 
     assert (answer.open, answer.acceptances, answer.refusals) == (1, 0, 0)
+
+
+def kept(name: str, events: int | None = None) -> Trace:
+    """A trace that was recorded on an unmodified kernel, or its first events."""
+    trace = read(Path(__file__).parents[2] / "traces" / "recorded" / f"{name}.trace.gz")
+    return Trace(trace.header, trace.events[:events])
+
+
+def answered(trace: Trace, files: Files = FILES) -> Checked:
+    return check(trace, "shared", lambda scenario: code_for(scenario, None, files))
+
+
+@pytest.mark.slow
+def test_a_running_kernel_tells_a_wrong_model_apart() -> None:
+    """A model that never retries is not what ran: it has no step at which a vCPU gives up."""
+    patch = diff("mmu.c", "return mmu_invalidate_retry(kvm, fault->gfn);", "return false;")
+    files = Change("no-retry.patch", patch.encode()).versions(FILES)[-1].files
+
+    answer = answered(kept("linux-6.1", 1000), files)
+
+    assert answer.refused[0].cannot[0].startswith("fault 1: stale")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "events", "accepted"), [("linux-6.1", 1000, 11), ("linux-6.12", None, 23)])
+def test_running_kernels_are_accepted(name: str, events: int | None, accepted: int) -> None:
+    answer = answered(kept(name, events))
+
+    assert (answer.acceptances, answer.refused, answer.open) == (accepted, (), 0)
