@@ -105,6 +105,9 @@ nightly: setup tree browser compiler ## run what is too long for every day, and 
 	TDPCHECK_FUZZ=$${TDPCHECK_FUZZ:-100000} $(BIN)/python -m tdpcheck.tests.fuzz.fuzzer
 	$(BIN)/tdpcheck mutate --sample $${TDPCHECK_MUTATE:-40} --seed $${TDPCHECK_SEED:-0} || [ $$? = 3 ] # 3: some survive, and are told
 	TDPCHECK_SIGNALS=$${TDPCHECK_SIGNALS:-200} $(BIN)/python -m pytest tests/cli/test_ends.py
+	for seed in $${TDPCHECK_TRACE_SEEDS:-101 102 103}; do for version in $(KERNELS); do trace=$$(mktemp); \
+	  $(BIN)/tdpcheck trace record --kernel-version $$version --seed $$seed --out $$trace || { [ $$? = 3 ]; continue; }; \
+	  $(BIN)/tdpcheck trace monitor $$trace; $(BIN)/tdpcheck trace check --timeout 900 $$trace; rm $$trace; done; done
 
 fuzz: setup ## spoil inputs of every kind, and see that each is read or refused
 	$(BIN)/python -m tdpcheck.tests.fuzz.fuzzer

@@ -74,6 +74,8 @@ class Invalidation(Flow):
         pages: the gfns, as first and behind the last; None if no page of a memslot is among them, and KVM does nothing.
         opened, closed: when mmu_invalidate_in_progress was raised, and lowered with mmu_invalidate_seq moved on.
         flushes: when it requested that the CPUs drop what they hold, until that had been done.
+        released: when it let mmu_lock go before it was open.
+        locks, unlocks: when it got mmu_lock to open and to close, and let it go after that.
         seq: what mmu_invalidate_seq is when it has been closed.
         outer: the invalidation inside of which the same task does this.
         collapses: the host makes one huge page of small ones.
@@ -84,6 +86,8 @@ class Invalidation(Flow):
     closed: Interval | None = None
     flushes: list[Interval] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
+    locks: list[Interval] = field(default_factory=list)
+    unlocks: list[Interval] = field(default_factory=list)
     seq: int | None = None
     outer: Invalidation | None = None
     collapses: bool = False
@@ -185,12 +189,16 @@ class _Task:
                 self._phase.append("opening")
             case "wlocked" if self._open and self._phase[-1] == "opening" and self._open[-1].opened is None:
                 self._open[-1].opened = (event.end, event.end)
+                self._open[-1].locks.append((event.begin, event.end))
                 self._wait = (self._open[-1], "opened")
             case "wlocked" if self._open and self._phase[-1] == "closing" and self._open[-1].opened is not None:
                 self._open[-1].closed = (event.end, event.end)
+                self._open[-1].locks.append((event.begin, event.end))
                 self._wait = (self._open[-1], "closed")
             case "wunlock" if self._open and self._phase[-1] == "opening":
-                self._open[-1].released.append(event.begin)
+                own = self._open[-1]
+                own.released.append(event.begin)
+                own.unlocks[:] = [(own.released[0], event.end)]  # it may have let others in before
             case "unmap" if self._open and self._phase[-1] == "opening":
                 known = self._open[-1].pages
                 pages = event["start"], event["end"]
@@ -231,6 +239,7 @@ class _Task:
             if self._phase[-1] == "closing" and (event.kind in ("wunlock", "validated") or self._open[-1].opened is None):
                 if event.kind == "wunlock":
                     self._open[-1].end = event.begin
+                    self._open[-1].unlocks.append((event.begin, event.end))
                 if "set_pte" in self._context:
                     self._context.remove("set_pte")
                 self._open.pop()

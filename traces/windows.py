@@ -57,7 +57,8 @@ class Label:
     """Something that was seen of a thread.
 
     Args:
-        what: `begin`, `sub`, `nested begin`, `nested sub` of an invalidation; `flush`; `seq`, `pfn`, `stale` of an attempt; `write`.
+        what: `lock`, `unlock`, `begin`, `sub`, `nested begin`, `nested sub` of an invalidation; `flush`; `seq`, `pfn`, `stale` of an
+            attempt; `write`.
         when: in the recording's clock.
         before, after: of a write.
         event: where it stands in the trace.
@@ -262,7 +263,9 @@ def _whole(flow: Flow) -> bool:
     """Whether all of a flow was seen that its labels need."""
     match flow:
         case Invalidation():
-            return flow.opened is not None and flow.closed is not None and flow.pages is not None
+            return (
+                flow.opened is not None and flow.closed is not None and flow.pages is not None and len(flow.unlocks) == len(flow.locks) == 2
+            )
         case Attempt():
             return flow.stale is not None and flow.resolved is not None
         case _:
@@ -409,7 +412,7 @@ def _worded(blank: Window, flows: Sequence[Flow], page: _Page) -> Window:
         inner = [n for n in nested if n.outer is flow and _splits(n, gfn)]
         labels = list(_of_invalidation(flow, page, ""))
         for each in inner:
-            at = len(labels) - 1
+            at = len(labels) - 3
             labels[at:at] = list(_of_invalidation(each, page, "nested "))
         role = PART if inner and not whole else NOTIFIER
         if len(inner) > 1 or (inner and whole):
@@ -441,6 +444,7 @@ def _of_attempt(flow: Attempt, page: _Page) -> Iterator[Label]:
 def _of_invalidation(flow: Invalidation, page: _Page, prefix: str) -> Iterator[Label]:
     assert flow.opened
     assert flow.closed
+    yield Label("lock", flow.locks[0])
     yield Label(f"{prefix}begin", flow.opened)
     happened = [*_writes(flow, page), *(Label("flush", when) for when in flow.flushes)]
     owed = False
@@ -449,7 +453,10 @@ def _of_invalidation(flow: Invalidation, page: _Page, prefix: str) -> Iterator[L
             continue  # for other pages
         owed = label.what == "write" and label.before is not None and label.before.mapped
         yield label
+    yield Label("unlock", flow.unlocks[0])
+    yield Label("lock", flow.locks[1])
     yield Label(f"{prefix}sub", flow.closed, seq=flow.seq)
+    yield Label("unlock", flow.unlocks[1])
 
 
 def _writes(flow: Flow, page: _Page) -> Iterator[Label]:

@@ -29,9 +29,13 @@ CALLS = {
     "mmu_invalidate_nested_add": "nested begin",
     "mmu_invalidate_nested_sub": "nested sub",
     "kvm_make_all_cpus_request": "flush",
+    "write_lock": "lock",
+    "write_unlock": "unlock",
 }
 """Operations of the model that a trace shows, and the word for each."""
 WRITES = frozenset(("try_cmpxchg64", "kvm_tdp_mmu_write_spte", "kvm_tdp_mmu_write_spte_atomic", "xchg"))
+YIELD = "tdp_mmu_iter_cond_resched"
+"""Where a walk lets others in, which it may do at other pages, too: nobody sees at which."""
 PAGE = 0
 """The gfn of the model that stands for the page of a window; the other one stands for all others of its region."""
 _KINDS = (NONE, FROZEN, LEAF, TABLE)
@@ -169,7 +173,7 @@ class Stage:
         nodes = self.model.software.graphs[step.role].nodes
         for number in step.nodes:
             word = CALLS.get(getattr(nodes[number], "name", ""))
-            if word:
+            if word and not (word in ("lock", "unlock") and YIELD in (nodes[number].stack or ())):
                 return word
         return ""
 

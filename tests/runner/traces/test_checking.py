@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tdpcheck import Change
-from tdpcheck.runner.inputs.sources import Files, code_for, files_of
+from tdpcheck.runner.inputs.sources import code_for, files_of
 from tdpcheck.runner.traces.checking import Checked, check
 from tdpcheck.tests.calling import diff
 from tdpcheck.tests.traces.acting import EMPTY, HOST, OTHER, SECOND, VCPU, Acting, leaf
@@ -136,7 +136,7 @@ def test_what_a_kernel_does_is_accepted(acted: Callable[[Acting], None]) -> None
     [
         (maps_over_it, "fault 1: write: empty below a table -> leaf below a table"),
         (maps_what_it_found_before, "fault 1: write: empty below a table -> leaf below a table"),
-        (forgets_to_flush, "notifier 0: sub"),
+        (forgets_to_flush, "notifier 0: unlock"),
         (retries_for_nothing, "fault 1: stale"),
     ],
 )
@@ -161,8 +161,8 @@ def kept(name: str, events: int | None = None) -> Trace:
     return Trace(trace.header, trace.events[:events])
 
 
-def answered(trace: Trace, files: Files = FILES) -> Checked:
-    return check(trace, "shared", lambda scenario: code_for(scenario, None, files))
+def answered(trace: Trace) -> Checked:
+    return check(trace, "shared", lambda scenario: code_for(scenario, None, FILES))
 
 
 @pytest.mark.slow
@@ -171,7 +171,7 @@ def test_a_running_kernel_tells_a_wrong_model_apart() -> None:
     patch = diff("mmu.c", "return mmu_invalidate_retry(kvm, fault->gfn);", "return false;")
     files = Change("no-retry.patch", patch.encode()).versions(FILES)[-1].files
 
-    answer = answered(kept("linux-6.1", 1000), files)
+    answer = check(kept("linux-6.1", 1000), "shared", lambda scenario: code_for(scenario, None, files), until_refused=True)
 
     assert answer.refused[0].cannot[0].startswith("fault 1: stale")
 
