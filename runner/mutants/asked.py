@@ -37,6 +37,8 @@ does nothing is violated. `not modelled`: no scenario runs its function.
 GOAL = "goal "
 FOUND: tuple[Fate, ...] = ("killed", "deadlock", "livelock")
 """The fates of those in which something was found to be wrong."""
+WAITED = 20.0
+"""On a busy machine so many seconds go by for one of computing, and no more is waited."""
 MISSED: tuple[Fate, ...] = ("goal", "survived", "open")
 """The fates of those in which nothing was, though it could have been."""
 
@@ -214,11 +216,12 @@ class Asking:
             watched[MERGING] = negation(subject.merging.holds)
         goals = goals_of(model)
         watched |= {f"{GOAL}{name}": goal for name, goal in goals.items()}
+        # Only between scenarios is the processor's time counted; an engine's clock is the wall's, and the machine may be busy.
         survey = subject.engines.survey
         if survey is None:
             raise InputError("mutants are asked by exploration")
         seen = survey(
-            model.system, model.geometry, watched, max_states=self.states, timeout=timeout, ends=ends_of(model),
+            model.system, model.geometry, watched, max_states=self.states, timeout=WAITED * timeout, ends=ends_of(model),
             until=subject.properties if first else (),
         )  # fmt: skip
         found: list[tuple[Fate, str, int]] = []
@@ -259,4 +262,4 @@ def nearest(scenarios: Sequence[Scenario]) -> tuple[Scenario, ...]:
     return tuple(sorted(scenarios, key=distance))
 
 
-__all__ = ["FOUND", "MISSED", "Asking", "Fate", "Judged", "Unmutated", "nearest"]
+__all__ = ["FOUND", "MISSED", "WAITED", "Asking", "Fate", "Judged", "Unmutated", "nearest"]

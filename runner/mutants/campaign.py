@@ -18,10 +18,10 @@ from ...model.system import machine_digest
 from ..documents import SCHEMA
 from ..inputs.sources import Files
 from ..names import choose
-from .asked import FOUND, MISSED, Asking, Fate, Judged, Unmutated
+from .asked import FOUND, MISSED, WAITED, Asking, Fate, Judged, Unmutated
 
-WAITED, GRACE = 10.0, 60.0
-"""A process that has a mutant is given up after so many times its seconds of computing, and so many more."""
+GRACE = 60.0
+"""So many seconds a process has beyond those that are waited for its mutant; then it is given up."""
 AT_A_TIME = 50
 """So many mutants a process judges one after the other, since they share most of what is built; then another one begins anew."""
 
