@@ -66,7 +66,7 @@ def mutate(
         >>> from tdpcheck import mutate
         >>> found = mutate("kvm_flush_remote_tlbs", "swap")
         >>> [each.fate for each in found.judged]
-        ['survived']
+        ['equivalent']
     """
     folder, files, scenarios = _asked_of(design)
     wanted = Wanted(
