@@ -39,7 +39,7 @@ def trace() -> None:
 @trace.command()
 @click.argument("file")
 @click.option("--change", metavar="FILE", help="Ask the kernel C with this patch, mbox (all of it) or TOML overlay.")
-@click.option("--kernel", metavar="DIR", help="Ask functions lifted from this kernel tree.")
+@click.option("--kernel", metavar="DIR", help="Functions lifted from this kernel tree: not possible yet.")
 @click.option("--rev", metavar="REF", help="Read the kernel tree at this git revision.")
 @click.option("--design", metavar="DIR", help="Kernel C of your own: a folder whose functions override the shipped ones.")
 @click.option("--timeout", type=Seconds(), default=300.0, show_default=True, help="Seconds in all.")
