@@ -121,10 +121,15 @@ def _good(document: Document, wide: int) -> Iterator[str]:
         each = ", ".join(f"{len(records)} {kind}" for kind, records in sorted(kinds.items()))
         fixed = sum(r.label == "fixed" for r in held)
         said = f"{each}{f'; {fixed} of them fixed by the change' if fixed else ''}"
-        yield from _wrapped(f"Good: {said}, in {len({r.scenario for r in held})} scenarios; -v tells each", wide)
+        yield from _wrapped(f"Good: {said}, in {_scenarios(held)}; -v tells each", wide)
     odd = [r for r in held if not r.as_expected]
     if odd:
         yield from _wrapped(f"Expected to be violated, and nothing was found; mend [expect]: {_named(odd)}", wide)
+
+
+def _scenarios(records: Sequence[Result]) -> str:
+    number = len({r.scenario for r in records})
+    return f"{number} scenario{'s' * (number > 1)}"
 
 
 def _named(records: Sequence[Result]) -> str:
