@@ -11,18 +11,23 @@ from ..model.machine.devices import coherent, noncoherent_registered, tdp_export
 from ..model.machine.ghosts import refused
 from ..model.machine.iommu import attached
 from ..model.machine.locks import mmu_writer
-from ..model.machine.sorts import DEVICE, d, u
+from ..model.machine.sorts import DEVICE, ROOT, d, e, root, u
+from ..model.machine.tables import root_exported
 from ..model.naming import cell
 from ..model.scene import Scene
 from .registered import Registered
 from .repairs import Recipe
 from .telling import Run, Teller, Wrong, chain
 
+_APART = z3.Or(z3.ForAll([d], z3.Not(noncoherent_registered(d))), z3.Exists([u], mmu_writer(u)))
+_SHARED = (tdp_exported(), z3.Exists([root], root_exported(root)), z3.Exists([e], attached(e)))
+"""That the table is shared, whichever of its marks the kernel forgets to set: a device that walks it needs none."""
+
 PROPERTY = Property(
     name="reject_noncoherent_dma",
     sentence="The table is never shared while non-coherent DMA is registered, and no device that does not snoop is attached to it.",
     holds=z3.And(
-        z3.Or(z3.Not(tdp_exported()), z3.ForAll([d], z3.Not(noncoherent_registered(d))), z3.Exists([u], mmu_writer(u))),
+        *(z3.Or(z3.Not(shared), _APART) for shared in _SHARED),
         z3.ForAll([d], z3.Implies(attached(d), coherent(d))),
     ),
     premise=refused(),
@@ -55,18 +60,31 @@ REFUSE_THE_EXPORT = Recipe(
 
 def _found(scene: Scene) -> Iterator[Wrong]:
     for d in scene.each(DEVICE):
-        if scene.is_set(tdp_exported) and scene.is_set(noncoherent_registered, d):
+        if scene.is_set(noncoherent_registered, d) and (shared := _shared(scene)) is not None:
+            says, mark = shared
             yield Wrong(
-                f"the TDP is exported while non-coherent DMA of device {d} is registered",
-                {"device": d},
-                (cell(tdp_exported), cell(noncoherent_registered, d)),
+                f"{says} while non-coherent DMA of device {d} is registered", {"device": d}, (mark, cell(noncoherent_registered, d))
             )
         if scene.is_set(attached, d) and not scene.is_set(coherent, d):
             yield Wrong(f"device {d}, whose DMA is non-coherent, is attached to the shared table", {"device": d}, (cell(attached, d),))
 
 
+def _shared(scene: Scene) -> tuple[str, str] | None:
+    """What says that the table is shared: the kernel's marks, or else a device that walks it without any."""
+    if scene.is_set(tdp_exported):
+        return "the TDP is exported", cell(tdp_exported)
+    for root in scene.each(ROOT):
+        if scene.is_set(root_exported, root):
+            return f"root {root} is exported", cell(root_exported, root)
+    for device in scene.each(DEVICE):
+        if scene.is_set(attached, device):
+            return f"device {device} is attached to the table", cell(attached, device)
+    return None
+
+
 def _noncoherent(run: Run, found: Wrong, d: int) -> str:
-    exported = run.since(lambda s: s.is_set(tdp_exported))
+    marked = run.end.is_set(tdp_exported)
+    exported = run.since(lambda s: s.is_set(tdp_exported) if marked else any(s.is_set(root_exported, root) for root in s.each(ROOT)))
     registered = run.since(lambda s: s.is_set(noncoherent_registered, d))
     joined = run.since(lambda s: s.is_set(attached, d))
     events = [

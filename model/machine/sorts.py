@@ -26,7 +26,8 @@ g, h, k = GFN.const("g"), GFN.const("h"), GFN.const("k")
 r, s = REGION.const("r"), SLOT.const("s")
 f, b = FRAME.const("f"), BLOCK.const("b")
 p, root = PT.const("p"), ROOT.const("root")
-v, i, d, n = VCPU.const("v"), IOMMU.const("i"), DEVICE.const("d"), DESC.const("n")
+v, i, n = VCPU.const("v"), IOMMU.const("i"), DESC.const("n")
+d, e = DEVICE.const("d"), DEVICE.const("e")
 # Bound variables only. The free constant of the thread that acts is `t`: a bound one of that name would capture it.
 t, u = THREADS.const("any_thread"), THREADS.const("other_thread")
 

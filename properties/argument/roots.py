@@ -101,6 +101,13 @@ def sharing(here: Setting) -> Iterator[Lemma]:
         "Before kvm_tdp_set_exported(), the root is exported and no non-coherent DMA is registered.",
         "kvm_create_tdp_fd() asks kvm_arch_has_noncoherent_dma() and sets root->exported without letting go of mmu_lock in between.",
     )
+    yield lemma(
+        "exported_is_marked",
+        [root],
+        z3.Implies(tables.root_exported(root), z3.Or(devices.tdp_exported(), z3.Exists([t], here.at(t, begun)))),
+        "While a root is exported, the TDP counts as exported, but for who is about to say so.",
+        "kvm_create_tdp_fd() sets the two under one mmu_lock, and nobody clears either.",
+    )
     checked = [z3.Implies(here.at(t, (x,)), devices.coherent(dev)) for x in joining if (dev := here.device(x)) is not None]
     yield lemma(
         "joining_is_coherent",

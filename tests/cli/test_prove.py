@@ -131,7 +131,7 @@ def test_a_minimal_argument_says_of_each_lemma_what_misses_it(call: Call) -> Non
     result = call(*QUICK, "--minimal")
 
     assert 0 == result.exit_code, result.output
-    assert "4 lemmas, kept by all" in result.stdout
+    assert "9 lemmas, kept by all" in result.stdout
     assert "joining_is_coherent: without it, reject_noncoherent_dma is not kept by share, " in result.stdout
 
 

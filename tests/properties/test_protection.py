@@ -26,6 +26,7 @@ from .protection import (
     SCENARIOS,
     SILENT,
     STATEMENTS,
+    UNARGUED,
     asked_of,
     code,
     follows,
@@ -39,7 +40,7 @@ LEMMA_ROWS = rows(LEMMAS)
 STATEMENT_ROWS = {row.what: row for row in rows(STATEMENTS)}
 LEFT_OUT = drawn(ARGUED, 5)
 """The arguments that are asked for with and without each lemma."""
-WHOLE = ["mm-exit", *(pytest.param(name, marks=pytest.mark.slow) for name in SCENARIOS if name not in {"mm-exit", *ARGUED, *EXPLORED})]
+WHOLE = ["mm-exit", *(pytest.param(name, marks=pytest.mark.slow) for name in SCENARIOS if name not in {"mm-exit", *ARGUED, *UNARGUED})]
 """Those that are asked for as they stand."""
 
 
