@@ -113,18 +113,26 @@ def _good(document: Document, wide: int) -> Iterator[str]:
         yield from _wrapped(f"Violated as expected: {_named(known)}", wide)
     held = [r for r in document.results if r.verdict in ("proved", "holds_up_to")]
     if held:
-        kinds: dict[str, list[Result]] = {}
-        for record in held:
-            kinds.setdefault(verdict_text(record).partition(";")[0].removesuffix(")") + ")" * (record.verdict == "proved"), []).append(
-                record
-            )
-        each = ", ".join(f"{len(records)} {kind}" for kind, records in sorted(kinds.items()))
+        each = ", ".join(f"{len(records)} {kind}" for kind, records in _kinds(held))
         fixed = sum(r.label == "fixed" for r in held)
         said = f"{each}{f'; {fixed} of them fixed by the change' if fixed else ''}"
         yield from _wrapped(f"Good: {said}, in {_scenarios(held)}; -v tells each", wide)
     odd = [r for r in held if not r.as_expected]
     if odd:
         yield from _wrapped(f"Expected to be violated, and nothing was found; mend [expect]: {_named(odd)}", wide)
+
+
+def _kinds(held: Sequence[Result]) -> Iterator[tuple[str, list[Result]]]:
+    """Answers by what is known: for which size, or how deep."""
+    proved: dict[str, list[Result]] = {}
+    for record in held:
+        if record.verdict == "proved":
+            proved.setdefault(verdict_text(record).partition(";")[0].removesuffix(")") + ")", []).append(record)
+    yield from sorted(proved.items())
+    bounded = [record for record in held if record.verdict != "proved"]
+    depths = sorted({record.depth or 0 for record in bounded})
+    if depths:
+        yield f"HoldsUpTo {depths[0]}" + (f" to {depths[-1]} steps" if len(depths) > 1 else ""), bounded
 
 
 def _scenarios(records: Sequence[Result]) -> str:
