@@ -42,6 +42,7 @@ COMMANDS = {
     "export": Known("export:export", "Write one question for another checker: SMT-LIB, BTOR2, AIGER, Promela."),
     "hazards": Known("claims:hazards", "Show the hazards of the series, or rule them out, each by the runs behind it."),
     "list": Known("listing:list_", "List properties, scenarios, changes (the museum's), designs, intrinsics, goals, engines or formats."),
+    "mcp": Known("mcp:mcp", "Serve the Model Context Protocol on standard input and output."),
     "museum": Known("museum:museum", "Find each known bug again, and check its good twin."),
     "mutate": Known("mutate:mutate", "Make small faults of the kernel C, and see which are found."),
     "prove": Known("prove:prove", "Prove properties for any number of pages, tables, roots, devices and threads of a scenario."),
