@@ -16,6 +16,8 @@ from tdpcheck.runner.exercises import shipped_exercises
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "lessons"
 LESSONS = sorted(FOLDER.glob("[1-9]-*.md"))
+(FIRST,) = FOLDER.glob("0-*.md")
+"""For those who know neither KVM nor an IOMMU: it has no exercise."""
 
 
 def shown(page: str) -> Iterator[tuple[str, str]]:
@@ -69,6 +71,7 @@ def test_there_are_six_lessons_and_each_has_its_picture_its_exercise_and_its_lin
     listed = (FOLDER / "README.md").read_text(encoding="utf-8")
 
     assert 6 == len(LESSONS)
+    assert f"]({FIRST.name})" in listed
     for page in LESSONS:
         text = page.read_text(encoding="utf-8")
         (name,) = [n for n, e in shipped_exercises().items() if e.lesson == f"docs/lessons/{page.name}"]
@@ -79,7 +82,7 @@ def test_there_are_six_lessons_and_each_has_its_picture_its_exercise_and_its_lin
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", LESSONS, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [FIRST, *LESSONS], ids=lambda page: page.stem)
 def test_a_lesson_shows_what_the_tool_prints_and_draws(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a folder of its own, beside the museum, as in a clone."""
     (tmp_path / "museum").symlink_to(ROOT / "museum")
