@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Iterable, Sequence
+from io import StringIO
 from typing import IO
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -44,6 +45,11 @@ def console(file: IO[str] | None = None, *, stderr: bool = False) -> Console:
     return HarmlessConsole(
         file=file, stderr=stderr, highlight=False, emoji=False, markup=False, soft_wrap=True, no_color=True, width=PLAIN_WIDTH
     )
+
+
+def recorded(wide: int) -> Console:
+    """A console that prints nowhere, and keeps what it is given as plain text, `wide` columns of it."""
+    return HarmlessConsole(file=StringIO(), record=True, width=wide, highlight=False, emoji=False, markup=False, soft_wrap=True)
 
 
 def print_document(out: Console, document: Document, texts: dict[tuple[str, str, str | None], str]) -> None:

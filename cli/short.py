@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
@@ -14,7 +13,7 @@ from ..counterexamples.folding import WIDTH
 from ..runner.asking.results import Document, Result
 from ..runner.telling.answers import summary, verdict_text, waiver_lines
 from ..runner.telling.causes import Cause
-from .printing import print_change
+from .printing import print_change, recorded
 
 SCREEN = 60
 """So many lines a run has with one mistake in it."""
@@ -31,7 +30,7 @@ def print_short(out: Console, document: Document, texts: Mapping[Key, str], caus
         texts: the first violation of each cause as text; only the nearest of all is told whole.
         wide: columns of what is no counterexample.
     """
-    below = Console(width=wide, record=True, file=io.StringIO(), highlight=False, emoji=False, markup=False, soft_wrap=True)
+    below = recorded(wide)
     for line in (*_unknown(document, wide), *_good(document, wide)):
         below.print(Text(line))
     for change in document.changes:
@@ -102,6 +101,8 @@ def _unknown(document: Document, wide: int) -> Iterator[str]:
     for reason, records in ordered[:UNKNOWN]:
         yield from _wrapped(f"{verdict_text(records[0])}: {_named(records)}", wide)
         yield from _wrapped(f"  {reason}", wide)
+        if records[0].livelock.free is False:
+            yield "  -v tells the way there, and once round"
     if len(ordered) > UNKNOWN:
         yield f"and {sum(len(records) for _, records in ordered[UNKNOWN:])} more without an answer, for other reasons; -v tells each"
 

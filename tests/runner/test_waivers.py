@@ -130,7 +130,7 @@ def test_an_answer_that_leans_on_a_waiver_says_so_everywhere(call: Call, tmp_pat
     assert done.exit_code == 0
     assert "Waived (leaning on a waiver; with them Proved" in done.stdout
     assert "root_liveness in noncoherent-export" in done.stdout
-    assert f"root_liveness: leaning on waiver {place}: a request was refused" in done.stdout
+    assert f"leaning on waiver {place}: a request was refused" in " ".join(done.stdout.split())
     assert "1 answer: 1 Waived." in done.stdout
     assert not list(out.glob("*.smt2"))
     assert place in log.read_text()
