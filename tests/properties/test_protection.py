@@ -15,6 +15,7 @@ from tdpcheck.checker.arguments.sized import SizedArgument
 from tdpcheck.checker.states.explore import survey
 from tdpcheck.core.trace import replays
 from tdpcheck.model.system import build
+from tdpcheck.runner.inputs.terms import property_of
 from tdpcheck.tests.few import drawn
 
 from . import protection
@@ -27,7 +28,6 @@ from .protection import (
     SILENT,
     STATEMENTS,
     UNARGUED,
-    asked_of,
     code,
     follows,
     missing,
@@ -146,7 +146,7 @@ def test_a_statement_that_no_lemma_misses_and_exploration_does_is_missed_by_a_ru
     assert set(EXPLORED[name]) == set(without)
     for text, left in {"": code(), **without}.items():
         made = build(SCENARIOS[name], left)
-        properties = asked_of(made.scenario, made.system)
+        properties = [property_of(made, name) for name, answer in made.scenario.expect.items() if answer == "holds"]
         seen = survey(made.system, made.geometry, {prop.name: z3.Not(prop.holds) for prop in properties})
         violated = [prop for prop in properties if (trace := seen.traces[prop.name]) is not None and replays(trace, prop)]
 
