@@ -141,8 +141,8 @@ def verify(
             certify=certify, jobs=jobs, memory=memory, cache=not no_cache, listener=progress, total=total, spent=guard.spent(),
         ).outcome  # fmt: skip
         telling = Telling(outcome.plan if repair else None, progress.working)
-        # Of a run that was interrupted, each answer that is there is told.
-        whole = verbose or all_ or matrix or outcome.interrupted
+        # Of a run that was interrupted, or was not asked without the change, each answer is told.
+        whole = verbose or all_ or matrix or outcome.interrupted or any(record.alone for record in outcome.records)
         short = not whole and (change is not None or len({place[0] for place in outcome.places}) > 1)
         again = _again(change, kernel, rev, design) if short else None
         told, unwritten = _told(outcome, folder, telling, all_=all_, every=verbose or all_, again=again)
