@@ -30,5 +30,10 @@ def test_a_run_is_valid_and_a_run_without_its_model_is_not() -> None:
         jsonschema.validate(run, schema)
 
 
-def test_a_counterexample_is_valid() -> None:
-    jsonschema.validate(json.loads((GOLDEN / "never-retry.cex.json").read_text()), json.loads(MADE["cex.schema.json"]))
+def test_a_counterexample_is_valid_and_one_without_its_scenario_is_not() -> None:
+    cex, schema = json.loads((GOLDEN / "never-retry.cex.json").read_text()), json.loads(MADE["cex.schema.json"])
+
+    jsonschema.validate(cex, schema)
+    del cex["scenario"]
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(cex, schema)

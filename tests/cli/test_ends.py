@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tdpcheck.tests.few import few
+from tdpcheck.tests.few import SEED, few
 
 COMMAND = str(Path(sys.executable).with_name("tdpcheck"))
 QUICK = "noncoherent-export"
@@ -47,7 +47,7 @@ def duration(*arguments: str) -> float:
 @pytest.mark.parametrize("moments", [3, pytest.param(MOMENTS, marks=pytest.mark.slow)])
 def test_at_any_moment_a_signal_ends_a_run_without_noise(moments: int) -> None:
     """From the first instruction of the shell to the last line, solvers and workers included."""
-    rng = random.Random(int(os.environ.get("TDPCHECK_SEED", "1")))
+    rng = random.Random(SEED)
     asked = ("verify", "--scenario", QUICK, "--no-cache", "--jobs", "2")
     whole = duration(*asked)
     for _ in range(moments):

@@ -23,11 +23,10 @@ from tdpcheck.model.machine import parts
 from tdpcheck.model.scenario import Scenario, shipped_scenarios
 from tdpcheck.model.system import Code, Model, build, parse_source, shipped_source
 from tdpcheck.runner.inputs.terms import goals_there, property_names, property_of
-from tdpcheck.tests.few import few
+from tdpcheck.tests.few import SEED, few
 
 RANDOM = int(os.environ.get("TDPCHECK_MERGING_RANDOM", "12"))
 AIMED = int(os.environ.get("TDPCHECK_MERGING_AIMED", "8"))
-SEED = int(os.environ.get("TDPCHECK_SEED", "1"))
 MOST = 40_000
 """So many states are visited without merging; a mutant that has more is left alone."""
 SMALL = ("fast-zap-private", "huge-over-table", "memslot-delete", "mm-exit", "noncoherent-export", "share-vs-fast-zap")

@@ -24,12 +24,12 @@ from tdpcheck.runner.inputs.sources import built, files_of
 from tdpcheck.runner.inputs.terms import property_of
 from tdpcheck.runner.museum.items import FOLDER, read_item
 from tdpcheck.runner.runs.run import selected_scenarios
+from tdpcheck.tests.few import SEED
 from tdpcheck.tests.recheck.good import bases
 from tdpcheck.tests.recheck.mutants import Mutator
 from tdpcheck.tests.recheck.slow import refused
 
 COUNT = int(os.environ.get("TDPCHECK_MUTANTS", "5000"))
-SEED = int(os.environ.get("TDPCHECK_SEED", "1"))
 SHARES = 4
 
 

@@ -36,6 +36,15 @@ class Acting:
         self.faults(VCPU)
         self.maps(VCPU, pfn, self.seq, table=True)
 
+    def taken(self, *, flush: bool = True) -> None:
+        """Frame 7 was mapped, and the host takes it: up to where its page goes."""
+        self.mapped(7)
+        self.opens()
+        self.write(HOST, 1, leaf(7), EMPTY)
+        if flush:
+            self.flushes()
+        self.opened()
+
     def opens(self, task: int = HOST, gfn: int = GFN, pages: int = 1) -> None:
         self.asks(task, gfn, pages)
         self.gets(task, gfn, pages)

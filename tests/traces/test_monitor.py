@@ -13,11 +13,7 @@ from tdpcheck.traces.monitor import PROMISES, monitor
 
 
 def kept(a: Acting) -> None:
-    a.mapped(7)
-    a.opens()
-    a.write(HOST, 1, leaf(7), EMPTY)
-    a.flushes()
-    a.opened()
+    a.taken()
     a.do(HOST, "freed", pfn=7, order=0)
     a.closes()
     a.do(VCPU, "vcpu_flush")
@@ -25,21 +21,14 @@ def kept(a: Acting) -> None:
 
 
 def over(a: Acting) -> None:
-    a.mapped(7)
-    a.opens()
-    a.write(HOST, 1, leaf(7), EMPTY)
-    a.flushes()
-    a.opened()
+    a.taken()
     a.faults(VCPU)
     a.maps(VCPU, 7, a.seq)
     a.closes()
 
 
 def unflushed(a: Acting) -> None:
-    a.mapped(7)
-    a.opens()
-    a.write(HOST, 1, leaf(7), EMPTY)
-    a.opened()
+    a.taken(flush=False)
     a.closes()
 
 

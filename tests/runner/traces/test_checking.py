@@ -23,16 +23,6 @@ def checked(acted: Callable[[Acting], None], timeout: float | None = None) -> Ch
     return check(acting.trace, "shared", lambda scenario: code_for(scenario, None, FILES), timeout=timeout)
 
 
-def taken(a: Acting, flush: bool = True) -> None:
-    """Up to where the host's page goes."""
-    a.mapped(7)
-    a.opens()
-    a.write(HOST, 1, leaf(7), EMPTY)
-    if flush:
-        a.flushes()
-    a.opened()
-
-
 def maps_before(a: Acting) -> None:
     """The host asks for the lock while a vCPU maps what it will take."""
     a.faults(VCPU)
@@ -46,7 +36,7 @@ def maps_before(a: Acting) -> None:
 
 
 def retries(a: Acting) -> None:
-    taken(a)
+    a.taken()
     a.faults(VCPU)
     seq = a.seq
     a.closes()
@@ -55,7 +45,7 @@ def retries(a: Acting) -> None:
 
 def reads_after(a: Acting) -> None:
     """The event of its beginning comes before the end, and the value says that it read behind it: a mapping is right."""
-    taken(a)
+    a.taken()
     a.do(VCPU, "page_fault", vcpu=0, gfn=0x40000)
     a.closes()
     a.do(VCPU, "faultin", gfn=0x40000, seq=a.seq, open=0)
@@ -65,7 +55,7 @@ def reads_after(a: Acting) -> None:
 
 def both_map(a: Acting) -> None:
     """The other vCPU maps the page, so that this one finds it there."""
-    taken(a)
+    a.taken()
     a.faults(VCPU)
     a.closes()
     a.faults(SECOND)
@@ -90,7 +80,7 @@ def because_of_another(a: Acting) -> None:
 
 
 def maps_over_it(a: Acting) -> None:
-    taken(a)
+    a.taken()
     a.faults(VCPU)
     a.maps(VCPU, 7, a.seq)
     a.closes()
@@ -98,7 +88,7 @@ def maps_over_it(a: Acting) -> None:
 
 def maps_what_it_found_before(a: Acting) -> None:
     """It read before the end, did not ask again, and maps the old frame."""
-    taken(a)
+    a.taken()
     a.faults(VCPU)
     seq = a.seq
     a.closes()
@@ -106,7 +96,7 @@ def maps_what_it_found_before(a: Acting) -> None:
 
 
 def forgets_to_flush(a: Acting) -> None:
-    taken(a, flush=False)
+    a.taken(flush=False)
     a.faults(VCPU)
     seq = a.seq
     a.closes()
@@ -114,7 +104,7 @@ def forgets_to_flush(a: Acting) -> None:
 
 
 def retries_for_nothing(a: Acting) -> None:
-    taken(a)
+    a.taken()
     a.do(VCPU, "page_fault", vcpu=0, gfn=0x40000)
     a.closes()
     a.do(VCPU, "faultin", gfn=0x40000, seq=a.seq, open=0)
