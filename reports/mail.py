@@ -120,7 +120,7 @@ def _quoted(patch: Patch) -> str:
         lines.append(_diff_line(line))
     if len(patch.change.lines) > QUOTED:
         lines.append(f"> [... {len(patch.change.lines) - QUOTED} more changed lines]")
-    return "\n".join(_short(line) for line in lines)
+    return "\n".join(clipped(line) for line in lines)
 
 
 def _diff_line(line: ChangedLine) -> str:
@@ -155,7 +155,7 @@ def _matrix(view: Overview) -> str:
         wide = WIDTH - COLUMN * len(some)
         name = min(wide, max([LEAST_NAME, *(len(s) + 1 for s in shown)]))
         rows = ["".join([" " * name, *(letters[p].rjust(COLUMN) for p in some)])]
-        rows += ["".join([_short(s, name).ljust(name), *(_code(view.last(s, p)).rjust(COLUMN) for p in some)]) for s in shown]
+        rows += ["".join([clipped(s, name).ljust(name), *(_code(view.last(s, p)).rjust(COLUMN) for p in some)]) for s in shown]
         blocks.append("\n".join(rows))
     blocks.append("\n".join(f"{letter} {p}" for p, letter in letters.items()))
     used = {_code(view.last(s, p)) for s in shown for p in properties}
@@ -290,7 +290,8 @@ def _listed(items: Sequence[str]) -> list[str]:
     return lines + ([f"- and {len(items) - LISTED} more"] if len(items) > LISTED else [])
 
 
-def _short(words: str, width: int = WIDTH) -> str:
+def clipped(words: str, width: int = WIDTH) -> str:
+    """A line of a mail: two dots stand for what does not fit."""
     return words if len(words) <= width else words[: width - 2] + ".."
 
 

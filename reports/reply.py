@@ -18,6 +18,7 @@ from ..counterexamples.story import story
 from ..runner.asking.results import Change, Posted
 from ..runner.telling.answers import verdict_text
 from ..runner.telling.causes import Cause, causes
+from .mail import clipped
 from .overview import Overview
 from .stored import Stored, key_of
 
@@ -108,7 +109,7 @@ def _quoted(change: Change, cause: Cause | None) -> list[str]:
         lines.append(f"{when}{who} wrote:")
     elif not change.diff:
         lines.append(f"> {change.subject or change.name}")
-    return [_short(line) for line in (*lines, *_hunk(change, cause))]
+    return [clipped(line) for line in (*lines, *_hunk(change, cause))]
 
 
 def _hunk(change: Change, cause: Cause | None) -> Iterator[str]:
@@ -207,10 +208,6 @@ def _tail(stored: Stored, change: Change, cause: Cause | None) -> list[list[str]
 def _untagged(subject: str) -> str:
     """A title without its number in the series."""
     return subject.partition("] ")[2] if subject.startswith("[") else subject
-
-
-def _short(words: str) -> str:
-    return words if len(words) <= WIDTH else words[: WIDTH - 2] + ".."
 
 
 __all__ = ["reply"]

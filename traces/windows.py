@@ -129,13 +129,13 @@ class _Page:
     """Every write that a walk to one page could see, in order, and what it finds before and after each."""
 
     def __init__(self, flows: Flows, gfn: int) -> None:
-        writes = [
+        writes: list[tuple[Event, Flow | str]] = [
             (event, flow)
             for flow in (*flows.attempts, *flows.invalidations, *flows.splits)
             for event in flow.writes
             if of_region(event, gfn)
         ]
-        writes += [(other.event, other.what) for other in flows.others if "level" in other.event.values and of_region(other.event, gfn)]  # type: ignore[misc]
+        writes += [(other.event, other.what) for other in flows.others if "level" in other.event.values and of_region(other.event, gfn)]
         writes.sort(key=lambda each: (each[0].end, each[0].begin))
         self.gfn = gfn
         self.steps: list[tuple[Event, Flow | str, View, View]] = []

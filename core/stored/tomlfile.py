@@ -22,6 +22,11 @@ _PART = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
 _DEEP = re.compile(rf"""(?<![\w."'-])(?:{_PART}[ \t]*+\.[ \t]*+){{{MOST_NESTED}}}""")
 
 
+def quoted(text: str) -> str:
+    """A string as TOML has it; without control characters, which it must not hold."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 def toml_of(text: str, where: str) -> dict[str, Any]:
     """The values of a TOML document.
 

@@ -34,6 +34,11 @@ OPERATORS: Mapping[str, str] = {
 """What may go wrong, by the name under which it can be asked for."""
 
 
+def name_of(operator: str, file: str, line: int, what: str) -> str:
+    """What a mutation is called, also where nothing else is left of it."""
+    return f"{operator}: {file}:{line}: {what}"
+
+
 @dataclass(frozen=True)
 class Mutation:
     """A file with one fault in it.
@@ -56,7 +61,7 @@ class Mutation:
     @property
     def name(self) -> str:
         """What it is called: the same from run to run, as long as the file is."""
-        return f"{self.operator}: {self.file}:{self.line}: {self.what}"
+        return name_of(self.operator, self.file, self.line, self.what)
 
     def diff(self, before: str) -> str:
         """The fault as a patch of the file, with a line above and below."""

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from ...core.stored.tomlfile import quoted
 from ...core.verdict import HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict
 from ...kernelc.lowering.cfg import Mark
 from ...kernelc.sources.lines import Alignment
@@ -212,12 +213,8 @@ def with_coverage(verdict: Verdict, coverage: Coverage) -> Verdict:
 
 def declaration(names: Iterable[str]) -> str:
     """TOML that declares these, for a reason that remains to be given."""
-    steps = "".join(f"  {_quoted(name)},\n" for name in names)
+    steps = "".join(f"  {quoted(name)},\n" for name in names)
     return f'[[unreachable]]\nbecause = "…"\nsteps = [\n{steps}]\n'
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def declared_stuck(scenario: Scenario, roles: Iterable[str]) -> bool:

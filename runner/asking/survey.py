@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...checker.clock import OutOfTime
-from ...checker.states.livelock import Livelock
+from ...checker.states.explore import Surveyed
 from ...checker.states.walk import shorten
 from ...core.evaluation.evaluate import State
 from ...core.ground import negation
@@ -143,8 +143,8 @@ def _explored(subject: Prepared, started: float, so_far: Callable[[Survey], None
         fired={name for name, times in seen.stats.fired.items() if times},
         violations={n: plain_run(subject.replayed(t, subject.properties[n])) for n, t in violated.items()},
         states=seen.stats.states if seen.stats.complete else None,
-        stuck=None if seen.stuck is None else tuple(PlainStuck(plain_run(s.trace), s.states) for s in seen.stuck),
-        livelocks=None if seen.livelocks is None else tuple(map(_plain, seen.livelocks)),
+        stuck=plain_stuck(seen),
+        livelocks=plain_livelocks(seen),
         interrupted=interrupted,
         unmet=_unmet(subject, seen.traces.get(MERGING)),
     )
@@ -166,8 +166,14 @@ def _proof(subject: Prepared, holding: Sequence[Property], states: Sequence[Stat
     return subject.engines.certify_states(subject.model, grounded, holding, states, timeout=subject.left(_CERTIFY))
 
 
-def _plain(found: Livelock) -> PlainLivelock:
-    return PlainLivelock(plain_run(found.trace), found.loop, found.states, found.going)
+def plain_stuck(seen: Surveyed) -> tuple[PlainStuck, ...] | None:
+    """The stuck states that an exploration found, as plain values; None if they were not looked for."""
+    return None if seen.stuck is None else tuple(PlainStuck(plain_run(s.trace), s.states) for s in seen.stuck)
+
+
+def plain_livelocks(seen: Surveyed) -> tuple[PlainLivelock, ...] | None:
+    """The livelocks that an exploration found, as plain values; None if they were not looked for."""
+    return None if seen.livelocks is None else tuple(PlainLivelock(plain_run(s.trace), s.loop, s.states, s.going) for s in seen.livelocks)
 
 
 def _unmet(subject: Prepared, trace: Trace | None) -> str:

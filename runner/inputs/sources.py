@@ -132,11 +132,12 @@ def code_for(scenario: Scenario, kernel: KernelTree | None, files: Files) -> Cod
 @cache
 def _lifted(kernel: KernelTree, files: tuple[tuple[str, str], ...]) -> Code:
     # The text that the tree has must not stand for what a change deletes: that nobody would run.
-    gone = [path for path in versions.files_of(kernel) if path not in dict(files)]
+    texts = dict(files)
+    gone = [path for path in versions.files_of(kernel) if path not in texts]
     if gone:
         why = "functions are lifted from there, and what takes their place is in no file that is"
         raise InputError(f"{', '.join(gone)}: the change deletes this, {why}; leave it in, or check the rest alone")
-    return lifted_code(kernel, dict(files))
+    return lifted_code(kernel, texts)
 
 
 @cache

@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec import UnsetType
 
 from ...core.errors import InputError
+from ...core.stored.tomlfile import quoted
 from ...counterexamples.schema import Cex
 from ...counterexamples.story import story
 from ...kernelc.sources.patch import parse_change
@@ -97,6 +98,5 @@ def _story(cex: Cex, name: str, title: str) -> str:
 
 
 def _quoted(words: str) -> str:
-    """A string of TOML."""
-    clean = "".join(c if c.isprintable() else " " for c in words).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{clean}"'
+    """A string of TOML, on one line."""
+    return quoted("".join(c if c.isprintable() else " " for c in words))

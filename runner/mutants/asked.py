@@ -13,13 +13,12 @@ import msgspec
 from ...checker.states.explore import Surveyed
 from ...core.errors import TIME_IS_UP, EngineError, InputError, TdpcheckError
 from ...core.ground import negation
-from ...core.plain import plain_run
 from ...core.verdict import ReasonKind
-from ...kernelc.text.mutations import Mutation
+from ...kernelc.text.mutations import Mutation, name_of
 from ...model.scenario import Scenario
 from ..asking.limits import Limits
 from ..asking.question import Subject
-from ..asking.survey import PlainLivelock, PlainStuck, Survey
+from ..asking.survey import Survey, plain_livelocks, plain_stuck
 from ..asking.traces import deadlock, livelock
 from ..inputs.matrix import reached
 from ..inputs.sources import Files, built, code_for
@@ -73,7 +72,7 @@ class Judged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def name(self) -> str:
         """The name of its mutation."""
-        return f"{self.operator}: {self.file}:{self.line}: {self.what}"
+        return name_of(self.operator, self.file, self.line, self.what)
 
     @property
     def found(self) -> bool:
@@ -228,12 +227,7 @@ class Asking:
         for name, trace in seen.traces.items():
             if trace is not None and name in subject.properties:
                 found.append(("killed", name, subject.replayed(trace, subject.properties[name]).depth))
-        subject.survey = Survey(
-            stuck=None if seen.stuck is None else tuple(PlainStuck(plain_run(s.trace), s.states) for s in seen.stuck),
-            livelocks=None
-            if seen.livelocks is None
-            else tuple(PlainLivelock(plain_run(s.trace), s.loop, s.states, s.going) for s in seen.livelocks),
-        )
+        subject.survey = Survey(stuck=plain_stuck(seen), livelocks=plain_livelocks(seen))
         stuck = [each for each in deadlock(subject).stuck if not each.declared and ReasonKind.DEADLOCK not in without]
         circles = [each for each in livelock(subject).circles if not each.declared and ReasonKind.LIVELOCK not in without]
         found += [("deadlock", ReasonKind.DEADLOCK.value, len(each.trace)) for each in stuck[:1]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from ...checker.states.moves import Moves
 from ...core.evaluation.evaluate import Evaluator, Move, State
@@ -39,6 +40,14 @@ YIELD = "tdp_mmu_iter_cond_resched"
 PAGE = 0
 """The gfn of the model that stands for the page of a window; the other one stands for all others of its region."""
 _KINDS = (NONE, FROZEN, LEAF, TABLE)
+_Host = Literal["pages", "huge"]
+_HELD: dict[tuple[str, str], Literal["nothing", "huge", "some", "tables"]] = {
+    (NONE, NONE): "nothing",
+    (LEAF, NONE): "huge",
+    (TABLE, LEAF): "some",
+    (TABLE, NONE): "tables",
+}
+"""What the tables of a scenario hold at its start, by what a walk to the page finds."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +56,13 @@ class Cast:
 
     start: tuple[str, str]
     threads: tuple[tuple[str, bool, bool], ...]
-    hosts: tuple[str, ...]
+    hosts: tuple[_Host, ...]
 
 
 def cast_of(window: Window) -> Cast:
     """The cast of a window. What the host maps nobody sees: a huge page of it matters only where a 2 MiB leaf is seen."""
     if window.start.upper == LEAF:
-        hosts: tuple[str, ...] = ("huge",)
+        hosts: tuple[_Host, ...] = ("huge",)
     elif window.huge or any(m.role == PART for m in window.members):
         hosts = ("huge", "pages")
     else:
@@ -63,7 +72,7 @@ def cast_of(window: Window) -> Cast:
 
 def scenarios_of(cast: Cast, design: str) -> Iterator[Scenario]:
     """The scenarios, one for each state of the host."""
-    held = {(NONE, NONE): "nothing", (LEAF, NONE): "huge", (TABLE, LEAF): "some", (TABLE, NONE): "tables"}.get(cast.start)
+    held = _HELD.get(cast.start)
     if held is None:
         return
     vcpus = sum(role == FAULT for role, _, _ in cast.threads)
@@ -85,7 +94,7 @@ def scenarios_of(cast: Cast, design: str) -> Iterator[Scenario]:
             design=design,
             geometry=sizes,
             hardware=Hardware(cpu=False, iommu=False),
-            start=Start(tables=held, host=mapped, exported=(), attached=False),  # type: ignore[arg-type]
+            start=Start(tables=held, host=mapped, exported=(), attached=False),
             matrix=True,
         )
 
