@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 import pytest
@@ -17,10 +17,19 @@ def few(values: Iterable[Any], every: int) -> list[Any]:
     return [_marked(value, [pytest.mark.slow] if number % every else []) for number, value in enumerate(values)]
 
 
-def drawn(values: Iterable[Any], count: int) -> list[Any]:
-    """`count` of the values, drawn by TDPCHECK_SEED, are slow; the others are for the night. Tuples are several parameters."""
-    every = list(values)
-    chosen = set(random.Random(SEED).sample(range(len(every)), count))
+def drawn(values: Iterable[Any], count: int, *, kind: Callable[[Any], Hashable] | None = None) -> list[Any]:
+    """`count` of the values, drawn by TDPCHECK_SEED, are slow; the others are for the night. Tuples are several parameters.
+
+    Args:
+        kind: what sort of value it is: one of each is asked by day, even if those are more than `count`.
+    """
+    every, rng = list(values), random.Random(SEED)
+    if kind is None:
+        chosen = set(rng.sample(range(len(every)), count))
+    else:
+        order = rng.sample(range(len(every)), len(every))
+        first = {kind(every[number]): number for number in reversed(order)}.values()
+        chosen = set([*first, *(number for number in order if number not in first)][: max(count, len(first))])
     night = [pytest.mark.slow, pytest.mark.nightly]
     return [_marked(value, night[: 1 if number in chosen else 2]) for number, value in enumerate(every)]
 

@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted((ROOT / "docs" / "how-to").glob("*.md"))
 FENCE = re.compile(r"^```(?P<kind>\w+)(?: (?P<words>[^\n]*))?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.egg-info", "out", "bench", "notebooks")
+LEFT_OUT = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "out", "bench", "notebooks")
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ import pytest
 from tdpcheck.tests.calling import Call
 
 RACE = """
-    CPU0 (notifier)                             CPU1 (fault)
-    ===============                             ============
-    kvm_mmu_notifier_invalidate_range_start()
-                                                kvm_faultin_pfn()
+    CPU0 (share)                                CPU1 (register)
+    ============                                ===============
+    write_lock(&kvm->mmu_lock)
+                                                write_lock(&kvm->mmu_lock)
 """
 
 

@@ -4,17 +4,42 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from tdpcheck.cli.main import tdpcheck
+from tdpcheck.core.system import Lemma, Property
+from tdpcheck.model.parametric import Parametric
 from tdpcheck.model.system import shipped_source
+from tdpcheck.properties.argument.book import argument
 from tdpcheck.runner.museum.items import FOLDER
 from tdpcheck.tests.calling import Call
 
 QUICK = ("prove", "reject_noncoherent_dma", "--scenario", "noncoherent-export", "--jobs", "1")
+NEEDED = (
+    "writer_where importer_is_exported shared_is_exported importer_first exporting exported_is_marked joining_is_coherent "
+    "attached_is_imported"
+).split()
+"""Of fifty lemmas about two threads, eight say why sharing and non-coherent DMA exclude each other."""
+BY_DAY_AND_BY_NIGHT = pytest.mark.parametrize(
+    "whole", [pytest.param(False, id="of some lemmas"), pytest.param(True, id="of all lemmas", marks=pytest.mark.nightly)]
+)
+"""By day, of the lemmas that are needed, and of some that are not; with all fifty it takes minutes."""
+
+
+@pytest.fixture
+def lemmas(whole: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is argued."""
+    idle = {"one_writer", "no_dead_install", "assertions_hold"}
+
+    def some(model: Parametric, *properties: Property) -> list[Lemma]:
+        return [x for x in argument(model, *properties) if x.name in {*NEEDED, *idle}]
+
+    if not whole:
+        monkeypatch.setattr("tdpcheck.api.prove.argument", some)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +84,8 @@ def test_without_an_initial_state_nothing_is_proved(call: Call, tmp_path: Path, 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("lemmas")
+@BY_DAY_AND_BY_NIGHT
 def test_a_change_that_breaks_a_lemma_is_told_with_the_step_and_its_line(call: Call, tmp_path: Path, proved: tuple[Result, str]) -> None:
     """No proof, no certificate that is accepted, and no claim that there is a race; and instances of another kernel do not help.
 
@@ -107,6 +134,8 @@ def two_stores_swapped(folder: Path) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("lemmas")
+@BY_DAY_AND_BY_NIGHT
 def test_a_lemma_that_a_change_needs_is_found_and_proved_for_every_size(call: Call, tmp_path: Path) -> None:
     """The change makes a lemma false, and a property is lost without it; another lemma, which nobody wrote, takes its place."""
     asked = ("prove", "root_liveness", "--scenario", "noncoherent-export", "--jobs", "1", "--change", two_stores_swapped(tmp_path))
@@ -126,12 +155,19 @@ def test_a_lemma_that_a_change_needs_is_found_and_proved_for_every_size(call: Ca
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("lemmas")
+@BY_DAY_AND_BY_NIGHT
 def test_a_minimal_argument_says_of_each_lemma_what_misses_it(call: Call) -> None:
-    """With the step and its line."""
+    """With the step and its line, and a counterexample to induction; and two solvers accept what is left."""
     result = call(*QUICK, "--minimal")
+    missed = [line.strip() for line in result.stdout.splitlines() if ": without it, " in line]
 
     assert 0 == result.exit_code, result.output
     assert "9 lemmas, kept by all" in result.stdout
+    assert "accepted by z3 " in result.stdout
+    assert " and cvc5 " in result.stdout
+    assert NEEDED == [line.partition(":")[0] for line in missed]
+    assert all(re.search(r" is not kept by \w+, \w+\.c:\d+: .*\(a counterexample to induction\)$", line) for line in missed), missed
     assert "joining_is_coherent: without it, reject_noncoherent_dma is not kept by share, " in result.stdout
 
 

@@ -22,12 +22,10 @@ from tdpcheck.model.lift.versions import kernel_of
 from tdpcheck.model.system import build
 from tdpcheck.runner.museum.items import shipped_items
 
-from .tiers import LIFTED, lifted, properties_of, visited
+from .tiers import LIFTED, by_day, lifted, properties_of, visited
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
-LARGE = "linux-6.12-lift-notifier-two-roots"
-"""Building it alone takes as long as all others: its answer is asked by night."""
 SCENARIOS = {name: scenario for name, scenario in LIFTED.items() if scenario.design == "linux-6.12-lift"}
 
 
@@ -41,7 +39,7 @@ def test_the_tree_is_known_by_what_stands_in_it(tree_6_12: KernelTree) -> None:
     assert code.structs["kvm_gfn_range"].fields[0][0] == "slot"
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.nightly] if name == LARGE else []) for name in SCENARIOS])
+@pytest.mark.parametrize("name", by_day(SCENARIOS))
 def test_the_kernel_as_it_stands_answers_as_the_scenario_says(tree_6_12: KernelTree, name: str) -> None:
     """6.12 splits in place, at fault time and eagerly; its collapse is no atomic one; nothing else is wrong with it here."""
     made = lifted(tree_6_12, name)

@@ -11,10 +11,10 @@ from tdpcheck.core.trace import replays
 from tdpcheck.kernelc.sources.apply import apply
 from tdpcheck.kernelc.sources.patch import parse_change
 from tdpcheck.kernelc.sources.tree import KernelTree
-from tdpcheck.model.lift.recipe import Recipe, cook, difference, read_recipe
+from tdpcheck.model.lift.recipe import cook, difference, read_recipe
 from tdpcheck.runner.museum.items import shipped_items
 
-from .tiers import SCENARIOS, lifted, properties_of, visited
+from .tiers import SCENARIOS, by_day, lifted, properties_of, recipe_of, visited
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
@@ -22,11 +22,7 @@ RECIPES = {name: Path(item.folder) / "recipe.toml" for name, item in shipped_ite
 DEPTHS = {"collapse-without-flush": 11, "flush-lost-between-roots": 11, "yield-without-flush": 11}
 
 
-def recipe_of(name: str) -> Recipe:
-    return read_recipe(RECIPES[name].read_text(), name)
-
-
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", by_day(SCENARIOS))
 def test_the_kernel_as_it_stands_answers_as_the_scenario_says(tree: KernelTree, name: str) -> None:
     """6.1 splits at fault time through a hole, and splits eagerly without one; nothing else is wrong with it here."""
     seen = visited(lifted(tree, name))
@@ -37,7 +33,7 @@ def test_the_kernel_as_it_stands_answers_as_the_scenario_says(tree: KernelTree, 
     assert [] == [term for term, trace in seen.traces.items() if term.startswith("goal ") and trace is None]
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", by_day(RECIPES, lambda name: recipe_of(name).scenario))
 def test_a_known_bug_cooked_into_real_source_is_found(tree: KernelTree, name: str) -> None:
     """The recipe's edit is the only difference between code that holds and code that does not."""
     recipe = recipe_of(name)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import pytest
 import z3
 from msgspec.structs import replace
 
@@ -25,10 +27,22 @@ from tdpcheck.runner.museum.items import shipped_items
 
 LIFTED = {name: scenario for name, scenario in shipped_scenarios().items() if scenario.needs_kernel}
 SCENARIOS = {name: scenario for name, scenario in LIFTED.items() if scenario.design == "linux-6.1-lift"}
+LARGE = "linux-6.1-lift-notifier-two-roots", "linux-6.12-lift-notifier-two-roots"
+"""Building one of these and visiting its states takes longer than all others together: they are asked by night alone."""
 DESIGN = "linux-6.1"
 """The design of shipped kernel C that does what Linux 6.1 does."""
 WHOLE_SLOT = {"kvm_mmu_slot_try_split_huge_pages": "", "kvm_mmu_zap_collapsible_sptes": "kvm_mmu_recover_huge_pages"}
 """Entries that take the whole memslot on real source and a range in kernel C, which may call them otherwise."""
+
+
+def by_day(names: Iterable[str], scenario: Callable[[str], str] = str) -> list[object]:
+    """Parameters; what asks a large scenario is for the night."""
+    return [pytest.param(name, marks=[pytest.mark.nightly] if scenario(name) in LARGE else []) for name in names]
+
+
+def recipe_of(name: str) -> Recipe:
+    """The recipe of a museum's item."""
+    return read_recipe(Path(shipped_items()[name].folder, "recipe.toml").read_text(), name)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import Model, build, parse_source, shipped_source
 from tdpcheck.properties.goals import GOALS
 from tdpcheck.runner.inputs.terms import ends_of, property_of
+from tdpcheck.tests.few import drawn
 
 SCENARIOS = {name: scenario for name, scenario in shipped_scenarios().items() if not scenario.needs_kernel}
 SIZES = {
@@ -111,8 +112,7 @@ def test_the_number_of_reachable_states_is_known(name: str) -> None:
     assert SIZES[name] == (stats.states, stats.depth)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", drawn(SCENARIOS, 8, kind=lambda name: SCENARIOS[name].design))
 def test_bmc_agrees_with_exploration(name: str) -> None:
     """The symbolic encoding and plain evaluation share no code: the same verdicts, and the same shortest depths."""
     made = model(name)
@@ -130,8 +130,7 @@ def test_bmc_agrees_with_exploration(name: str) -> None:
             assert wanted.depth == verdict.depth
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n in SIZES if SIZES[n][0] < 3000])
+@pytest.mark.parametrize("name", drawn([n for n in SIZES if SIZES[n][0] < 3000], 6))
 def test_merging_movers_changes_no_verdict(name: str) -> None:
     """Lipton's reduction is argued in the code and checked here: without it, every verdict is the same."""
     seen = surveyed(name, merge=False)

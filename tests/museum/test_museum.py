@@ -20,6 +20,7 @@ from tdpcheck.properties import REGISTRY
 from tdpcheck.runner.asking.proofs import certified_states
 from tdpcheck.runner.inputs.terms import property_of
 from tdpcheck.runner.museum.items import Expect, Item, shipped_items
+from tdpcheck.tests.few import drawn
 from tdpcheck.tests.model.test_explored_certificates import SCENARIOS as CERTIFIED
 
 from . import table
@@ -31,10 +32,10 @@ QUICK = ("noncoherent-export", "noncoherent-attach", "mm-exit")
 Subject = tuple[Model, GroundSystem]
 
 
-def marked(names: Iterable[str]) -> list[object]:
-    """Items as parameters; those whose scenario takes its time are slow."""
-    slow = {name: [] if ITEMS[name].expect.scenario in QUICK else [pytest.mark.slow] for name in names}
-    return [pytest.param(name, marks=marks) for name, marks in slow.items()]
+def marked(names: Iterable[str], count: int) -> list[object]:
+    """Items as parameters; of those whose scenario takes its time, so many are asked by day, and one of each property."""
+    quick = [name for name in names if ITEMS[name].expect.scenario in QUICK]
+    return [*quick, *drawn((name for name in names if name not in quick), count, kind=lambda name: ITEMS[name].expect.property)]
 
 
 def patched(patch: bytes, name: str, scenario: str) -> Mapping[str, str]:
@@ -75,7 +76,7 @@ def test_the_patches_apply_exactly(name: str) -> None:
         assert patched(item.patch, item.change, item.expect.scenario) != good != files
 
 
-@pytest.mark.parametrize("name", marked(ITEMS))
+@pytest.mark.parametrize("name", marked(ITEMS, 12))
 def test_the_bug_is_found_at_its_depth_and_no_sooner(name: str) -> None:
     """Two engines that share no encoding find no shorter run than the one that expect.toml promises."""
     item = ITEMS[name]
@@ -91,7 +92,7 @@ def test_the_bug_is_found_at_its_depth_and_no_sooner(name: str) -> None:
         assert replays(verdict.trace, prop)
 
 
-@pytest.mark.parametrize("name", marked(name for name, item in ITEMS.items() if item.good_patch is not None))
+@pytest.mark.parametrize("name", marked([name for name, item in ITEMS.items() if item.good_patch is not None], 8))
 def test_the_good_patch_is_proved(name: str) -> None:
     """A tool that flags good changes, too, is switched off. Every state is visited, and two solvers accept the invariant of them."""
     item = ITEMS[name]

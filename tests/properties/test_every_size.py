@@ -8,7 +8,6 @@ from functools import cache
 import pytest
 
 from tdpcheck.checker.arguments.lemmas import Checked, check_lemmas
-from tdpcheck.checker.arguments.needed import needed
 from tdpcheck.checker.certificates.instantiated import InitialState, instantiated
 from tdpcheck.checker.circuits.inductive import check_inductive, grounded_lemmas
 from tdpcheck.checker.every_size.ematching import Matcher
@@ -59,17 +58,16 @@ def test_an_argument_that_lacks_a_lemma_names_what_misses_it(left_out: str) -> N
     assert checked.broken
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("scenario", "prop"),
-    [
-        ("mm-exit", "no_stale_io_mapping"),
-        ("notifier-two-roots", "flush_before_release"),
-        ("fast-zap-exported", "root_liveness"),
-        ("eager-split-exclusive", "atomic_hugepage_split"),
-        ("share-vs-notifier", "no_stale_io_mapping"),
-    ],
-)
+ARGUED = [
+    ("mm-exit", "no_stale_io_mapping"),
+    ("notifier-two-roots", "flush_before_release"),
+    ("fast-zap-exported", "root_liveness"),
+    ("eager-split-exclusive", "atomic_hugepage_split"),
+    ("share-vs-notifier", "no_stale_io_mapping"),
+]
+
+
+@pytest.mark.parametrize(("scenario", "prop"), drawn(ARGUED, 2))
 def test_the_argument_goes_through_for_every_size(scenario: str, prop: str) -> None:
     """Any number of threads of each role, of pages, tables, roots, IOMMUs and devices: the same kernel C, proved by lemmas.
 
@@ -97,22 +95,6 @@ def test_the_range_that_a_call_is_given_is_a_term_that_matters(monkeypatch: pyte
     assert check_lemmas(model.system, [prop], argument(model, prop), actions=steps).holds
 
 
-@pytest.mark.slow
-def test_of_an_argument_what_is_needed_is_left_and_each_of_it_is_missed_by_something() -> None:
-    """Of fifty lemmas about two threads, eight say why sharing and non-coherent DMA exclude each other."""
-    model, prop = of("noncoherent-export"), PROPERTIES["reject_noncoherent_dma"]
-    lemmas = argument(model, prop)
-    checked = check_lemmas(model.system, [prop], lemmas, recording=True)
-    left = needed(model.system, [prop], lemmas, checked.uses)
-
-    exported = ["importer_is_exported", "shared_is_exported", "importer_first", "exporting", "exported_is_marked"]
-    assert ["writer_where", *exported, "joining_is_coherent", "attached_is_imported"] == [x.name for x in left.lemmas]
-    assert all(broken.refuted for broken in left.missed.values())
-    assert all(model.system.action(broken.step).source for broken in left.missed.values())
-    text = instantiated(Theory(model.system, [prop], left.lemmas), left.uses, InitialState(*next(starts(model))))
-    assert check_certificate(text, "cvc5").accepted
-
-
 FAULTS = {
     "the flush is gone": (
         "kvm_flush_remote_tlbs(kvm);\n\twrite_unlock(&kvm->mmu_lock);\n\thost_unmap",
@@ -126,7 +108,12 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", drawn(FAULTS, 2))
+BY_DAY = "nobody says that the range goes"
+"""Whose counterexamples to induction are soon found."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [pytest.param(x, marks=[] if x == BY_DAY else pytest.mark.nightly) for x in FAULTS])
 def test_kernel_c_that_lost_a_statement_breaks_lemmas_at_steps_with_a_line(fault: str) -> None:
     """For every planted fault the verdict flips, and the pairs are of the thread that has the fault or of whom it leaves unprotected."""
     before, after = FAULTS[fault]

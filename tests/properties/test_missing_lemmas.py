@@ -71,8 +71,8 @@ def test_what_is_right_has_no_race_and_its_argument_comes_out_of_nothing() -> No
 
 
 LEFT_OUT = [
-    ("noncoherent-attach", "reject_noncoherent_dma", "joining_is_coherent"),
     ("noncoherent-export", "reject_noncoherent_dma", "exporting"),
+    pytest.param("noncoherent-attach", "reject_noncoherent_dma", "joining_is_coherent", marks=pytest.mark.nightly),
     pytest.param("mm-exit", "no_stale_io_mapping", "owes_io_to_the_active", marks=pytest.mark.nightly),
 ]
 

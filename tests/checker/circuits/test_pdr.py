@@ -26,6 +26,7 @@ from tdpcheck.examples import counter, mutex, table_cache
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import build, parse_source, shipped_source
 from tdpcheck.properties import PROPERTIES
+from tdpcheck.tests.few import drawn
 
 both = pytest.mark.parametrize("engine", [pdr, k_induction], ids=["pdr", "k-induction"])
 TABLE = (table_cache.system, Geometry({"Page": 2, "Device": 2, "Thread": 2}))
@@ -196,8 +197,7 @@ def test_a_small_scenario_is_proved() -> None:
     assert isinstance(verdict, Proved)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["notifier-vs-fault", "eager-split", "two-notifiers", "linux-6.1-collapse"])
+@pytest.mark.parametrize("name", drawn(["notifier-vs-fault", "eager-split", "two-notifiers", "linux-6.1-collapse"], 2))
 def test_a_scenario_of_several_threads_is_decided(name: str) -> None:
     """Each expected verdict that the machine's properties are asked for, at every depth, in seconds."""
     scenario = shipped_scenarios()[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tdpcheck.core.errors import InputError
 from tdpcheck.runner.races.answers import Answer
 from tdpcheck.tests.calling import diff
 from tdpcheck.tests.counterexamples.planted import FAULTS, GOLDEN
+from tdpcheck.tests.few import drawn
 
 DIAGRAMS = Path(__file__).parent / "diagrams"
 
@@ -55,11 +57,14 @@ HARMLESS = (
 SMALL = {"freed-before-invalidated", "export-over-registered", "export-check-outside-lock"}
 
 
-def marked(claims: tuple[Claim, ...]) -> list[object]:
-    return [pytest.param(c, id=c.name, marks=() if c.name in SMALL else pytest.mark.slow) for c in claims]
+def asked_of(claims: Iterable[Claim], count: int) -> pytest.MarkDecorator:
+    """A test of each claim: small ones are quick, of the others so many are asked by day."""
+    claims = list(claims)
+    small = [c for c in claims if c.name in SMALL]
+    return pytest.mark.parametrize("claim", [*small, *drawn((c for c in claims if c not in small), count)], ids=lambda c: c.name)
 
 
-@pytest.mark.parametrize("claim", marked(BUGS))
+@asked_of(BUGS, 2)
 def test_the_race_of_a_bug_is_possible_and_breaks_what_the_museum_says(claim: Claim) -> None:
     found = claim.asked(Change.of_museum(claim.name))
 
@@ -70,8 +75,7 @@ def test_the_race_of_a_bug_is_possible_and_breaks_what_the_museum_says(claim: Cl
     assert len(found.lines) == len(steps)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("claim", [c for c in BUGS if c.core or c.name == "export-check-outside-lock"], ids=lambda c: c.name)
+@asked_of((c for c in BUGS if c.core or c.name == "export-check-outside-lock"), 1)
 def test_without_the_bug_it_is_impossible_or_breaks_nothing(claim: Claim) -> None:
     found = claim.asked()
 
@@ -82,7 +86,7 @@ def test_without_the_bug_it_is_impossible_or_breaks_nothing(claim: Claim) -> Non
         assert claim.stops in " ".join(found.obstacle)
 
 
-@pytest.mark.parametrize("claim", marked(HARMLESS))
+@asked_of(HARMLESS, 2)
 def test_what_cannot_happen_is_impossible_for_a_reason(claim: Claim) -> None:
     found = claim.asked()
 
@@ -93,8 +97,7 @@ def test_what_cannot_happen_is_impossible_for_a_reason(claim: Claim) -> None:
     assert claim.stops in " ".join(found.obstacle)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["retry-is-harmless", "two-zaps"])
+@pytest.mark.parametrize("name", drawn(["retry-is-harmless", "two-zaps"], 1))
 def test_what_can_happen_and_harms_nobody(name: str) -> None:
     found = Claim(name).asked()
 
@@ -103,8 +106,7 @@ def test_what_can_happen_and_harms_nobody(name: str) -> None:
     assert "no_stale_io_mapping" in found.asked
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["never-retry", "register-unchecked", "skip-iotlb-flush", "invalidate-exported"])
+@pytest.mark.parametrize("name", drawn(["never-retry", "register-unchecked", "skip-iotlb-flush", "invalidate-exported"], 2))
 def test_our_own_text_of_a_violation_reads_back_into_it(name: str, tmp_path: Path) -> None:
     """Of the kernel C with the fault it is a run that breaks the property."""
     fault = FAULTS[name]
