@@ -1,4 +1,4 @@
-"""What of a change no run has judged: conditions that only ever turned out one way, and statements that lost every path.
+"""What of a change no run has judged: conditions that only ever turned out one way, and statements that lost every path or have none.
 
 That each line was reached is not enough. What a condition keeps from being done is judged only where it was both true and false. And
 a statement that runs executed before the change, and that stands on no path with it, was taken away without a line saying so.
@@ -10,7 +10,7 @@ or out of one) need not turn out in more ways than it did before.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -22,12 +22,13 @@ from ..kernelc.sources.lines import alignments
 from ..kernelc.text import ast
 from ..kernelc.text.same import is_renamed
 from ..kernelc.text.show import show
-from .account import Ran, Side
+from .account import Accounted, Ran, Side
 from .marks import EXPRESSIONS, Outcome, Watch, watched
 
 _FLIPPED = {"!=": "==", ">=": "<", "<=": ">"}
 _NOTHING = frozenset({"0", "NULL", "false"})
 _WORD = re.compile(r"(?<![.\w])[A-Za-z_]\w*")
+_JUMPS = re.compile(r"\b(?:goto|return|break|continue)\b")
 _JUDGED = "what hangs on it was not judged"
 
 
@@ -39,17 +40,25 @@ class Unjudged:
     line: int
     text: str
     why: str
+    function: str = ""
 
 
 def unjudged(
-    changed: Sequence[ChangedLine], before: Side, after: Side, uses: Mapping[str, Iterable[int]] | None = None
+    changed: Sequence[ChangedLine],
+    before: Side,
+    after: Side,
+    uses: Mapping[str, Iterable[int]] | None = None,
+    lines: Sequence[Accounted] = (),
 ) -> tuple[Unjudged, ...]:
     """What no run of these models has judged of a change.
 
     Args:
         uses: lines (by file, after the change) that use a macro which it changes: conditions there are altered like its own.
+        lines: what became of each changed line.
     """
-    return (*_one_sided(changed, before, after, uses or {}), *_lost(changed, before, after))
+    conditions = (*_one_sided(changed, before, after, uses or {}), *_dropped(changed, before, after))
+    told = {(found.file, found.function) for found in conditions}
+    return (*conditions, *_lost(changed, before, after), *_never_run(lines, before, after, told))
 
 
 def open_outcomes(
@@ -124,7 +133,52 @@ def _one_sided(changed: Sequence[ChangedLine], before: Side, after: Side, uses: 
         missing = [holds for holds in now.missing(watch) if not words.so_before(watch, holds)]
         if missing:
             at = watch.condition
-            yield Unjudged(at.file, at.line, at.text, f"{_never(missing)} in any run: {_JUDGED}")
+            yield Unjudged(at.file, at.line, at.text, f"{_never(missing)} in any run: {_JUDGED}", at.function)
+
+
+def _dropped(changed: Sequence[ChangedLine], before: Side, after: Side) -> Iterator[Unjudged]:
+    """The conditions that a change takes away, and that no run without it had both ways: what they kept from being done was never done."""
+    if not after.ran:
+        return
+    now, then = _Conditions(after), _Conditions(before)
+    words = _OtherWords(now, then)
+    for watch in then.touched(changed, "removed", {}):
+        missing = then.missing(watch)
+        if missing and not _is_compound(watch.expression) and not words.is_there(watch):
+            at = watch.condition
+            why = f"{_never(missing)} in any run without the change, which takes it away: {_JUDGED}"
+            yield Unjudged(at.file, at.line, at.text, why, at.function)
+
+
+def _never_run(lines: Sequence[Accounted], before: Side, after: Side, told: Collection[tuple[str, str]]) -> Iterator[Unjudged]:
+    """The changed lines that no run executes, where no condition explains it.
+
+    None is a line that says on the other side what it says here, nor one of a function in which a condition that never turned out so
+    before is written in other words, or in which jumps of such a branch are: what hangs on it stands elsewhere then. A jump that goes, a
+    function that goes or is new, and what stands in it, are told by what is left.
+    """
+    words = _OtherWords(_Conditions(before), _Conditions(after))
+    sides = {"removed": before, "added": after}
+    dead = [(a.line, _function_at(sides[a.line.kind], a.line)) for a in lines if a.fate == "unreachable"]
+    old, new = ([(x.text.strip(), name) for x, name in dead if x.kind == kind] for kind in sides)
+    jumping = {name for _, name in old} & {name for _, name in new} & {name for text, name in (*old, *new) if _JUMPS.search(text)}
+    reworded = {w.condition.function for w in words.reworded(a.line for a in lines)}
+    for line, function in dead:
+        text = line.text.strip()
+        removed = line.kind == "removed"
+        kept = function in (words.new if removed else words.old)
+        if (removed and _JUMPS.match(text)) or (not kept and (removed or old)):
+            continue
+        alike = (words.same(text, function, t, n) if removed else words.same(t, n, text, function) for t, n in (new if removed else old))
+        if (line.file, function) not in told and function not in jumping | reworded and not any(alike):
+            why = "no run executed it without the change" if removed else "no run executes it"
+            yield Unjudged(line.file, line.line, text, f"{why}: what it does was not judged", function)
+
+
+def _function_at(side: Side, line: ChangedLine) -> str:
+    """The name of the function that a line of one side stands in, if some model has it."""
+    functions = (f for ran in side.ran for f in ran.functions.values())
+    return next((f.name for f in functions if f.at.file == line.file and f.at.line <= line.line <= f.last_line), "")
 
 
 def _never(missing: Sequence[bool]) -> str:
@@ -188,19 +242,35 @@ class _OtherWords:
     """Finds the condition that a change wrote in other words."""
 
     def __init__(self, before: _Conditions, after: _Conditions) -> None:
-        self._before = before
-        self._old, self._new = before.functions, after.functions
-        self._forms = [(watch, self._variants(watch, self._old, self._new)) for watch in before.all]
+        self._before, self._later = before, after
+        self.old, self.new = before.functions, after.functions
+        self._forms = [(watch, self._variants(watch, self.old, self.new)) for watch in before.all]
 
     def so_before(self, watch: Watch, holds: bool) -> bool:
         """Whether a condition of the same meaning never turned out so before the change either."""
-        mine = self._variants(watch, self._new, self._old)
+        mine = self._variants(watch, self.new, self.old)
         for old, theirs in self._forms:
             for their, own in ((t, m) for t in theirs for m in mine):
-                alike = self._same(their.text, old.condition.function, own.text, watch.condition.function)
+                alike = self.same(their.text, old.condition.function, own.text, watch.condition.function)
                 if alike and (holds == (own.holds == their.holds)) in self._before.missing(old):
                     return True
         return False
+
+    def reworded(self, changed: Iterable[ChangedLine]) -> Iterator[Watch]:
+        """The conditions of a change that never turned out in some way, and did not before in other words."""
+        for watch in self._later.touched(changed, "added", {}):
+            if any(self.so_before(watch, holds) for holds in self._later.missing(watch)):
+                yield watch
+
+    def is_there(self, watch: Watch) -> bool:
+        """Whether the first side has a condition of the same meaning that is watched."""
+        mine = self._variants(watch, self.new, self.old)
+        return any(
+            self.same(their.text, old.condition.function, own.text, watch.condition.function)
+            for old, theirs in self._forms
+            for their in theirs
+            for own in mine
+        )
 
     def _variants(self, watch: Watch, own: Mapping[str, ast.Function], others: Mapping[str, ast.Function]) -> list[_Form]:
         """The forms of a condition.
@@ -221,7 +291,7 @@ class _OtherWords:
                 found.append(_form(given))
         return found
 
-    def _same(self, old: str, old_function: str, new: str, new_function: str) -> bool:
+    def same(self, old: str, old_function: str, new: str, new_function: str) -> bool:
         """Whether two forms are the same up to names that the change replaced by others."""
         if old == new:
             return True
@@ -232,11 +302,11 @@ class _OtherWords:
         return all(self._renamed(a, b, old_function, new_function) for a, b in pairs)
 
     def _renamed(self, old: str, new: str, old_function: str, new_function: str) -> bool:
-        if old in self._old and new in self._new:
-            return old not in self._new and new not in self._old and is_renamed(self._old[old], self._new[new])
-        if old_function not in self._old or new_function not in self._new:
+        if old in self.old and new in self.new:
+            return old not in self.new and new not in self.old and is_renamed(self.old[old], self.new[new])
+        if old_function not in self.old or new_function not in self.new:
             return False
-        had, has = _locals(self._old[old_function]), _locals(self._new[new_function])
+        had, has = _locals(self.old[old_function]), _locals(self.new[new_function])
         return old in had and new in has and old not in has and new not in had
 
 

@@ -107,7 +107,8 @@ class Accountant:
         before = self._decided(
             before, number - 1, _both(unfired(changed, before, "removed"), open_outcomes(changed, before, "removed", use_then))
         )
-        return (*account(changed, before, after), *beyond(version.outside)), unjudged(changed, before, after, use_now)
+        lines = account(changed, before, after)
+        return (*lines, *beyond(version.outside)), unjudged(changed, before, after, use_now, lines)
 
     def _places(self, number: int) -> list[int]:
         """The scenarios of which that version was seen."""

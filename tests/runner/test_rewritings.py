@@ -119,3 +119,21 @@ def test_a_condition_with_both_outcomes_is_no_news() -> None:
     run = checked("tdp_fd.c", "\tif (kvm_arch_has_noncoherent_dma(kvm)) {\n", again + "\tif (kvm_arch_has_noncoherent_dma(kvm)) {\n")
 
     assert ((), 0) == (run.document.changes[0].unjudged, run.exit_code)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        # Code of our own in a branch that no run takes; and the check away that no run fails.
+        ("\t\treturn -EAGAIN;\n\t}\n\troot->exported", "\t\tnote_refused();\n\t\treturn -EAGAIN;\n\t}\n\troot->exported", "note_refused();"),
+        ("\tif (root->role.invalid) {\n\t\twrite_unlock(&kvm->mmu_lock);\n\t\treturn -EAGAIN;\n\t}\n", "", "root->role.invalid"),
+    ],
+)
+def test_what_no_run_executes_is_not_approved(old: str, new: str, text: str) -> None:
+    """Every state was visited, and the changed code is in none of them: of that nobody can say that it is good."""
+    run = checked("tdp_fd.c", old, new)
+
+    (change,) = run.document.changes
+    assert [text] == [u.text for u in change.unjudged]
+    assert change.modelled
+    assert 3 == run.exit_code
