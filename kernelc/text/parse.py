@@ -17,6 +17,7 @@ from tree_sitter import Language, Node, Parser
 from ..errors import Refusal, Unmodelled
 from .ast import Expr, Function, Location, Return, Static, Struct, TypeRef, Unit
 from .conditional import Region
+from .guards import written_out
 from .preprocess import DEFAULT_CONFIG, Preprocessed, preprocess
 from .syntax import ATTRIBUTES, DEPTH_LIMIT, Syntax, text_of
 from .tokens import Token, closing, spell
@@ -263,7 +264,7 @@ def _function(item: _Item) -> Function:
     if len(nodes) != 1 or nodes[0].type != "function_definition":
         raise Refusal(item.first, "this is not a function definition of the C subset", item.text, "declare it as `type name(...) { ... }`")
     _check_nodes(nodes[0], syntax)
-    return syntax.function(nodes[0], item.last)
+    return written_out(syntax.function(nodes[0], item.last))
 
 
 def _overlapping(item: _Item) -> Region | None:

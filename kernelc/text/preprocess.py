@@ -29,6 +29,7 @@ from ...core.alike import alike, did_you_mean
 from ..errors import Refusal
 from .ast import Location
 from .conditional import CONDITIONALS, Branches, Region
+from .guards import SCOPED
 from .macros import Expander, Expansion, Macro, define
 from .tokens import Directive, Token, closing, lex, spell
 
@@ -154,7 +155,7 @@ def preprocess(
     kept, attributes = _strip(tokens, file)
     strange = (*reader.strange, *attributes)
     regions = (*reader.regions, *expander.regions, *_undefined_loops(tokens, file, reader.table), *strange)
-    placed, laid_out, offsets = _lay_out(_mark_casts(kept, _typedefs(tokens)))
+    placed, laid_out, offsets = _lay_out(_mark_casts(_scoped(kept), _typedefs(tokens)))
     constants = {m.name: spell(m.body) for m in reader.table.values() if m.parameters is None and m.body}
     return Preprocessed(file, laid_out, placed, offsets, tuple(regions), tuple(expander.expansions), constants, strange)
 
@@ -370,6 +371,22 @@ def _strip(tokens: list[Token], file: str) -> tuple[list[Token], list[Region]]:
         kept.append(token)
         index += 1
     return kept, strange
+
+
+def _scoped(tokens: list[Token]) -> list[Token]:
+    """`scoped_guard(...) statement` as the loop that it is, which the grammar can read; `guards.py` writes it out."""
+    ends: set[int] = set()
+    found: list[Token] = []
+    for index, token in enumerate(tokens):
+        end = closing(tokens, index + 1) if token.text == SCOPED and index and tokens[index + 1 : index + 2] else None
+        if end is not None and tokens[index - 1].text in _BEFORE_A_STATEMENT:
+            found += [replace(token, text="while"), replace(token, kind="punct", text="(", inserted=True), replace(token, inserted=True)]
+            ends.add(end)
+        else:
+            found.append(token)
+        if index in ends:
+            found.append(replace(token, inserted=True))
+    return found
 
 
 def _is_harmless(attribute: Sequence[Token]) -> bool:

@@ -6,12 +6,14 @@ alone do not show:
 * a string literal among the arguments of a call is dropped, anywhere else it is refused (`WARN_ONCE(c, "text %d", x)` keeps `c`, `x`);
 * `true`, `false` and `NULL` are names; a character constant is an integer literal; parentheses leave no trace;
 * `(f)(x)` and `(*f)(x)` are calls of `f`; a call through a field is refused;
+* `guard(rcu)(x)` is a call of `guard(rcu)`, which `guards.py` writes out;
 * a parameter that is declared as a pointer to a function has the type `TypeRef("function", 1)`, as has a field; a local may not;
 * a static local that is not const is refused, since it outlives the call; an empty statement is an empty block.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Literal, cast
@@ -20,6 +22,7 @@ from tree_sitter import Node
 
 from ..errors import Refusal
 from . import ast
+from .guards import GUARD
 from .preprocess import CAST_PREFIX
 from .tokens import character, integer
 
@@ -63,6 +66,7 @@ ATTRIBUTES: dict[str, tuple[str, str]] = {
 _LOOPS = frozenset({"for_statement", "while_statement", "do_statement"})
 _LEAVES_A_LOOP = frozenset({"break_statement", "continue_statement"})
 _NOT_LOCAL = frozenset({"extern", "__thread", "_Thread_local", "thread_local", "_Atomic"})
+_GUARD = re.compile(rf"{GUARD}\s*\(\s*(\w+)\s*\)")
 _OUTSIDE = "this construct is not in the C subset"
 _REWRITE = "write it with if, loops, calls and assignments"
 
@@ -493,15 +497,19 @@ class Syntax:
 
     def _call(self, node: Node) -> ast.Expr:
         function = self._field(node, "function")
+        guard = _GUARD.fullmatch(text_of(function)) if function.type == "call_expression" else None
+        if guard is not None:
+            return ast.Call(f"{GUARD}({guard.group(1)})", self._arguments(node), self.at(node))
         while function.type == "parenthesized_expression" or (function.type == "pointer_expression" and self._operator(function) == "*"):
             function = function.named_children[0]
         if function.type != "identifier":
             raise self.refuse(node, "a call through a stored pointer is not in the subset", "call the function by its name")
-        arguments: list[ast.Expr] = []
-        for child in self._field(node, "arguments").named_children:
-            if child.type not in ("string_literal", "concatenated_string"):
-                arguments.append(self.expression(child))
-        return ast.Call(text_of(function), tuple(arguments), self.at(node))
+        return ast.Call(text_of(function), self._arguments(node), self.at(node))
+
+    def _arguments(self, node: Node) -> tuple[ast.Expr, ...]:
+        """The arguments of a call, without texts."""
+        given = self._field(node, "arguments").named_children
+        return tuple(self.expression(child) for child in given if child.type not in ("string_literal", "concatenated_string"))
 
     def _constant(self, node: Node) -> ast.Expr:
         """Read a constant; the grammar takes the sign of `-1` into the number, C does not."""
