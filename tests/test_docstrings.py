@@ -22,7 +22,11 @@ def test_there_are_examples() -> None:
     assert {"api", "checker", "core", "model", "runner"} <= {path.parts[0] for path in WITH_EXAMPLES}
 
 
-@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=str)
+LONG = {"api/explain.py", "api/prove.py", "api/replay.py"}
+"""Examples that ask a solver much."""
+
+
+@pytest.mark.parametrize("path", [pytest.param(x, id=str(x), marks=pytest.mark.slow if str(x) in LONG else ()) for x in WITH_EXAMPLES])
 def test_the_examples_in_docstrings_run(path: Path) -> None:
     """Each module whose docstrings show an interpreter session is run as a user would."""
     name = ".".join(("tdpcheck", *path.with_suffix("").parts)).removesuffix(".__init__")

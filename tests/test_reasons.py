@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import pickle
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -32,6 +33,11 @@ FOREIGN = {
     ("recheck/solvers.py", "_check"),
 }
 """Who translates a solver's own words, of which it has no others: they become kinds there."""
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def looks(tree: ast.AST) -> Iterator[tuple[str, int]]:
@@ -93,7 +99,7 @@ def test_nobody_looks_at_the_text_of_a_reason() -> None:
     found: dict[str, list[tuple[str, int]]] = {}
     for source in SOURCES:
         file = str(source.relative_to(ROOT))
-        lines = [(name, line) for name, line in looks(ast.parse(source.read_text(encoding="utf-8"))) if (file, name) not in FOREIGN]
+        lines = [(name, line) for name, line in looks(parsed(source)) if (file, name) not in FOREIGN]
         found |= {file: lines} if lines else {}
 
     assert {} == found
@@ -140,7 +146,7 @@ def test_that_the_time_is_up_is_said_in_one_place() -> None:
     writers = [
         str(p.relative_to(ROOT))
         for p in SOURCES
-        for node in ast.walk(ast.parse(p.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(p))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(errors.TIME_IS_UP)
     ]
 
@@ -153,7 +159,7 @@ def test_no_command_ends_with_a_bare_number() -> None:
         f"{file.relative_to(ROOT)}:{node.lineno}"
         for file in SOURCES
         if file.relative_to(ROOT).parts[0] in ("cli", "api", "runner", "reports")
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(file))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "exit"
         if any(isinstance(inner, ast.Constant) and isinstance(inner.value, int) for x in node.args for inner in ast.walk(x))
     ]

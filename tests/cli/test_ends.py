@@ -44,13 +44,13 @@ def duration(*arguments: str) -> float:
     return time.monotonic() - begun
 
 
-@pytest.mark.parametrize("moments", [3, pytest.param(MOMENTS, marks=pytest.mark.slow)])
-def test_at_any_moment_a_signal_ends_a_run_without_noise(moments: int) -> None:
+@pytest.mark.slow
+def test_at_any_moment_a_signal_ends_a_run_without_noise() -> None:
     """From the first instruction of the shell to the last line, solvers and workers included."""
     rng = random.Random(SEED)
     asked = ("verify", "--scenario", QUICK, "--no-cache", "--jobs", "2")
     whole = duration(*asked)
-    for _ in range(moments):
+    for _ in range(MOMENTS):
         number, moment = rng.choice([signal.SIGINT, signal.SIGTERM]), rng.uniform(0, whole if rng.random() < 0.7 else 0.3)
         process = started(*asked)
         time.sleep(moment)

@@ -25,6 +25,7 @@ def test_the_table_has_a_mark_for_each_pair_and_one_line_for_what_is_known(call:
     assert "k violated as is known" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_bug_is_told_once_and_counted(call: Call, tmp_path: Path) -> None:
     patch = tmp_path / "a.patch"
     wrong = "\tnoncoherent_dma_count_inc(kvm, dev);\n"

@@ -6,12 +6,14 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import mcp
 import pytest
 
 from tdpcheck.tests.calling import Call
+
+if TYPE_CHECKING:
+    import mcp
 
 RACE = """
     CPU0 (share)                                CPU1 (register)
@@ -23,6 +25,7 @@ RACE = """
 
 def asked(what: Callable[[mcp.Client], Awaitable[Any]]) -> Any:
     """What a client makes of a server that it has started."""
+    import mcp  # takes longer than all other imports together
 
     async def connected() -> Any:
         command = mcp.StdioServerParameters(command=sys.executable, args=["-P", "-m", "tdpcheck.cli.start", "mcp"])

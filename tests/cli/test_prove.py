@@ -69,6 +69,7 @@ def test_a_property_is_proved_for_every_size_and_its_certificate_is_kept(call: C
     assert told["instances"] > 50
 
 
+@pytest.mark.slow
 def test_without_an_initial_state_nothing_is_proved(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What holds in every run of a system that cannot start is no news."""
     file = str(tmp_path / "proof.smt2")
@@ -110,6 +111,7 @@ def test_a_change_that_breaks_a_lemma_is_told_with_the_step_and_its_line(call: C
     assert 3 == call("check-certificate", str(bad)).exit_code
 
 
+@pytest.mark.slow
 def test_a_change_that_is_right_is_proved_from_the_instances_of_the_kernel_without_it(call: Call, proved: tuple[Result, str]) -> None:
     """Only the steps that it touches are searched."""
     _, file = proved

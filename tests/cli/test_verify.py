@@ -85,6 +85,7 @@ def test_json_has_goals_steps_and_assumptions(call: Call) -> None:
     assert found["assumptions"]
 
 
+@pytest.mark.slow
 def test_the_same_question_has_the_same_answer(call: Call) -> None:
     def told() -> dict[str, Any]:
         found = document(call("verify", "--scenario", QUICK, "--json"))

@@ -155,6 +155,7 @@ def test_a_cell_that_never_changes_is_folded_into_the_terms() -> None:
     assert 1 == grounded.bits
 
 
+@pytest.mark.slow
 def test_folding_changes_no_verdict() -> None:
     """Property and premise are grounded with the same constants as the actions."""
     for toy in TOYS:

@@ -108,6 +108,7 @@ def test_options_that_do_not_go_together(call: Call, given: tuple[str, ...]) -> 
     assert 2 == call("report", "out", *given).exit_code
 
 
+@pytest.mark.slow
 def test_a_change_by_its_name_in_the_museum_and_from_standard_input(call: Call, tmp_path: Path) -> None:
     quick = ("verify", "--scenario", QUICK, "--property", "reject_noncoherent_dma", "--no-certify", "--change")
     named = call(*quick, "export-check-outside-lock")

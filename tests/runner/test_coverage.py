@@ -114,6 +114,7 @@ def without_declarations() -> str:
     return SHIPPED.read_text().split("\n[[unreachable]]")[0] + "\n"
 
 
+@pytest.mark.slow
 def test_what_the_tool_prints_is_what_the_scenario_lacks(call: Call, tmp_path: Path) -> None:
     """Put into the file as it stands there, it makes the run pass."""
     bare = without_declarations()
@@ -148,6 +149,7 @@ ASK = ("verify", "--scenario", QUICK, "--property", "reject_noncoherent_dma", "-
 LAST_UNLOCK = "\tkvm_tdp_set_exported(kvm);\n\twrite_unlock(&kvm->mmu_lock);\n\treturn 0;\n"
 
 
+@pytest.mark.slow
 def test_a_change_after_which_code_never_runs_is_not_approved(call: Call, patch: Patch) -> None:
     """It holds, and why it holds is that nothing is exported any more."""
     path = patch("tdp_fd.c", "\tif (root->role.invalid) {\n", "\tif (true) {\n")

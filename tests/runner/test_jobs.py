@@ -209,6 +209,7 @@ def test_a_scenario_that_was_taken_by_a_worker_that_says_nothing_more_is_asked_a
     assert {QUICK, "mm-exit"} == {r.scenario for r in outcome.records}
 
 
+@pytest.mark.slow
 def test_a_worker_that_has_grown_makes_room_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
     workers: list[int] = []
     begun = Child.__init__

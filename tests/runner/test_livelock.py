@@ -30,6 +30,7 @@ def asked(scenario: str, file: str, old: str, new: str) -> Run:
     return verify(scenario, "kernel_assertions", change=Change("c.patch", diff(file, old, new).encode()), certify=False, cache=False)
 
 
+@pytest.mark.slow
 def test_a_fault_that_retries_while_its_memslot_goes_is_a_livelock(call: Call, patch: Patch) -> None:
     """The deletion waits for the fault to be over, the fault for the memslot to be valid: nobody stands still, so it is no deadlock."""
     path = patch("mmu.c", ONCE, TILL_MAPPED)
