@@ -68,8 +68,10 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that read a kernel tree, so that nobody can forget to."""
+    """Mark the tests that read a kernel tree, and those that look with a browser, which takes seconds, so that nobody can forget to."""
     for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
         if {"kernel_tree", "kernel_6_12"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.kernel)
 

@@ -229,6 +229,7 @@ def agree(seed: int) -> None:
         assert searched.depth == depth if searched.shortest else searched.depth >= depth
 
 
+@pytest.mark.slow
 def test_the_random_systems_are_worth_comparing() -> None:
     """If all of them held, or failed at once, agreement would say nothing."""
     systems = [random_system(seed) for seed in range(100)]

@@ -149,6 +149,7 @@ def test_a_deleted_flush_is_introduced_by_the_change(broken: Broken) -> None:
     assert [(line["kind"], line["fate"]) for line in change["lines"]] == [("removed", "reached")]
 
 
+@pytest.mark.slow
 def test_what_is_left_behind(broken: Broken) -> None:
     found = only(broken.result)
 
@@ -159,6 +160,7 @@ def test_what_is_left_behind(broken: Broken) -> None:
     assert "kvm_tdp_fd_flush_notify(kvm);" in (broken.out / found["files"][3]).read_text()
 
 
+@pytest.mark.slow
 def test_other_tools_are_told_too(broken: Broken) -> None:
     """A failing test case with the whole report in it, and a result at the place of the deleted line."""
     (case,) = JUnitXml.fromfile(str(broken.out.parent / "junit.xml")).__iter__().__next__()
@@ -183,6 +185,7 @@ def test_what_holds_is_a_passing_case_and_no_result(call: Call, tmp_path: Path) 
     assert [] == json.loads(sarif.read_text())["runs"][0]["results"]
 
 
+@pytest.mark.slow
 def test_a_trace_is_replayed_and_shown(call: Call, broken: Broken, tmp_path: Path) -> None:
     """It carries its change; without that it needs the change."""
     bare = tmp_path / "bare.cex.json"
@@ -203,6 +206,7 @@ def test_a_trace_is_replayed_and_shown(call: Call, broken: Broken, tmp_path: Pat
     assert shown.stdout.startswith("VIOLATED no_stale_io_mapping")
 
 
+@pytest.mark.slow
 def test_a_trace_that_no_longer_fits_says_so(call: Call, patch: Patch, broken: Broken) -> None:
     """Replayed on code in which the flush is there, the run is none."""
     harmless = patch("kvm_main.c", " * MMU notifiers, remote flushes and the deletion of a memslot.\n", " * Notifiers.\n", "harmless.patch")
@@ -213,6 +217,7 @@ def test_a_trace_that_no_longer_fits_says_so(call: Call, patch: Patch, broken: B
     assert result.stdout.startswith("does not replay: step ")
 
 
+@pytest.mark.slow
 def test_a_trace_is_judged_anew_whatever_it_says_of_itself(call: Call, broken: Broken, tmp_path: Path) -> None:
     """Emptied of its violation it would pass for a run in which nothing happens."""
     emptied = tmp_path / "emptied.cex.json"
@@ -258,6 +263,7 @@ def test_progress_and_answer_agree_about_a_change_that_is_not_modelled(call: Cal
     )
 
 
+@pytest.mark.slow
 def test_progress_promises_nothing_of_a_violation_or_of_code_without_a_change(call: Call, broken: Broken) -> None:
     """There is nothing to take back."""
     plain = call("verify", "--scenario", QUICK, "--property", "reject_noncoherent_dma", "--no-certify")

@@ -41,6 +41,7 @@ from tdpcheck.runner.telling.rendering import FORMS, formats, render
 from tdpcheck.tests.counterexamples.browser import pixels
 from tdpcheck.tests.counterexamples.planted import FAULTS, GOLDEN, PIXELS, SHOWN, forms_of, small
 from tdpcheck.tests.counterexamples.shaped import ODD, at_once, long, odd, plain, told
+from tdpcheck.tests.few import few
 
 EACH = pytest.mark.parametrize("name", FAULTS)
 KEPT = [(name, form) for name in FAULTS for form in forms_of(name)]
@@ -144,7 +145,7 @@ def _edges(graph: Graph) -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.filterwarnings("ignore:'.*' deprecated:DeprecationWarning")
-@EACH
+@pytest.mark.parametrize("name", few(FAULTS, 3))
 def test_pydot_reads_the_dot_text_back(name: str) -> None:
     """The other reader of DOT: every box and every arrow that is meant is there."""
     kept = FAULTS[name].kept

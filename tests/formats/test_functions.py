@@ -16,6 +16,7 @@ from tdpcheck.formats import functions
 from tdpcheck.formats.functions import FOLDER, Function, function
 from tdpcheck.formats.ranges import FILE, RECORDS
 from tdpcheck.formats.written import LAYOUTS
+from tdpcheck.tests.few import few
 
 GCC = shutil.which("gcc")
 SPTE_FUNCTIONS = (
@@ -57,7 +58,7 @@ def symbolic(what: Function, given: dict[str, int]) -> tuple[int | None, dict[st
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("name", SPTE_FUNCTIONS)
+@pytest.mark.parametrize("name", few(SPTE_FUNCTIONS, 3))
 def test_terms_mean_what_the_interpreter_does(name: str, layout: str) -> None:
     what = function("spte.c", name, LAYOUTS[layout])
     source = random.Random(f"{name}{layout}")

@@ -24,7 +24,7 @@ def test_spoiled_inputs_are_an_answer_or_one_clear_error(kind: str) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=pytest.mark.slow if kind == "replay" else ()) for kind in KINDS])
 def test_good_inputs_are_read_without_an_error(kind: str) -> None:
     """Else nothing would be said by a spoiled one that is refused."""
     reader, good, _ = KINDS[kind]

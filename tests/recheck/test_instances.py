@@ -103,6 +103,7 @@ def test_the_shares_of_several_processes_are_the_whole(jobs: int) -> None:
     assert [check_certificate(text, solver).queries for solver in SOLVERS] == [a.queries for a in answer.answers]
 
 
+@pytest.mark.slow
 def test_a_step_without_its_instances_is_missed_in_each_share() -> None:
     """By both solvers, whoever else accepts his part."""
     steps = list(parse(certificate("leaf_thread")).steps)

@@ -167,6 +167,7 @@ def test_text_is_escaped() -> None:
     assert r"a \| b" in forms.markdown(Table("claims", (bad,)))
 
 
+@pytest.mark.slow
 def test_a_change_that_breaks_nothing_speaks_against(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An item decides by its run, not by its name: with a harmless patch in place of the bad one nothing is found."""
     item = shipped_items()["noncoherent-after-export"]

@@ -174,6 +174,7 @@ def test_a_line_that_a_change_adds_and_no_run_reaches_is_accounted_for_and_what_
     assert () == tuple(found["undeclared"])
 
 
+@pytest.mark.slow
 def test_a_lock_that_is_never_given_back_is_told_with_the_shortest_run(call: Call, patch: Patch) -> None:
     path = patch("tdp_fd.c", LAST_UNLOCK, LAST_UNLOCK.replace("\twrite_unlock(&kvm->mmu_lock);\n", ""))
 

@@ -118,6 +118,7 @@ REPORTS_A_REFUSAL = diff("tdp_fd.c", "\troot->exported = true;\n", "\tnote_refus
 """A refusal that only the change reports makes a goal of the scenario reached."""
 
 
+@pytest.mark.slow
 def test_an_answer_that_leans_on_a_waiver_says_so_everywhere(call: Call, tmp_path: Path) -> None:
     change, log, suite, out = (tmp_path / name for name in ("c.patch", "log.sarif", "suite.xml", "out"))
     change.write_text(REPORTS_A_REFUSAL)

@@ -69,7 +69,7 @@ def test_what_is_not_built_in_time_is_given_up_in_time(seconds: list[float], who
     assert limit < seconds[0] <= 1.1 * limit
 
 
-@pytest.mark.parametrize("kind", [ByColumns, OneByOne])
+@pytest.mark.parametrize("kind", [ByColumns, pytest.param(OneByOne, marks=pytest.mark.slow)])
 def test_a_layer_that_is_not_expanded_in_time_is_given_up(seconds: list[float], kind: type[ByColumns] | type[OneByOne]) -> None:
     """A move is made ready when it is first tried: of one layer there are as many, of plain states each is looked at."""
     moves = Moves(Evaluator(MANY, HERE))
