@@ -154,20 +154,21 @@ def _never_run(lines: Sequence[Accounted], before: Side, after: Side, told: Coll
     """The changed lines that no run executes, where no condition explains it.
 
     None is a line that says on the other side what it says here, nor one of a function in which a condition that never turned out so
-    before is written in other words, or in which jumps of such a branch are: what hangs on it stands elsewhere then. A jump that goes, a
-    function that goes or is new, and what stands in it, are told by what is left.
+    before is written in other words, or in which jumps of such a branch are: what hangs on it stands elsewhere then. A jump that goes
+    from a function that gets other lines, a function that goes or is new, and what stands in it, are told by what is left.
     """
     words = _OtherWords(_Conditions(before), _Conditions(after))
     sides = {"removed": before, "added": after}
     dead = [(a.line, _function_at(sides[a.line.kind], a.line)) for a in lines if a.fate == "unreachable"]
     old, new = ([(x.text.strip(), name) for x, name in dead if x.kind == kind] for kind in sides)
     jumping = {name for _, name in old} & {name for _, name in new} & {name for text, name in (*old, *new) if _JUMPS.search(text)}
+    filled = {_function_at(after, a.line) for a in lines if a.line.kind == "added"}
     reworded = {w.condition.function for w in words.reworded(a.line for a in lines)}
     for line, function in dead:
         text = line.text.strip()
         removed = line.kind == "removed"
         kept = function in (words.new if removed else words.old)
-        if (removed and _JUMPS.match(text)) or (not kept and (removed or old)):
+        if (removed and _JUMPS.match(text) and function in filled) or (not kept and (removed or old)):
             continue
         alike = (words.same(text, function, t, n) if removed else words.same(t, n, text, function) for t, n in (new if removed else old))
         if (line.file, function) not in told and function not in jumping | reworded and not any(alike):

@@ -107,7 +107,7 @@ class _Marker:
 
     def _with_mark(self, statement: ast.Stmt) -> Iterator[ast.Stmt]:
         if not isinstance(statement, ast.Label):
-            yield ast.Mark(statement.at)
+            yield ast.Mark(statement.at, told=self._touched(statement))
         yield self._statement(statement)
 
     def _body(self, statement: ast.Stmt) -> ast.Block:
@@ -139,6 +139,12 @@ class _Marker:
                 return replace(statement, value=self._value(value))
             case _:
                 return statement
+
+    def _touched(self, statement: ast.Stmt) -> bool:
+        """Whether some line of a statement is touched; of one with others inside, the line on which it begins."""
+        if isinstance(statement, ast.If | ast.While | ast.For | ast.Block):
+            return statement.at.line in self._lines
+        return self._touches(statement)
 
     def _touches(self, node: object) -> bool:
         first, last = span(node)

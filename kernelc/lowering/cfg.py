@@ -62,13 +62,15 @@ class Nop(Node):
 class Mark(Nop):
     """It does nothing but to be passed.
 
-    It stands before a statement, or behind a watched `condition` that turned out to be `holds`; or, where it is `decided`, for a
-    branch past which a way is led, because it is known there that its condition `holds`, or does not.
+    It stands before a statement (of one that is `told`, each step says whether it passes it), or behind a watched `condition` that
+    turned out to be `holds`; or, where it is `decided`, for a branch past which a way is led, because it is known there that its
+    condition `holds`, or does not.
     """
 
     condition: str = ""
     holds: bool = False
     decided: bool = False
+    told: bool = False
 
 
 @dataclass(slots=True)

@@ -36,8 +36,8 @@ class Statements(Calls):
                         self.statement(inner)
             case ast.Declare():
                 self._declare(statement)
-            case ast.Mark(at=at):
-                self.emit(Mark(*self.stamp(Spot(at, ""))))
+            case ast.Mark(at=at, told=told):
+                self.emit(Mark(*self.stamp(Spot(at, "")), told=told))
             case ast.Evaluate(expression=expression):
                 self.discard(expression)
             case ast.If():

@@ -80,9 +80,11 @@ class JoinedPaths(Paths):
         seen = tuple(pair for pair, mover in zip(path.ops, path.movers, strict=True) if mover in ("none", "wait"))
         met = any(mover != "local" for mover in path.movers)
         nodes = self.graph.nodes
-        # How a watched condition turned out must be told of each step.
-        outcomes = frozenset(n for n in path.nodes if isinstance(mark := nodes[n], Mark) and mark.condition)
-        return (path.passed, bool(path.checks), met, seen, frozenset(choice.name for choice in path.choices), outcomes)
+        # How a watched condition turned out, and whether a changed statement ran, must be told of each step.
+        marks = [(n, mark) for n in path.nodes if isinstance(mark := nodes[n], Mark)]
+        outcomes = frozenset(n for n, mark in marks if mark.condition)
+        told = frozenset(mark.at for _, mark in marks if mark.told)
+        return (path.passed, bool(path.checks), met, seen, frozenset(choice.name for choice in path.choices), outcomes, told)
 
     def _join(self, there: dict[_Key, Path], key: _Key, path: Path) -> None:
         """Add a way, joined with one that excludes it if there is one."""

@@ -267,9 +267,14 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """It does nothing, and whether it is passed can be seen; no parser makes this."""
+    """It does nothing, and whether it is passed can be seen; no parser makes this.
+
+    Args:
+        told: a step that passes it is told apart from one that does not.
+    """
 
     at: Location
+    told: bool = False
 
 
 Stmt = Mark | Declare | Evaluate | If | While | For | Jump | Label | Return | Block

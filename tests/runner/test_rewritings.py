@@ -127,6 +127,7 @@ def test_a_condition_with_both_outcomes_is_no_news() -> None:
         # Code of our own in a branch that no run takes; and the check away that no run fails.
         ("\t\treturn -EAGAIN;\n\t}\n" + EXPORTED, "\t\tnote_refused();\n\t\treturn -EAGAIN;\n\t}\n" + EXPORTED, "note_refused();"),
         ("\tif (root->role.invalid) {\n\t\twrite_unlock(&kvm->mmu_lock);\n\t\treturn -EAGAIN;\n\t}\n", "", "root->role.invalid"),
+        ("\t\treturn -EAGAIN;\n", "", "return -EAGAIN;"),
     ],
 )
 def test_what_no_run_executes_is_not_approved(old: str, new: str, text: str) -> None:

@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from tdpcheck.examples.toy_kernel import Built, Toy, toy
-from tdpcheck.kernelc.lowering.cfg import Graph, Local
+from tdpcheck.kernelc.lowering.cfg import Graph, Local, Mark
 from tdpcheck.kernelc.lowering.library import Value
+from tdpcheck.kernelc.lowering.lower import lower
 from tdpcheck.kernelc.stepping import variants
 from tdpcheck.kernelc.stepping.joined import JoinedPaths
 from tdpcheck.kernelc.stepping.variants import by_value
+from tdpcheck.kernelc.text.parse import parse
+from tdpcheck.model.marks import mark
 from tdpcheck.tests.few import few
 
 TEXT = (Path(__file__).parents[1] / "programs.c").read_text(encoding="utf-8")
@@ -95,3 +98,23 @@ def test_two_copies_on_one_path_choose_anew() -> None:
     cells = {final[0][:2] for final in outcomes(Unfolded(wanted=None).build(text, paths=JoinedPaths))}
 
     assert {0, 1, 2} <= {cell for pair in cells for cell in pair}
+
+
+@dataclass(frozen=True, eq=False)
+class Marked(Toy):
+    """The toy kernel with marks, as a change of the third line has them."""
+
+    def graph(self, text: str, entry: str = "f", role: str = "f", arguments: Mapping[str, Value] | None = None) -> Graph:
+        unit = parse(text, "toy.c")
+        return lower(role, entry, mark(unit.functions, {"toy.c": [3]}), unit.structs, self.library, arguments, unit.broken)
+
+
+@pytest.mark.parametrize("changed", ["n = 2;", "goto out;"])
+def test_a_step_says_whether_it_passes_a_changed_statement(changed: str) -> None:
+    """Ways that meet again are one step, but for a changed line: else a run of the other way would count as one of it."""
+    text = f"void f(void)\n{{ u2 n = 1; if (any_bool())\n{changed}\nn = 3; out: *cell0 = n; }}"
+    built = Marked().build(text, threads=("f",), paths=JoinedPaths)
+    graph = next(iter(built.software.graphs.values()))
+    marked = {number for number, node in enumerate(graph.nodes) if isinstance(node, Mark) and node.at.line == 3}
+
+    assert {True, False} == {not marked.isdisjoint(step.nodes) for step in built.software.steps.values()}
