@@ -82,7 +82,8 @@ class Code:
         if self.sized is not None and scenario.space:
             raise InputError(f"scenario {scenario.name}: [[space]] is for kernel C of one's own; a real kernel's shares its table")
         if self.sized is not None:
-            return replace(self, library=self.sized(scenario).library)
+            sized = self.sized(scenario)
+            return replace(self, library=sized.library, own=sized.own)
         if not scenario.space:
             return self
         stores = {call.name: call for call in memory.writing(self.spaces(scenario))}
@@ -99,10 +100,11 @@ class Code:
 
 @dataclass(frozen=True)
 class Sized:
-    """A library that is made for one geometry, and the functions that its meanings use."""
+    """A library made for one geometry, the functions that its meanings use, and the state that a scenario's threads bring with them."""
 
     library: Library
     rigids: tuple[Rigid, ...] = ()
+    own: OwnState | None = None
 
 
 @dataclass(frozen=True)

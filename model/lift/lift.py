@@ -20,9 +20,12 @@ from ...kernelc.sources.tree import KernelTree
 from ...kernelc.text import ast
 from ...kernelc.text.parse import parse
 from ...kernelc.text.same import is_renamed, is_same
+from ..intrinsics import LIBRARY
+from ..own_state import OwnState
 from ..scenario import Scenario, shipped_scenarios
 from ..system import KERNEL, Code, Sized
-from .meanings import MEANT, PLAIN, TRACE, library_for, meant_calls
+from .lists import reached, told_plainly, uses_field
+from .meanings import MEANT, OWN, PLAIN, TRACE, library_for, meant_calls
 from .numbers import numbers_told
 from .signs import reader
 from .versions import Kernel, has, kernel_of, macros_beside, version_of
@@ -93,11 +96,12 @@ def lifted_code(tree: KernelTree, overlay: Mapping[str, str] | None = None) -> C
     traces = {name: TRACE for path in version.lifted for name in _TRACEPOINT.findall(texts[path])}
 
     names = tuple(sorted(traces))
+    functions = {name: told_plainly(function, config) for name, function in functions.items()}
     functions = numbers_told(functions, structs, _library(PLAIN, kernel, names))
 
     def sized(scenario: Scenario) -> Sized:
         words = words_of(scenario)
-        return Sized(_library(words, kernel, names), words.rigids)
+        return Sized(_library(words, kernel, names), words.rigids, _own(scenario, functions))
 
     return Code(
         functions=functions,
@@ -131,6 +135,13 @@ def for_tree(scenario: Scenario, tree: KernelTree) -> Scenario:
     if not scenario.needs_kernel or shipped.get(scenario.name) != scenario:
         return scenario
     return shipped.get(scenario.name.replace(scenario.design, version_of(tree).design), scenario)
+
+
+def _own(scenario: Scenario, functions: Mapping[str, ast.Function]) -> OwnState | None:
+    """The state that fields bring with them which the threads of a scenario may use; None if there is none."""
+    called = reached(functions, (thread.entry for thread in scenario.thread))
+    used = [OWN[field] for field in OWN if any(uses_field(functions[name], field) for name in called)]
+    return OwnState(LIBRARY, tuple(var for var, _ in used), tuple(update for _, update in used)) if used else None
 
 
 @cache

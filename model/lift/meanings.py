@@ -6,13 +6,14 @@ the kernel's names for the same things, and the reasons why some calls mean noth
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import z3
 
 from ...core.errors import InputError
-from ...core.system import set_at
+from ...core.sorts import StateVar
+from ...core.system import Update, bool_var, set_at
 from ...kernelc.errors import Location
 from ...kernelc.lowering.convert import Spot, coerce
 from ...kernelc.lowering.library import (
@@ -35,7 +36,8 @@ from ..intrinsics import LIBRARY, memory, roots, sync, types, walks
 from ..machine import cpu, host, tables
 from ..machine.sorts import BLOCK, FRAME, PT, ROOT, part, region_of
 from ..machine.tables import FROZEN, LEAF, NONE, TABLE, pte_frame, pte_kind, pte_writable
-from .types import HPA, INT, KVM, KVM_ARCH, LINK, MMU, PAGES_LIST, PAGES_LOCK, RCU_HEAD, ROLE, SLOT_T, SLOTS_T, Types
+from .lists import FIRST_ROOT, NO_ROOT, ROOT_AFTER
+from .types import HPA, INT, KVM, KVM_ARCH, LINK, MMU, PAGES_LIST, PAGES_LOCK, RCU_HEAD, REFCOUNT, ROLE, SLOT_T, SLOTS_T, Types
 from .versions import Kernel
 from .words import INT_BITS, PAGE_SHIFT, ROOT_LEVEL, Words
 
@@ -72,7 +74,7 @@ _SAME = frozenset(
     is_shadow_present_pte is_large_pte is_removed_spte is_writable_pte
     kvm_make_all_cpus_request qi_submit_iotlb_domain qi_wait kvm_tdp_fd_has_importer vcpu_mmu_root
     lock_exported_tdplist_lock unlock_exported_tdplist_lock lock_slots_lock unlock_slots_lock
-    mmu_invalidate_seq_read mmu_invalidate_in_progress_sub kvm_slot_dirty_track_enabled
+    mmu_invalidate_seq_read mmu_invalidate_in_progress_sub kvm_slot_dirty_track_enabled note_fast_zap
     """.split()
 )
 """Intrinsics of the shipped kernel C that mean the same to lifted code, types included."""
@@ -83,6 +85,13 @@ _IN_WORDS = ("mmu_invalidate_retry", "mmu_invalidate_in_progress_add", "host_unm
 ARGUMENTS: Mapping[str, CType] = {"kvm": KVM, "spte": types.SPTE, "level": INT}
 """The types of arguments that only the tree's way of calling something has, by the names that they have in `versions`."""
 
+
+root_scheduled = bool_var("root_scheduled_to_zap", ROOT, doc="tdp_mmu_scheduled_root_to_zap: the root is invalid and not zapped yet")
+SCHEDULED = "tdp_mmu_scheduled_root_to_zap"
+OWN: Mapping[str, tuple[StateVar, Update]] = {
+    SCHEDULED: (root_scheduled, Update(root_scheduled, root_scheduled.variables(), FALSE)),
+}
+"""State that a field of the tree's brings with it: only scenarios whose threads use the field have it."""
 
 PLAIN = Words(1, 2, 1, 3, 2, 1)
 """Some geometry: of which names mean something it says nothing."""
@@ -183,7 +192,7 @@ class _Meanings:
             constants=self.types.constants,
             intrinsics={intrinsic.name: intrinsic for intrinsic in intrinsics},
             fields={**roots.FIELDS, **self._fields()},
-            stores={**roots.STORES, (page, "lpage_disallowed"): self._disallow()},
+            stores={**roots.STORES, (page, "lpage_disallowed"): self._disallow(), (page, SCHEDULED): self._schedule()},
             handles={
                 ("struct kvm *", "mmu_lock"): sync.MMU_LOCK,
                 ("struct kvm *", "arch"): KVM_ARCH,
@@ -194,6 +203,12 @@ class _Meanings:
             },
             embedded={
                 (page, "rcu_head"): Intrinsic("&rcu_head", (types.PAGE,), RCU_HEAD, lambda t, sp: record(RCU_HEAD, pt=sp["pt"]), "local"),
+                (page, "tdp_mmu_root_count"): Intrinsic(
+                    "&tdp_mmu_root_count", (types.PAGE,), REFCOUNT, lambda t, sp: record(REFCOUNT, vm=FALSE, root=sp["root"]), "local"
+                ),
+                ("struct kvm *", "users_count"): Intrinsic(
+                    "&users_count", (KVM,), REFCOUNT, lambda t, kvm: record(REFCOUNT, vm=TRUE, root=ROOT.element(0)), "local"
+                ),
                 (page, "link"): Intrinsic("&link", (types.PAGE,), LINK, lambda t, sp: record(LINK, pt=sp["pt"]), "local"),
             },
             loads={"tdp_ptep_t": self._load()},
@@ -351,6 +366,12 @@ class _Meanings:
 
         return Intrinsic("lpage_disallowed=", (types.PAGE, BOOLEAN), VOID, meaning, "local", doc="the NX huge page mitigation is off")
 
+    def _schedule(self) -> Intrinsic:
+        def meaning(t: z3.ExprRef, sp: Value, new: Value) -> Effect:
+            return Effect(updates=(set_at(root_scheduled, (sp["root"],), new.term),))
+
+        return Intrinsic(f"{SCHEDULED}=", (types.PAGE, BOOLEAN), VOID, meaning, writes=("roots",), doc="the root is to be zapped, or is")
+
     # Memory
 
     def _place(self, pointer: Value) -> Value:
@@ -486,6 +507,36 @@ class _Meanings:
                 when=walks.roots_stay,
             ),
             Intrinsic(
+                FIRST_ROOT,
+                (KVM,),
+                page,
+                lambda t, kvm: self._listed(z3.BoolVal(True), ROOT.element(0)),
+                reads=("roots",),
+                doc="the first entry of kvm->arch.tdp_mmu_roots",
+                when=walks.roots_stay,
+            ),
+            Intrinsic(
+                ROOT_AFTER,
+                (page,),
+                page,
+                lambda t, sp: self._listed(FALSE, sp["root"]),
+                reads=("roots",),
+                doc="the next entry of kvm->arch.tdp_mmu_roots",
+                when=walks.roots_stay,
+            ),
+            Intrinsic(NO_ROOT, (page,), BOOLEAN, lambda t, sp: boolean(sp["null"]), "local", doc="the head of kvm->arch.tdp_mmu_roots"),
+            Intrinsic(
+                "refcount_read",
+                (REFCOUNT,),
+                INT,
+                lambda t, count: scalar(
+                    INT, z3.If(z3.Or(count["vm"], cpu.alive(count["root"])), *(z3.BitVecVal(n, INT_BITS) for n in (1, 0)))
+                ),
+                reads=("roots",),
+                doc="whether somebody holds the VM, or a root",
+                when=walks.roots_stay,
+            ),
+            Intrinsic(
                 "tdp_mmu_alloc_sp",
                 (vcpu,),
                 page,
@@ -513,11 +564,17 @@ class _Meanings:
 
     def _next_root(self, t: z3.ExprRef, kvm: Value, previous: Value, shared: Value, only_valid: Value) -> tuple[Effect, ...]:
         """The first root behind `previous` that somebody holds; one effect each, so that each loop turn knows its root."""
+        return self._listed(previous["null"], previous["root"], lambda root: z3.Implies(only_valid.term, z3.Not(tables.root_invalid(root))))
+
+    def _listed(
+        self, first: z3.BoolRef, previous: z3.ExprRef, fits: Callable[[z3.ExprRef], z3.BoolRef] = lambda root: TRUE
+    ) -> tuple[Effect, ...]:
+        """The next root that somebody holds, behind `previous` or from the first one on."""
         effects, none_before = [], TRUE
         for number in range(self.words.roots):
             root = ROOT.element(number)
-            behind = z3.Or(previous["null"], *(previous["root"] == ROOT.element(n) for n in range(number)))
-            eligible = z3.And(behind, cpu.alive(root), z3.Implies(only_valid.term, z3.Not(tables.root_invalid(root))))
+            behind = z3.Or(first, *(previous == ROOT.element(n) for n in range(number)))
+            eligible = z3.And(behind, cpu.alive(root), fits(root))
             effects.append(Effect(value=types.root_page(root), guard=z3.And(none_before, eligible)))
             none_before = z3.And(none_before, z3.Not(eligible))
         end = {**types.root_page(ROOT.element(0)).parts, "null": TRUE}
@@ -545,6 +602,12 @@ class _Meanings:
             (page, "role"): Intrinsic("role", (types.PAGE,), ROLE, lambda t, sp: record(ROLE, level=level(sp)), "local"),
             (page, "role.level"): Intrinsic("role.level", (types.PAGE,), INT, lambda t, sp: scalar(INT, level(sp)), "local"),
             (page, "gfn"): Intrinsic("gfn", (types.PAGE,), gfn, first_gfn, reads=("pool",), doc="the first gfn that the page maps"),
+            (page, SCHEDULED): Intrinsic(
+                SCHEDULED, (types.PAGE,), BOOLEAN, lambda t, sp: boolean(root_scheduled(sp["root"])), reads=("roots",), doc="mmu_internal.h"
+            ),
+            ("struct kvm *", "created_vcpus"): Intrinsic(
+                "created_vcpus", (KVM,), INT, lambda t, kvm: self._int(1), "local", doc="the VM has vCPUs"
+            ),
             (page, "lpage_disallowed"): Intrinsic("lpage_disallowed", (types.PAGE,), BOOLEAN, lambda t, sp: boolean(FALSE), "local"),
             ("struct kvm_vcpu *", "arch.mmu"): Intrinsic(
                 "arch.mmu", (types.VCPU_T,), MMU, _mmu_of, "local", doc="the vCPU's paging mode: direct"

@@ -33,6 +33,9 @@ HPA = Record("hpa_t", (("root", Scalar("root", ROOT)),))
 RCU_HEAD = Record("struct rcu_head *", (("pt", Scalar("table page", PT)),))
 LINK = Record("struct list_head *", (("pt", Scalar("table page", PT)),))
 
+REFCOUNT = Record("refcount_t *", (("vm", BOOLEAN), ("root", Scalar("root", ROOT))))
+"""Who counts references: the VM, or a root."""
+
 CODES = (
     "RET_PF_CONTINUE", "RET_PF_RETRY", "RET_PF_EMULATE", "RET_PF_INVALID", "RET_PF_FIXED", "RET_PF_SPURIOUS",
     "RET_PF_WRITE_PROTECTED",

@@ -97,7 +97,7 @@ END = "\treturn 1;\n}\n"
 
 
 @pytest.mark.parametrize(
-    "body", ["list_for_each_entry(a, b, c)\n\t\tuse(a);", "guard(rcu)();", "n = sizeof(struct kvm);", "switch (n) { }"]
+    "body", ["list_for_each_entry(a, b, c)\n\t\tuse(a);", "guard(srcu)(&kvm->srcu);", "n = sizeof(struct kvm);", "switch (n) { }"]
 )
 def test_what_is_not_understood_in_one_function_refuses_nothing_else(body: str) -> None:
     """The loop is known from the tree's list.h; of the others each line has its reason, and the rest of the patch is read."""

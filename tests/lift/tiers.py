@@ -27,11 +27,15 @@ from tdpcheck.runner.museum.items import shipped_items
 
 LIFTED = {name: scenario for name, scenario in shipped_scenarios().items() if scenario.needs_kernel}
 SCENARIOS = {name: scenario for name, scenario in LIFTED.items() if scenario.design == "linux-6.1-lift"}
-LARGE = "linux-6.1-lift-notifier-two-roots", "linux-6.12-lift-notifier-two-roots"
+LARGE = frozenset(f"linux-{version}-lift-{name}" for version in ("6.1", "6.12") for name in ("notifier-two-roots", "fast-zap"))
 """Building one of these and visiting its states takes longer than all others together: they are asked by night alone."""
 DESIGN = "linux-6.1"
 """The design of shipped kernel C that does what Linux 6.1 does."""
-WHOLE_SLOT = {"kvm_mmu_slot_try_split_huge_pages": "", "kvm_mmu_zap_collapsible_sptes": "kvm_mmu_recover_huge_pages"}
+WHOLE_SLOT = {
+    "kvm_mmu_slot_try_split_huge_pages": "",
+    "kvm_mmu_zap_collapsible_sptes": "kvm_mmu_recover_huge_pages",
+    "kvm_mmu_zap_all_fast": "set_nx_huge_pages",
+}
 """Entries that take the whole memslot on real source and a range in kernel C, which may call them otherwise."""
 
 

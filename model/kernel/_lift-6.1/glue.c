@@ -85,6 +85,21 @@ void mmu_notifier_unmap(struct kvm *kvm, gfn_choice_t start, gfn_choice_t last, 
 	kvm_mmu_notifier_invalidate_range_end(kvm);
 }
 
+/* Fast zap */
+
+/* NX huge pages are switched, or the generation of MMIO entries wraps: every root is replaced by one that is empty. */
+void kvm_mmu_zap_all_fast(struct kvm *kvm)
+{
+	lock_slots_lock(&kvm->slots_lock);
+	write_lock(&kvm->mmu_lock);
+	kvm_tdp_mmu_invalidate_all_roots(kvm);
+	kvm_make_all_cpus_request(kvm, KVM_REQ_MMU_FREE_OBSOLETE_ROOTS);
+	note_fast_zap();
+	write_unlock(&kvm->mmu_lock);
+	kvm_tdp_mmu_zap_invalidated_roots(kvm);
+	unlock_slots_lock(&kvm->slots_lock);
+}
+
 /* Dirty logging */
 
 /* It begins for the memslot: split under the shared lock. */
