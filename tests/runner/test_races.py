@@ -34,6 +34,8 @@ def test_explain_names_the_race_of_the_lemma_that_is_left_out(call: Call) -> Non
     asked = ("explain", "reject_noncoherent_dma", "--scenario", "noncoherent-export", "--jobs", "1", "--race")
     dropped, whole = call(*asked, "--drop", "exporting"), call(*asked, "--json")
 
+    assert 3 == dropped.exit_code
+    assert "BROKEN" in dropped.stdout
     assert "tdpcheck museum export-check-outside-lock" in dropped.stdout
     assert dropped.stdout.endswith("\n\n    => the TDP is exported while non-coherent DMA of device 0 is registered.\n")
     assert "noncoherent-after-export" not in dropped.stdout
