@@ -9,7 +9,10 @@ from ..kernelc.lowering.cfg import ASSERTIONS, FAILED
 from .roles import Telling
 from .state_view import Changed, View
 
-_HAPPENS = re.compile(r"is read before it is set|index out of bounds|signed overflow|shift by too much|changes without")
+_HAPPENS = re.compile(
+    r"is read before it is set|index out of bounds|signed overflow|shift by too much|changes without"
+    r"|is still held when|is given back by"
+)
 
 
 def broken(assertion: str) -> str:

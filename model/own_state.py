@@ -17,7 +17,7 @@ from ..core.sorts import Sort, StateVar, Truth
 from ..core.system import Update, set_at
 from ..kernelc.errors import Unmodelled
 from ..kernelc.lowering.cfg import THREADS
-from ..kernelc.lowering.library import VOID, Check, Effect, Handle, Intrinsic, Library, Scalar, Value, default
+from ..kernelc.lowering.library import VOID, Check, Effect, Handle, Held, Intrinsic, Library, Scalar, Value, default
 from ..kernelc.text import ast
 from .intrinsics import host
 from .machine import parts
@@ -112,13 +112,14 @@ def _with_lock(made: OwnState, static: ast.Static) -> OwnState:
     var = StateVar(name, (THREADS,), Truth(), f"holds the lock that is declared at {static.at.file}:{static.at.line}")
     free = z3.ForAll([u], z3.Not(var(u)))
     take, drop = LOCKS[static.type.base]
+    mine = Held(name, var, var)
     calls = (
         Intrinsic(
             f"lock_{name}", (lock,), VOID, lambda t, _: Effect(guard=free, updates=(set_at(var, (t,), TRUE),)), "right",
             acquires=(f"{name}:write",), doc=f"takes {name}",
         ),
         Intrinsic(
-            f"unlock_{name}", (lock,), VOID, lambda t, _: Effect(updates=(set_at(var, (t,), FALSE),)), "left",
+            f"unlock_{name}", (lock,), VOID, lambda t, _: Effect(updates=(set_at(var, (t,), FALSE),), checks=(mine.balanced(t),)), "left",
             releases=(f"{name}:write",), doc=f"releases {name}",
         ),
         Intrinsic(
@@ -132,6 +133,7 @@ def _with_lock(made: OwnState, static: ast.Static) -> OwnState:
         constants={**made.library.constants, name: Value(lock, name=name)},
         intrinsics={**made.library.intrinsics, **{call.name: call for call in calls}},
         methods={**made.library.methods, **methods},
+        held=(*made.library.held, mine),
     )
     init = Update(var, var.variables(), FALSE)
     locks = {**made.locks, name: Guard(name, ((var, ()),))}

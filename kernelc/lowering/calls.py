@@ -142,6 +142,9 @@ class Calls(Expressions):
                 blocks=intrinsic.blocks,
             )
         )
+        if not intrinsic.returns:
+            self._leave(spot)
+            raise Abandoned
         if target is not None:
             return self.load(target, spot)
         return effects[0].value if effects and effects[0].value is not None else Value(intrinsic.result)
@@ -259,12 +262,23 @@ class Calls(Expressions):
         """Lower the body of the innermost call; the open end is that of the call."""
         frame = self.frame
         self.statement(function.body)
-        if self.here and frame.result is not None:
-            # Falling off the end of a function that gives a value gives any value.
-            held = tuple(self.local(join(frame.result.path, leaf), kind) for leaf, kind in leaves(frame.result.type))
-            self.emit(Havoc(*self.stamp(Spot(ast.Location(function.at.file, function.last_line), "}")), locals=held))
+        if self.here and not isinstance(frame.returns, Void):
+            raise Refusal(
+                ast.Location(function.at.file, function.last_line),
+                f"{function.name} has the type {frame.returns}, and a way leads to its end without a value",
+                "}",
+                "return a value there; Linux is built with -Werror=return-type, so that its compiler refuses this, too",
+            )
         assert not frame.awaited, "every label of the function has been placed"
         self.join(frame.end)
+
+    def _leave(self, spot: Spot) -> None:
+        """The innermost call ends here, with any value: nobody runs on behind it."""
+        frame = self.frame
+        if frame.result is not None:
+            held = tuple(self.local(join(frame.result.path, leaf), kind) for leaf, kind in leaves(frame.result.type))
+            self.emit(Havoc(*self.stamp(spot), locals=held))
+        self.jump(frame.end)
 
 
 def _counted(number: int) -> str:

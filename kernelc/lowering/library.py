@@ -12,7 +12,7 @@ from typing import Literal
 
 import z3
 
-from ...core.sorts import BOOL, Kind, Sort, Truth, Word
+from ...core.sorts import BOOL, Kind, Sort, StateVar, Truth, Word
 from ...core.system import Param, Update
 
 
@@ -283,6 +283,7 @@ class Intrinsic:
         reads, writes: which groups of shared state it touches, for that computation.
         doc: what it stands for, with its source.
         waives: of a ghost, which the model alone knows, what it takes out of the question.
+        returns: whether it ever comes back, as BUG() does not.
     """
 
     name: str
@@ -298,12 +299,36 @@ class Intrinsic:
     when: Callable[..., z3.BoolRef] | None = None
     blocks: bool = False
     waives: Waives | None = None
+    returns: bool = True
 
     @property
     def home(self) -> str:
         """The file in which its meaning is written, as a path below the project; '' if nobody knows."""
         module: str = getattr(self.meaning, "__module__", "")
         return "/".join(module.split(".")[1:]) + ".py" if "." in module else ""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a thread may hold, and has given back when its entry function returns.
+
+    Args:
+        what: the kernel's name for it.
+        var: the state variable that says so.
+        holds: whether a thread holds it.
+    """
+
+    what: str
+    var: StateVar
+    holds: Callable[[z3.ExprRef], z3.BoolRef]
+
+    def given_back(self, thread: z3.ExprRef, entry: str) -> Check:
+        """That a thread holds it no longer."""
+        return Check(f"{self.what} is still held when {entry}() returns", z3.Not(self.holds(thread)))
+
+    def balanced(self, thread: z3.ExprRef) -> Check:
+        """That a thread which gives it back holds it (lockdep: bad unlock balance)."""
+        return Check(f"{self.what} is given back by a thread that does not hold it", self.holds(thread))
 
 
 @dataclass(frozen=True)
@@ -324,6 +349,7 @@ class Library:
         identities: calls that give back their only argument (`likely`, `READ_ONCE`).
         erased: calls without effect here, each with the reason: a report lists them as erased by abstraction.
         erased_fields: stores to fields that the model does not have, likewise.
+        held: what must have been given back when an entry function returns.
     """
 
     types: Mapping[tuple[str, int], CType]
@@ -340,6 +366,7 @@ class Library:
     identities: frozenset[str] = frozenset()
     erased: Mapping[str, str] = field(default_factory=dict)
     erased_fields: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    held: tuple[Held, ...] = ()
     recursion: int = 1
 
 

@@ -16,7 +16,7 @@ from ..text.show import show_type
 from .analyse import live_locals
 from .build import Frame, too_many
 from .calls import assigned_names, too_long
-from .cfg import Graph, Havoc, Local, Nop, Op
+from .cfg import THREAD, Graph, Havoc, Local, Nop, Op
 from .convert import Spot, coerce, join
 from .library import Effect, FunctionName, Handle, Library, Ref, Value, leaves
 from .lvalues import FixedPlace, LocalPlace
@@ -58,11 +58,25 @@ class _Lowering(Statements):
         self.frames.append(frame)
         self._bind_entry(function, frame, arguments, spot)
         self.body(function)
-        graph = Graph(self.role, self.nodes, first.number, frame.end.number, self.locals, tuple(self.inlined), tuple(self.erased))
+        end = self._give_back(function)
+        graph = Graph(self.role, self.nodes, first.number, end.number, self.locals, tuple(self.inlined), tuple(self.erased))
         _release(graph, first)
         check_reads(graph, self.reads)
         graph.check_closed()
         return graph
+
+    def _give_back(self, function: ast.Function) -> Nop:
+        """Ask at the end for what the thread may have taken on its way, and answer where it ends."""
+        end = self.frame.end
+        changed = {update.var.name for node in self.nodes if isinstance(node, Op) for effect in node.effects for update in effect.updates}
+        checks = tuple(held.given_back(THREAD, function.name) for held in self.library.held if held.var.name in changed)
+        if not (checks and self.here):
+            return end
+        at = ast.Location(function.at.file, function.last_line)
+        effects = (Effect(checks=checks),)
+        self.emit(Op(*self.stamp(Spot(at, "return")), name="return", mover="local", effects=effects, results=({},), reads=("own",)))
+        self.join(last := self.nop(at))
+        return last
 
     def _bind_entry(self, function: ast.Function, frame: Frame, arguments: Mapping[str, Value], spot: Spot) -> None:
         known = [p.name for p in function.parameters]

@@ -19,6 +19,7 @@ LIBRARY = Library(
         ("struct kvm *", "srcu"): sync.SRCU,
         **{("struct kvm *", lock.name): lock for lock in sync.MUTEXES},
     },
+    held=sync.HELD,
     identities=frozenset({"likely", "unlikely", "READ_ONCE", "rcu_dereference"}),
     erased={
         "trace_kvm_tdp_mmu_spte_changed": "a tracepoint: it changes nothing",

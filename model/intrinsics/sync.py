@@ -8,7 +8,7 @@ import z3
 
 from ...core.sorts import BOOL
 from ...core.system import Param, set_at, set_where
-from ...kernelc.lowering.library import BOOLEAN, VOID, Check, Effect, Handle, Intrinsic, Value, Waives, boolean
+from ...kernelc.lowering.library import BOOLEAN, VOID, Check, Effect, Handle, Held, Intrinsic, Value, Waives, boolean
 from ..machine import cpu
 from ..machine.locks import LOCK, held, mmu_reader, mmu_writer
 from ..machine.sorts import u, v
@@ -20,6 +20,19 @@ SRCU = Handle("srcu")
 ASSUME = "assume"
 """The ghost that leaves out the runs in which its condition is false."""
 MUTEXES = tuple(Handle(name) for name in LOCK.elements)
+WRITING = Held("mmu_lock", mmu_writer, mmu_writer)
+READING = Held("mmu_lock (read)", mmu_reader, mmu_reader)
+RCU = Held("the RCU read side", rcu_reader, rcu_reader)
+
+
+def of_mutex(name: str) -> Held:
+    """What it is to hold that mutex or spinlock."""
+    element = LOCK.element(name)
+    return Held(name, held, lambda t: held(element, t))
+
+
+HELD = (WRITING, READING, RCU, *(of_mutex(lock.name) for lock in MUTEXES))
+"""What no thread takes with it to user space."""
 
 
 def _write_lock(t: z3.ExprRef, lock: Value) -> Effect:
@@ -42,9 +55,18 @@ def _held(t: z3.ExprRef, lock: Value) -> Effect:
     return Effect(checks=(Check("lockdep_assert_held", z3.Or(mmu_reader(t), mmu_writer(t))),))
 
 
+def _write_unlock(t: z3.ExprRef, lock: Value) -> Effect:
+    return Effect(updates=(set_at(mmu_writer, (t,), FALSE),), checks=(WRITING.balanced(t),))
+
+
+def _read_unlock(t: z3.ExprRef, lock: Value) -> Effect:
+    return Effect(updates=(set_at(mmu_reader, (t,), FALSE),), checks=(READING.balanced(t),))
+
+
 def _rcu_unlock(t: z3.ExprRef) -> Effect:
     xs = rcu_waits.variables()
-    return Effect(updates=(set_at(rcu_reader, (t,), FALSE), set_where(rcu_waits, xs, xs[1] == t, FALSE)))
+    updates = (set_at(rcu_reader, (t,), FALSE), set_where(rcu_waits, xs, xs[1] == t, FALSE))
+    return Effect(updates=updates, checks=(RCU.balanced(t),))
 
 
 def _srcu_start(t: z3.ExprRef, srcu: Value) -> Effect:
@@ -79,7 +101,7 @@ def _mutex(lock: Handle) -> tuple[Intrinsic, ...]:
         return Effect(guard=free, updates=(set_at(held, (element, t), TRUE),))
 
     def drop(t: z3.ExprRef, _: Value) -> Effect:
-        return Effect(updates=(set_at(held, (element, t), FALSE),))
+        return Effect(updates=(set_at(held, (element, t), FALSE),), checks=(of_mutex(lock.name).balanced(t),))
 
     def check(t: z3.ExprRef, _: Value) -> Effect:
         return Effect(checks=(Check("lockdep_assert_held", held(element, t)),))
@@ -100,7 +122,7 @@ INTRINSICS = (
         "write_unlock",
         (MMU_LOCK,),
         VOID,
-        lambda t, lock: Effect(updates=(set_at(mmu_writer, (t,), FALSE),)),
+        _write_unlock,
         "left",
         releases=("mmu_lock:write",),
         doc="write_unlock(&kvm->mmu_lock)",
@@ -110,7 +132,7 @@ INTRINSICS = (
         "read_unlock",
         (MMU_LOCK,),
         VOID,
-        lambda t, lock: Effect(updates=(set_at(mmu_reader, (t,), FALSE),)),
+        _read_unlock,
         "left",
         releases=("mmu_lock:read",),
         doc="read_unlock(&kvm->mmu_lock)",

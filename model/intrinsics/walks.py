@@ -5,9 +5,10 @@ from __future__ import annotations
 import z3
 
 from ...core.system import Param, set_at, set_where
-from ...kernelc.lowering.library import BOOLEAN, VOID, Effect, Intrinsic, Ref, Value, boolean, scalar
+from ...kernelc.lowering.library import BOOLEAN, VOID, Check, Effect, Intrinsic, Ref, Value, boolean, scalar
 from ..machine.cpu import alive
 from ..machine.cursors import visited, visited_root
+from ..machine.locks import mmu_reader, mmu_writer
 from ..machine.sorts import GFN, ROOT, between, g, region_of, root
 from ..machine.tables import root_exported, root_invalid, root_ref_export, root_ref_mmu, walks
 from .types import GFN_T, KVM, LEVEL_T, LEVELS, PAGE, root_page
@@ -72,15 +73,17 @@ def roots_stay(t: z3.ExprRef, *_: Value) -> z3.BoolRef:
 
 
 def _pick_root(t: z3.ExprRef, eligible: z3.BoolRef) -> tuple[Effect, ...]:
+    """The next root. Each macro that walks them asks for mmu_lock (for_each_tdp_mmu_root() and its relatives, tdp_mmu.c, 6.1 and 6.12)."""
     pick = Param("root", ROOT)
     a = pick.const
     todo = z3.And(z3.Not(visited_root(t, root)), alive(root), eligible)
+    locked = (Check("lockdep_assert_held", z3.Or(mmu_reader(t), mmu_writer(t))),)
     return (
         Effect(
             value=boolean(TRUE), choices=(pick,), guard=z3.substitute(todo, (root, a)), refs=(root_page(a),),
-            updates=(set_at(visited_root, (t, a), TRUE),), label="root {root}",
+            updates=(set_at(visited_root, (t, a), TRUE),), label="root {root}", checks=locked,
         ),
-        Effect(value=boolean(FALSE), guard=z3.ForAll([root], z3.Not(todo)), refs=(None,)),
+        Effect(value=boolean(FALSE), guard=z3.ForAll([root], z3.Not(todo)), refs=(None,), checks=locked),
     )  # fmt: skip
 
 

@@ -192,7 +192,7 @@ class _Meanings:
             constants=self.types.constants,
             intrinsics={intrinsic.name: intrinsic for intrinsic in intrinsics},
             fields={**roots.FIELDS, **self._fields()},
-            stores={**roots.STORES, (page, "lpage_disallowed"): self._disallow(), (page, SCHEDULED): self._schedule()},
+            stores={**LIBRARY.stores, (page, "lpage_disallowed"): self._disallow(), (page, SCHEDULED): self._schedule()},
             handles={
                 ("struct kvm *", "mmu_lock"): sync.MMU_LOCK,
                 ("struct kvm *", "arch"): KVM_ARCH,
@@ -213,6 +213,7 @@ class _Meanings:
             },
             loads={"tdp_ptep_t": self._load()},
             saves={"tdp_ptep_t": self._save(), "spt": self._fill()},
+            held=sync.HELD,
             identities=frozenset({"likely", "unlikely", "READ_ONCE", "rcu_dereference"}),
             erased=ERASED,
         )
@@ -285,7 +286,7 @@ class _Meanings:
             fixed("kvm_ad_enabled", (), True, "the CPU sets accessed and dirty bits"),
             fixed("rwlock_needbreak", (sync.MMU_LOCK,), False, "contention is one of the two reasons behind need_resched(), which is open"),
             Intrinsic("kvm_mmu_page_as_id", (page,), INT, lambda t, sp: self._int(0), "local", doc="there is one address space"),
-            Intrinsic("BUG", (), VOID, lambda t: bug, "local", reads=("own",), doc="an assertion that is false"),
+            Intrinsic("BUG", (), VOID, lambda t: bug, "local", reads=("own",), doc="an assertion that is false", returns=False),
             Intrinsic(
                 "gfn_to_memslot", (KVM, self.types.gfn), SLOT_T, lambda t, kvm, gfn: _handle(SLOT_T), "local", doc="there is one memslot"
             ),

@@ -180,25 +180,6 @@ void nested_returns(void)
 	*cell0 = outer(any_u2());
 }
 
-static u2 falls(bool b)
-{
-	if (b)
-		return 1;
-}
-
-void falling_off_the_end(void)
-{
-	*cell0 = falls(any_bool());
-}
-
-void falling_off_the_end_in_a_loop(void)
-{
-	u2 i;
-
-	for (i = 0; i < 2; i++)
-		*cell0 = falls(i == 0);
-}
-
 static u2 down(u2 n)
 {
 	while (n)
@@ -828,18 +809,6 @@ void unset_in_every_round(void)
 			n = 1;
 		*cell0 = n;
 	}
-}
-
-static u2 falls_off(u2 n)
-{
-	if (n)
-		return 1;
-}
-
-void value_of_a_function_without_return(void)
-{
-	falls_off(0);
-	*cell0 = falls_off(any_bool());
 }
 
 void asked_only_where_it_is_set(void)

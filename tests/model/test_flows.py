@@ -106,7 +106,14 @@ ZAPS = "\t\ttdp_mmu_set_spte(kvm, &iter, 0);\n"
 MARKS, SETS = "\troot->exported = true;\n", "\tkvm_tdp_set_exported(kvm);\n"
 FREES = "\t\t\t\ttdp_mmu_free_sp(sp);\n"
 SHORT = "\t\trcu_read_unlock();\n\t\trcu_read_lock();\n"
-QUICK = ("leak", "no-reload")
+DROPS = "\t\twrite_unlock(&kvm->mmu_lock);\n"
+REFUSES = f"\t\tnote_refused();\n{DROPS}\t\treturn -EINVAL;\n"
+UNLISTS = "\t\tunlock_exported_tdplist_lock(&kvm->exported_tdplist_lock);\n"
+LISTED = f"{UNLISTS}\t\tkvm_domain_attach_device(kvm, dev);\n"
+RELEASES = "\tread_unlock(&kvm->mmu_lock);\n"
+RECOVERS = f"\tkvm_tdp_mmu_recover_huge_pages(kvm, start, last);\n{RELEASES}"
+PUTS = "\tkvm_tdp_mmu_zap_invalidated_roots(kvm);\n"
+QUICK = ("leak", "no-reload", "mutex-kept")
 BUGS = [
     ("stale-iterator", "notifier+recover@pages", "tdp_mmu.c", CONTINUE, GOES_ON, "no_table_use_after_free"),
     ("rcu-too-short", "fault+recover@pages", "tdp_mmu.c", READ, READ + SHORT, "no_table_use_after_free"),
@@ -117,6 +124,10 @@ BUGS = [
     ("no-cpu-flush", "notifier@private", "kvm_main.c", f"\t{FLUSH}\n{NOTIFY}", NOTIFY, "no_stale_cpu_mapping"),
     ("window-ends-unlocked", "notifier@pages", "kvm_main.c", LOCKED, ENDS, "kernel_assertions"),
     ("puts-a-valid-root", "fast_zap@huge", "mmu.c", OF_INVALID, f"\t\t{PUT}", "kernel_assertions"),
+    ("lock-kept", "share+register@private", "tdp_fd.c", REFUSES, REFUSES.replace(DROPS, ""), "kernel_assertions"),
+    ("mutex-kept", "share@private", "tdp_fd.c", LISTED, LISTED.replace(UNLISTS, ""), "kernel_assertions"),
+    ("dropped-twice", "recover@pages", "mmu.c", RECOVERS, f"{RECOVERS}\tread_unlock(&kvm->mmu_lock);\n", "kernel_assertions"),
+    ("roots-unlocked", "fast_zap@huge", "mmu.c", PUTS + RELEASES, RELEASES + PUTS, "kernel_assertions"),
     ("no-window", "io_fault+exit@pages", "mmu.c", WINDOW, "", "no_stale_io_mapping"),
 ]
 

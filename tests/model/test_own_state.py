@@ -95,7 +95,7 @@ DECLARED = {
     "a spinlock": (CLAIMS.replace("DEFINE_MUTEX", "DEFINE_SPINLOCK").replace("mutex_", "spin_"), "proved"),
     "asserted": (CLAIMS.replace("\tclaimed = true;\n", "\tlockdep_assert_held(&claim_lock);\n\tclaimed = true;\n"), "proved"),
     "asserted in vain": (UNLOCKED.replace("\tclaimed = true;\n", "\tlockdep_assert_held(&claim_lock);\n\tclaimed = true;\n"), "violated"),
-    "never released": (CLAIMS.replace("\tmutex_unlock(&claim_lock);\n", ""), "unknown"),
+    "never released": (CLAIMS.replace("\tmutex_unlock(&claim_lock);\n", ""), "violated"),
 }
 
 

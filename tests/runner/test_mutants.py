@@ -47,7 +47,8 @@ def mutant(old: str, new: str, function: str = REGISTER, file: str = "tdp_fd.c")
     ("edit", "fate", "by"),
     [
         (mutant("kvm_tdp_is_exported(kvm)", "false"), "killed", "reject_noncoherent_dma"),
-        (mutant("\twrite_unlock(&kvm->mmu_lock);\n\treturn 0;", "\treturn 0;"), "deadlock", "deadlock"),
+        (mutant("\twrite_unlock(&kvm->mmu_lock);\n\treturn 0;", "\treturn 0;"), "killed", "kernel_assertions"),
+        (mutant("write_unlock(&kvm->mmu_lock);\n\treturn 0;", "write_lock(&kvm->mmu_lock);\n\treturn 0;"), "deadlock", "deadlock"),
         (mutant("kvm_tdp_is_exported(kvm)", "true"), "survived", ""),
         (replace(mutant("note_refused();", ";"), text=files_of(None)["tdp_fd.c"].replace("note_refused();", ";")), "goal", "refused"),
         (mutant("noncoherent_dma_count_inc(kvm, dev)", "no_such_call(kvm)"), "refused", ""),

@@ -21,6 +21,7 @@ def refused(text: str) -> Refusal:
 
 ALWAYS_ONE = "NULL stored in a struct kvm *, of which there is always one"
 ANY = "any_bool() ? &n : NULL"
+NO_VALUE = ", and a way leads to its end without a value"
 REFUSALS = [
     ("void f(void) { mark(cell0); }", "a cell_t where a page_t is expected", "cell0", 21),
     ("void f(gfn_t g) { mark(g); }", "a gfn_t where a page_t is expected", "g", 24),
@@ -70,6 +71,7 @@ REFUSALS = [
     ("struct s { u2 a; }; void f(struct s s) { if (s) return; }", "a struct s as a condition", "s", 46),
     ("void f(u2 n) { u2 *p = any_bool() ? &n : NULL; }", "a choice between two values of type u2 * while running", ANY, 24),
     ("static u2 g(u2 a[]) { return 1; } void f(u2 n) { g(n); }", "parameter a of g is an array", "u2 a[0]", 1),
+    ("static u2 g(u2 n) { if (n) return 1; } void f(u2 n) { g(n); }", f"g has the type u2{NO_VALUE}", "}", 1),
 ]  # fmt: skip
 
 
