@@ -112,7 +112,7 @@ def _with_lock(made: OwnState, static: ast.Static) -> OwnState:
     var = StateVar(name, (THREADS,), Truth(), f"holds the lock that is declared at {static.at.file}:{static.at.line}")
     free = z3.ForAll([u], z3.Not(var(u)))
     take, drop = LOCKS[static.type.base]
-    mine = Held(name, var, var)
+    mine = Held(name, f"lock_{name}", var)
     calls = (
         Intrinsic(
             f"lock_{name}", (lock,), VOID, lambda t, _: Effect(guard=free, updates=(set_at(var, (t,), TRUE),)), "right",

@@ -12,7 +12,7 @@ from typing import Literal
 
 import z3
 
-from ...core.sorts import BOOL, Kind, Sort, StateVar, Truth, Word
+from ...core.sorts import BOOL, Kind, Sort, Truth, Word
 from ...core.system import Param, Update
 
 
@@ -314,12 +314,12 @@ class Held:
 
     Args:
         what: the kernel's name for it.
-        var: the state variable that says so.
+        by: the intrinsic that takes it.
         holds: whether a thread holds it.
     """
 
     what: str
-    var: StateVar
+    by: str
     holds: Callable[[z3.ExprRef], z3.BoolRef]
 
     def given_back(self, thread: z3.ExprRef, entry: str) -> Check:

@@ -68,8 +68,8 @@ class _Lowering(Statements):
     def _give_back(self, function: ast.Function) -> Nop:
         """Ask at the end for what the thread may have taken on its way, and answer where it ends."""
         end = self.frame.end
-        changed = {update.var.name for node in self.nodes if isinstance(node, Op) for effect in node.effects for update in effect.updates}
-        checks = tuple(held.given_back(THREAD, function.name) for held in self.library.held if held.var.name in changed)
+        called = {node.name for node in self.nodes if isinstance(node, Op)}
+        checks = tuple(held.given_back(THREAD, function.name) for held in self.library.held if held.by in called)
         if not (checks and self.here):
             return end
         at = ast.Location(function.at.file, function.last_line)

@@ -20,15 +20,15 @@ SRCU = Handle("srcu")
 ASSUME = "assume"
 """The ghost that leaves out the runs in which its condition is false."""
 MUTEXES = tuple(Handle(name) for name in LOCK.elements)
-WRITING = Held("mmu_lock", mmu_writer, mmu_writer)
-READING = Held("mmu_lock (read)", mmu_reader, mmu_reader)
-RCU = Held("the RCU read side", rcu_reader, rcu_reader)
+WRITING = Held("mmu_lock", "write_lock", mmu_writer)
+READING = Held("mmu_lock (read)", "read_lock", mmu_reader)
+RCU = Held("the RCU read side", "rcu_read_lock", rcu_reader)
 
 
 def of_mutex(name: str) -> Held:
     """What it is to hold that mutex or spinlock."""
     element = LOCK.element(name)
-    return Held(name, held, lambda t: held(element, t))
+    return Held(name, f"lock_{name}", lambda t: held(element, t))
 
 
 HELD = (WRITING, READING, RCU, *(of_mutex(lock.name) for lock in MUTEXES))
