@@ -12,7 +12,7 @@ import pytest
 
 GCC = shutil.which("gcc")
 needs_gcc = pytest.mark.skipif(GCC is None, reason="NOT RUN: gcc is not installed")
-PROGRAMS = int(os.environ.get("TDPCHECK_C_PROGRAMS", "150"))
+PROGRAMS = int(os.environ.get("TDPCHECK_C_PROGRAMS", "300"))
 SEED = int(os.environ.get("TDPCHECK_SEED", "0"))
 
 

@@ -25,8 +25,8 @@ from tdpcheck.model.system import Code, Model, build, parse_source, shipped_sour
 from tdpcheck.runner.inputs.terms import goals_there, property_names, property_of
 from tdpcheck.tests.few import SEED, few
 
-RANDOM = int(os.environ.get("TDPCHECK_MERGING_RANDOM", "6"))
-AIMED = int(os.environ.get("TDPCHECK_MERGING_AIMED", "4"))
+RANDOM = int(os.environ.get("TDPCHECK_MERGING_RANDOM", "12"))
+AIMED = int(os.environ.get("TDPCHECK_MERGING_AIMED", "8"))
 MOST = 40_000
 """So many states are visited without merging; a mutant that has more is left alone."""
 SMALL = ("fast-zap-private", "huge-over-table", "memslot-delete", "mm-exit", "noncoherent-export", "share-vs-fast-zap")

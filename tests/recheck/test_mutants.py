@@ -1,6 +1,6 @@
 """Certificates by the thousand that somebody might have meddled with: none that is accepted is refused by a slow and independent reading.
 
-TDPCHECK_MUTANTS says how many are drawn (2,000; `make nightly` draws 200,000), TDPCHECK_SEED from where.
+TDPCHECK_MUTANTS says how many are drawn (5,000; `make nightly` draws 200,000), TDPCHECK_SEED from where.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tdpcheck.tests.recheck.good import bases
 from tdpcheck.tests.recheck.mutants import Mutator
 from tdpcheck.tests.recheck.slow import refused
 
-COUNT = int(os.environ.get("TDPCHECK_MUTANTS", "2000"))
+COUNT = int(os.environ.get("TDPCHECK_MUTANTS", "5000"))
 SHARES = 4
 
 
