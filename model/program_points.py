@@ -52,6 +52,11 @@ class Places:
     def _held(self) -> dict[str, dict[int, frozenset[str]]]:
         return {role: locks_held(graph) for role, graph in self.software.graphs.items()}
 
+    @property
+    def locks(self) -> tuple[str, ...]:
+        """The locks that some thread holds somewhere, each as `name:read` or `name:write`."""
+        return tuple(sorted({lock for held in self._held.values() for here in held.values() for lock in here}))
+
     def where(self, wanted: Callable[[Location], bool]) -> tuple[Location, ...]:
         """The places that are `wanted`."""
         return tuple(place for place in self.software.locations if wanted(place))

@@ -1,4 +1,4 @@
-"""Who holds mmu_lock, and who is inside an RCU read side."""
+"""Who holds which lock, and who is inside an RCU read side."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import z3
 
+from ...core.ground import conjunction
 from ...core.system import Lemma
 from ...model.machine import locks, tables
 from .setting import Setting
@@ -33,6 +34,13 @@ def chapter(here: Setting) -> Iterator[Lemma]:
         tables.rcu_reader(t) == here.at(t, here.rcu),
         "A thread is an RCU reader exactly between rcu_read_lock() and rcu_read_unlock().",
         "Only these two operations change who reads, and each of them only for the thread that does it.",
+    )
+    yield lemma(
+        "mutex_where",
+        [t],
+        conjunction([holds(t) == here.at(t, places) for holds, places in here.mutexes]),
+        "A thread holds a mutex or a spinlock exactly between taking it and giving it back.",
+        "Only these two operations change who holds it, and each of them only for the thread that does it.",
     )
     yield lemma(
         "one_writer",

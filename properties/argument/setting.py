@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import z3
 
 from ...core.sorts import StateVar
-from ...model.machine import cpu, ghosts, tables
+from ...model.machine import cpu, ghosts, locks, tables
 from ...model.machine.sorts import DEVICE, GFN, between, gfn_first, gfn_last, region_of, slot_of
 from ...model.parametric import Parametric, vcpu_of
 from ...model.program_points import Edge, Location, Places
@@ -53,6 +53,19 @@ class Setting:
     def rcu(self) -> Here:
         """Inside rcu_read_lock()."""
         return self.places.after(Edge("rcu_read_lock"), until=(Edge("rcu_read_unlock"),))
+
+    @cached_property
+    def mutexes(self) -> tuple[tuple[Callable[[z3.ExprRef], z3.BoolRef], Here], ...]:
+        """Of each mutex or spinlock that some thread takes, who holds it, and the places at which it is held."""
+        own = {var.name: var for var in self.model.system.state}
+        found: list[tuple[Callable[[z3.ExprRef], z3.BoolRef], Here]] = []
+        for lock in self.places.locks:
+            name = lock.partition(":")[0]
+            if name in locks.LOCK.elements:
+                found.append((partial(locks.held, locks.LOCK.element(name)), self.places.holding(lock)))
+            elif name in own:  # declared by the design's C
+                found.append((own[name], self.places.holding(lock)))
+        return tuple(found)
 
     @cached_property
     def window(self) -> Here:

@@ -33,7 +33,7 @@ BY_DAY_AND_BY_NIGHT = pytest.mark.parametrize(
 @pytest.fixture
 def lemmas(whole: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is argued."""
-    idle = {"one_writer", "no_dead_install", "assertions_hold"}
+    idle = {"one_writer", "no_dead_install", "assertions_hold", "mutex_where"}
 
     def some(model: Parametric, *properties: Property) -> list[Lemma]:
         return [x for x in argument(model, *properties) if x.name in {*NEEDED, *idle}]

@@ -38,7 +38,7 @@ def test_impossible_says_which_lines_exclude_each_other_and_what_is_in_the_way(c
     assert 0 == done.exit_code, done.output
     assert done.stdout.startswith("IMPOSSIBLE")
     assert "Lines 4 and 5 exclude each other in this order" in done.stdout
-    assert "kvm_arch_has_noncoherent_dma(kvm)` in all 4 states in which it gets there: noncoherent_registered[0] is true" in " ".join(
+    assert "kvm_arch_has_noncoherent_dma(kvm)` in all 8 states in which it gets there: noncoherent_registered[0] is true" in " ".join(
         done.stdout.split()
     )
 
