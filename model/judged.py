@@ -144,7 +144,7 @@ def _dropped(changed: Sequence[ChangedLine], before: Side, after: Side) -> Itera
     words = _OtherWords(now, then)
     for watch in then.touched(changed, "removed", {}):
         missing = then.missing(watch)
-        if missing and not _is_compound(watch.expression) and not words.is_there(watch):
+        if missing and not _is_compound(watch.expression) and not _is_constant(watch.expression) and not words.is_there(watch):
             at = watch.condition
             why = f"{_never(missing)} in any run without the change, which takes it away: {_JUDGED}"
             yield Unjudged(at.file, at.line, at.text, why, at.function)
@@ -189,6 +189,15 @@ def _never(missing: Sequence[bool]) -> str:
 
 def _is_compound(expression: ast.Expr) -> bool:
     return isinstance(expression, ast.Binary) and expression.op in ("&&", "||")
+
+
+def _is_constant(expression: ast.Expr) -> bool:
+    """Whether a condition is the same in every run, as `if (false)` is: it keeps nothing from being done that could have been."""
+    match expression:
+        case ast.Watched(condition=inner) | ast.Unary(op="!", operand=inner):
+            return _is_constant(inner)
+        case _:
+            return isinstance(expression, ast.IntLiteral) or (isinstance(expression, ast.Name) and expression.name in ("true", "false"))
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,9 @@ from tdpcheck.runner.museum.items import shipped_items
 
 LIFTED = {name: scenario for name, scenario in shipped_scenarios().items() if scenario.needs_kernel}
 SCENARIOS = {name: scenario for name, scenario in LIFTED.items() if scenario.design == "linux-6.1-lift"}
-LARGE = frozenset(f"linux-{version}-lift-{name}" for version in ("6.1", "6.12") for name in ("notifier-two-roots", "fast-zap"))
+LARGE = frozenset(
+    f"linux-{version}-lift-{name}" for version in ("6.1", "6.12") for name in ("notifier-two-roots", "fast-zap", "yield-huge")
+)
 """Building one of these and visiting its states takes longer than all others together: they are asked by night alone."""
 DESIGN = "linux-6.1"
 """The design of shipped kernel C that does what Linux 6.1 does."""
