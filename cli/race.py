@@ -18,7 +18,7 @@ from ..core.errors import InputError
 from ..core.stored.files import MOST, read_given
 from ..counterexamples.facts import where
 from ..counterexamples.schema import Step
-from ..model.naming import listed
+from ..model.view.naming import listed
 from ..runner.exit_codes import ExitCode
 from . import guard
 from .echo import echo

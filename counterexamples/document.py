@@ -14,12 +14,12 @@ from ..core.sorts import Kind, Sort, Truth
 from ..core.system import Action, Property, truth
 from ..core.trace import Misfit, Step, Trace, misfit, replays, run
 from ..core.verdict import Violated
-from ..model.assertions import ASSERTIONS, FAILED
 from ..model.machine import parts
 from ..model.machine.sorts import ROOT
-from ..model.naming import split_cell
 from ..model.scene import Scene
 from ..model.system import Model
+from ..model.view.assertions import ASSERTIONS, FAILED
+from ..model.view.naming import split_cell
 from . import effects, schema
 from .schema import SCHEMA, Cex, Value, file_name, load, write
 from .why import causes, explanation, missing_flush

@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from ..model.machine import parts
-from ..model.naming import listed
-from ..model.state_view import Changed, View
+from ..model.view.naming import listed
+from ..model.view.state_view import Changed, View
 from .schema import Value
 
 PLACEHOLDER = re.compile(r"\{(\w+)\}")

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ..model.machine import parts
-from ..model.naming import cell
-from ..model.roles import Cache, Entries, Flags, Queue, Thing
 from ..model.scene import Scene
-from ..model.state_view import At, View, indices
+from ..model.view.naming import cell
+from ..model.view.roles import Cache, Entries, Flags, Queue, Thing
+from ..model.view.state_view import At, View, indices
 from .scenes import scenes
 from .schema import Cex
 

@@ -7,8 +7,8 @@ from pathlib import PurePosixPath
 
 from ..model.machine import parts
 from ..model.machine.sorts import COUNTED
-from ..model.naming import number_of, split_cell
 from ..model.system import KERNEL, designs
+from ..model.view.naming import number_of, split_cell
 from .scenes import scenes
 from .schema import Cause, Cex, Source, Step
 

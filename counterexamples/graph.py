@@ -14,10 +14,10 @@ import networkx as nx
 
 from ..core.errors import InputError
 from ..model.machine import parts
-from ..model.naming import cell, frame_name, gfns, split_cell
-from ..model.roles import HOST_BOX, Cache, Entries, Link, Thing
 from ..model.scene import Scene
-from ..model.state_view import At, indices
+from ..model.view.naming import cell, frame_name, gfns, split_cell
+from ..model.view.roles import HOST_BOX, Cache, Entries, Link, Thing
+from ..model.view.state_view import At, indices
 from ..properties import REGISTRY
 from .facts import is_noise, lock_names, where
 from .scenes import scenes

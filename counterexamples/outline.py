@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..model.machine import parts
-from ..model.roles import CACHE_BOX, HOST_BOX, TABLE_BOX, THREAD_BOX
+from ..model.view.roles import CACHE_BOX, HOST_BOX, TABLE_BOX, THREAD_BOX
 from .graph import Graph
 
 BOXES = (TABLE_BOX, CACHE_BOX, HOST_BOX, THREAD_BOX)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..model.machine import parts
-from ..model.naming import number_of
-from ..model.roles import HOST_BOX, TABLE_BOX, THREAD_BOX, Entries, Thing
 from ..model.scene import Scene
-from ..model.state_view import At, indices
+from ..model.view.naming import number_of
+from ..model.view.roles import HOST_BOX, TABLE_BOX, THREAD_BOX, Entries, Thing
+from ..model.view.state_view import At, indices
 from .entries import entries
 from .graph import state_graphs
 from .scenes import scenes

@@ -19,10 +19,10 @@ from ..kernelc.lowering.cfg import THREAD, THREADS
 from .machine import host, parts, sorts, tables
 from .machine.ghosts import promised
 from .machine.sorts import ROOT, VCPU, g, p, part, r, region_of, root, s, slot_of
-from .naming import listed
 from .program_points import Places, Software
 from .scenario import Scenario
 from .system import Code, assemble, compile_software, own_size
+from .view.naming import listed
 
 vcpu_of = Rigid("vcpu_of", (THREADS,), VCPU, lambda geometry, at: 0, doc="the vCPU whose fault a thread handles")
 mapped_at_start = Rigid(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from .machine import cpu, ghosts, host, iommu, sorts, tables
 from .machine.spaces import MIRRORS, MMU_LOCK, Walker, lock_of
-from .state_view import View
+from .view.state_view import View
 
 
 class Scene(View):

@@ -12,8 +12,8 @@ from ..model.machine.host import being_unmapped, host_frame
 from ..model.machine.iommu import domain_root
 from ..model.machine.sorts import GFN, IOMMU, ROOT, g, root
 from ..model.machine.tables import pmd_kind, root_invalid, same_walk
-from ..model.naming import cell, frame_name, gfns, listed
 from ..model.scene import Scene
+from ..model.view.naming import cell, frame_name, gfns, listed
 from .registered import Registered
 from .repairs import Recipe
 from .telling import Run, Teller, Wrong, chain, lower_cell, step_effect

@@ -13,9 +13,9 @@ from ..model.machine.ghosts import DEBTS, TABLE_DEBTS, owes_cpu, owes_cpu_pt, ow
 from ..model.machine.sorts import THREADS, d, g, i, r, t
 from ..model.machine.spaces import SHARED, Spaces
 from ..model.machine.tables import rcu_reader
-from ..model.naming import cell, gfns, listed
 from ..model.scene import Scene
-from ..model.state_view import indices
+from ..model.view.naming import cell, gfns, listed
+from ..model.view.state_view import indices
 from .registered import More, Registered
 from .repairs import FLUSHES
 from .telling import Run, Teller, Wrong, chain, place, statement, step_effect

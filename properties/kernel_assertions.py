@@ -9,11 +9,11 @@ import z3
 
 from ..core.sorts import StateVar
 from ..core.system import Property
-from ..model.assertions import ASSERTIONS, FAILED, broken
 from ..model.machine.locks import mmu_reader, mmu_writer
-from ..model.naming import cell
 from ..model.scene import Scene
 from ..model.system import Model
+from ..model.view.assertions import ASSERTIONS, FAILED, broken
+from ..model.view.naming import cell
 from .registered import Registered
 from .telling import Run, Teller, Test, Wrong, place, statement
 

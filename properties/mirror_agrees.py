@@ -10,9 +10,9 @@ from ..core.system import Property
 from ..model.machine.sorts import GFN, ROOT, g
 from ..model.machine.spaces import Spaces
 from ..model.machine.tables import pmd_kind, same_walk, walk_frame, walks
-from ..model.naming import cell, frame_name, gfns
 from ..model.scene import Scene
 from ..model.system import Model
+from ..model.view.naming import cell, frame_name, gfns
 from .registered import Registered
 from .telling import Run, Teller, Wrong, chain, lower_cell, step_effect
 

@@ -12,8 +12,8 @@ from ..model.machine.host import maps
 from ..model.machine.locks import mmu_writer
 from ..model.machine.sorts import GFN, VCPU, g, u, v
 from ..model.machine.tables import root_invalid
-from ..model.naming import cell, frame_name, gfns
 from ..model.scene import Scene
+from ..model.view.naming import cell, frame_name, gfns
 from .registered import Registered
 from .repairs import FLUSHES, STALE, Recipe
 from .telling import Run, Teller, Wrong, chain, owner_now

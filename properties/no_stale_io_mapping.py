@@ -27,8 +27,8 @@ from ..model.machine.iommu import (
 )
 from ..model.machine.sorts import DEVICE, IOMMU, REGION, THREADS, d, f, g, i, r
 from ..model.machine.tables import PT_LINKED, PT_RCU, PT_UNLINKED, READABLE, pt_state
-from ..model.naming import cell, frame_name, gfns, listed
 from ..model.scene import Scene
+from ..model.view.naming import cell, frame_name, gfns, listed
 from .registered import More, Registered
 from .repairs import FLUSHES, STALE, Recipe
 from .telling import Run, Teller, Wrong, chain, devices, owner_now

@@ -11,8 +11,8 @@ from ..model.machine.cpu import alive, vcpu_root
 from ..model.machine.host import maps
 from ..model.machine.sorts import GFN, ROOT, VCPU, g, root
 from ..model.machine.tables import pmd_kind, root_invalid, walk_frame, walks
-from ..model.naming import cell, frame_name, gfns, listed
 from ..model.scene import Scene
+from ..model.view.naming import cell, frame_name, gfns, listed
 from .registered import Registered
 from .repairs import STALE
 from .telling import Run, Teller, Wrong, chain, lower_cell, owner_now

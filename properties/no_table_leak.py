@@ -9,9 +9,9 @@ import z3
 from ..core.system import Property, truth
 from ..model.machine.sorts import PT, REGION, ROOT, p, r, root
 from ..model.machine.tables import PT_LINKED, PT_PRIVATE, PT_UNLINKED, TABLE, pmd_kind, pmd_pt, pt_state
-from ..model.naming import cell
 from ..model.scene import Scene
 from ..model.system import Model
+from ..model.view.naming import cell
 from .registered import Registered
 from .telling import Run, Teller, Wrong, chain
 

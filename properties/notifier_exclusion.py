@@ -11,8 +11,8 @@ from ..model.machine.ghosts import stale_install
 from ..model.machine.host import inner_window, window
 from ..model.machine.sorts import GFN, ROOT, THREADS
 from ..model.machine.spaces import SHARED, Spaces
-from ..model.naming import cell, gfns
 from ..model.scene import Scene
+from ..model.view.naming import cell, gfns
 from .registered import Registered
 from .repairs import STALE
 from .telling import Run, Teller, Test, Wrong, step_effect

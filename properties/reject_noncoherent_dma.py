@@ -13,8 +13,8 @@ from ..model.machine.iommu import attached
 from ..model.machine.locks import mmu_writer
 from ..model.machine.sorts import DEVICE, ROOT, d, e, root, u
 from ..model.machine.tables import root_exported
-from ..model.naming import cell
 from ..model.scene import Scene
+from ..model.view.naming import cell
 from .registered import Registered
 from .repairs import Recipe
 from .telling import Run, Teller, Wrong, chain

@@ -11,8 +11,8 @@ from ..model.machine.ghosts import dead_install
 from ..model.machine.iommu import active, domain_root
 from ..model.machine.sorts import IOMMU, i, root
 from ..model.machine.tables import root_exported, root_invalid, root_ref_export
-from ..model.naming import cell
 from ..model.scene import Scene
+from ..model.view.naming import cell
 from .registered import Registered
 from .repairs import Recipe
 from .telling import Run, Teller, Wrong, chain, devices

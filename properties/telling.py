@@ -14,9 +14,9 @@ from typing import Protocol
 
 from ..model.machine.host import frame_free
 from ..model.machine.tables import pmd_kind, pmd_pt, pte_kind
-from ..model.naming import cell, listed
 from ..model.scene import Scene
-from ..model.state_view import Value
+from ..model.view.naming import cell, listed
+from ..model.view.state_view import Value
 
 Test = Callable[[Scene], bool]
 

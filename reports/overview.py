@@ -13,7 +13,7 @@ from ..core.verdict import ReasonKind
 from ..counterexamples.command import renamed
 from ..counterexamples.forms.text import text
 from ..counterexamples.story import story
-from ..model.account import Fate
+from ..model.change.account import Fate
 from ..properties import REGISTRY
 from ..runner.asking.results import Change, Document, Result, RoleSteps
 from ..runner.asking.traces import Circle, StuckStates

@@ -15,9 +15,9 @@ from ..core.system import Property
 from ..kernelc.errors import Refusal
 from ..kernelc.lowering.cfg import Graph
 from ..kernelc.sources.tree import KernelTree
+from ..model.change.waivers import Waiver
 from ..model.parametric import parametric
 from ..model.scenario import Scenario
-from ..model.waivers import Waiver
 from ..properties import PROPERTIES
 from ..recheck.obligations import Certificate
 from ..recheck.questions import difference_from

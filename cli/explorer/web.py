@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from ...core.errors import InputError, TdpcheckError
-from ...model.naming import number_of
+from ...model.view.naming import number_of
 from ..echo import echo
 from .session import WALK, Session
 from .view import picture, view

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from ...model.machine import parts
-from ...model.roles import CACHE_BOX, HOST_BOX, TABLE_BOX, THREAD_BOX, Box
+from ...model.view.roles import CACHE_BOX, HOST_BOX, TABLE_BOX, THREAD_BOX, Box
 from ..facts import verdict_line
 from ..graph import Graph, state_graph
 from ..schema import Cex

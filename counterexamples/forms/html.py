@@ -18,7 +18,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ...model.naming import number_of
+from ...model.view.naming import number_of
 from .. import facts
 from ..command import command
 from ..entries import Entry, entries

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 
-from ...model.naming import split_cell
+from ...model.view.naming import split_cell
 from ..facts import verdict_line
 from ..schema import Cex, Value, states
 from ..story import story

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from ...model.machine import parts
-from ...model.naming import split_cell
-from ...model.roles import TABLE_BOX
+from ...model.view.naming import split_cell
+from ...model.view.roles import TABLE_BOX
 from ..facts import acting, folded, place
 from ..schema import Cex, Step
 

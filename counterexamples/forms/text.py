@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 
 from ...model.machine import parts
-from ...model.naming import listed, number_of
+from ...model.view.naming import listed, number_of
 from ..command import replay_lines
 from ..facts import acting, counted_in, how_deep, is_noise, parties, sizes, start, verdict_line, where
 from ..folding import WIDTH, fold

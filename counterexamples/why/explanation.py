@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 import msgspec
 
 from ...model.machine import parts
-from ...model.naming import listed
-from ...model.roles import Assumption
+from ...model.view.naming import listed
+from ...model.view.roles import Assumption
 from ..schema import Cause, Cex, Missing, NearMiss, Signature, Step, Turn
 from .causes import Found
 from .missing_flush import Gap

@@ -15,9 +15,9 @@ from ...model.machine.device_tlb import DINV_COMPLETE, dinv_gfn, dinv_submitted,
 from ...model.machine.ghosts import DEBTS, TABLE_DEBTS
 from ...model.machine.iommu import INV_COMPLETE, domain_root, inv_gfn, inv_submitted, inv_table
 from ...model.machine.tables import pt_state
-from ...model.naming import cell, gfns, listed
 from ...model.scene import Scene
-from ...model.state_view import indices
+from ...model.view.naming import cell, gfns, listed
+from ...model.view.state_view import indices
 from ..schema import Instance
 from .schedule import Scheduler
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from ...core.evaluation.evaluate import Evaluator, State
 from ...core.sorts import StateVar
-from ...model.naming import cell
 from ...model.scene import Scene
 from ...model.system import Model
+from ...model.view.naming import cell
 from ...properties import REGISTRY
 from ...properties.registered import Statement
 from ..schema import Instance, Value

@@ -13,9 +13,9 @@ import z3
 from ...core.sorts import StateVar
 from ...core.system import Action, Param, Update, bool_var, reset_where, set_at
 from ...kernelc.lowering.cfg import THREADS
-from ..naming import frame_name, gfns
-from ..roles import CACHE_BOX, Actor, Assumption, Cache, Link, Mark, Number, Telling, Thing
-from ..state_view import Changed, View
+from ..view.naming import frame_name, gfns
+from ..view.roles import CACHE_BOX, Actor, Assumption, Cache, Link, Mark, Number, Telling, Thing
+from ..view.state_view import Changed, View
 from .host import translated
 from .sorts import FRAME, GFN, ROOT, VCPU, root_name, v
 from .spaces import both

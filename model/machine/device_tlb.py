@@ -18,9 +18,9 @@ import z3
 from ...core.sorts import StateVar
 from ...core.system import Action, Param, Update, bool_var, reset_where, set_at
 from ...kernelc.lowering.cfg import THREADS
-from ..naming import frame_name, gfns
-from ..roles import Actor, Assumption, Cache, Flags, Queue, Telling
-from ..state_view import At, Changed, View
+from ..view.naming import frame_name, gfns
+from ..view.roles import Actor, Assumption, Cache, Flags, Queue, Telling
+from ..view.state_view import At, Changed, View
 from . import iommu
 from .ghosts import owes_dev, owes_io, owes_io_huge, owes_io_pt
 from .host import translated

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import z3
 
 from ...core.system import Update, bool_var
-from ..roles import CACHE_BOX, Flags, Mark, Telling, Thing, cells_of
-from ..state_view import At, Changed, View
+from ..view.roles import CACHE_BOX, Flags, Mark, Telling, Thing, cells_of
+from ..view.state_view import At, Changed, View
 from .iommu import attached
 from .sorts import DEVICE, d
 

@@ -7,7 +7,7 @@ import z3
 from ...core.sorts import StateVar
 from ...core.system import Update, bool_var
 from ...kernelc.lowering.cfg import THREADS
-from ..state_view import View, indices
+from ..view.state_view import View, indices
 from .sorts import DEVICE, GFN, IOMMU, REGION, ROOT, g, region_at, root
 
 owes_cpu = bool_var("owes_cpu", THREADS, GFN, doc="this thread changed what the gfn translates to and has not flushed the CPUs since")

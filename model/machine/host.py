@@ -14,9 +14,9 @@ import z3
 from ...core.sorts import StateVar
 from ...core.system import Update, bool_var
 from ...kernelc.lowering.cfg import THREADS
-from ..naming import frame_name, gfns
-from ..roles import HOST_BOX, Flags, Link, Mark, Telling, Thing, Translation, cells_of
-from ..state_view import At, Changed, View
+from ..view.naming import frame_name, gfns
+from ..view.roles import HOST_BOX, Flags, Link, Mark, Telling, Thing, Translation, cells_of
+from ..view.state_view import At, Changed, View
 from .sorts import BLOCK, FRAME, GFN, REGION, f, g, region_of, t
 
 host_mapped = bool_var("host_mapped", GFN, doc="the host's page table maps the gfn's hva")

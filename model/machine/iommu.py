@@ -16,9 +16,9 @@ import z3
 from ...core.sorts import StateVar
 from ...core.system import Action, Param, Update, bool_var, reset_where, set_at
 from ...kernelc.lowering.cfg import THREADS
-from ..naming import cell, frame_name, gfns, listed
-from ..roles import CACHE_BOX, Actor, Assumption, Cache, Flags, Link, Number, Queue, Telling, Thing, Translation, cells_of
-from ..state_view import At, Changed, View
+from ..view.naming import cell, frame_name, gfns, listed
+from ..view.roles import CACHE_BOX, Actor, Assumption, Cache, Flags, Link, Number, Queue, Telling, Thing, Translation, cells_of
+from ..view.state_view import At, Changed, View
 from .ghosts import owes_io, owes_io_huge, owes_io_pt
 from .host import translated
 from .sorts import (

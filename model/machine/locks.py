@@ -10,7 +10,7 @@ import z3
 from ...core.sorts import Sort
 from ...core.system import Update, bool_var
 from ...kernelc.lowering.cfg import THREADS
-from ..roles import Lock, Telling
+from ..view.roles import Lock, Telling
 
 LOCK = Sort("Lock", ("slots_lock", "exported_tdplist_lock", "mn_invalidate_lock", "dev_list_lock"))
 

@@ -9,10 +9,10 @@ import z3
 
 from ...core.sorts import Sort, StateVar
 from ...core.system import Action, Update
-from .. import assertions
-from ..roles import Actor, Cache, Entries, Lock, Queue, Telling, Thing
 from ..scenario import Scenario
-from ..state_view import View
+from ..view import assertions
+from ..view.roles import Actor, Cache, Entries, Lock, Queue, Telling, Thing
+from ..view.state_view import View
 from . import cpu, cursors, device_tlb, devices, ghosts, host, iommu, locks, rcu, spaces, tables, threads
 from .sorts import SLOT, g, root, slot_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import z3
 
 from ...core.system import Action, Param, set_at
-from ..roles import Actor, Assumption, Lock, Telling
+from ..view.roles import Actor, Assumption, Lock, Telling
 from .sorts import PT, t
 from .tables import PT_FREE, PT_RCU, pt_state, rcu_reader, rcu_waits
 

@@ -12,8 +12,8 @@ import z3
 
 from ...core.sorts import BOOL, Geometry, Rigid, Sort
 from ...kernelc.lowering.cfg import THREADS as THREADS
-from ..naming import frame_name, span
-from ..state_view import View
+from ..view.naming import frame_name, span
+from ..view.state_view import View
 
 GFN, REGION, SLOT = Sort("Gfn"), Sort("Region"), Sort("Slot")
 FRAME, BLOCK = Sort("Frame"), Sort("Block")

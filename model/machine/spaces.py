@@ -14,7 +14,7 @@ import z3
 
 from ...core.sorts import StateVar
 from ...kernelc.lowering.cfg import THREADS
-from ..naming import cell
+from ..view.naming import cell
 from . import ghosts, host
 from .locks import mmu_reader, mmu_writer
 from .sorts import ROOT, g, t, u

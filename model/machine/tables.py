@@ -14,9 +14,9 @@ import z3
 from ...core.sorts import Sort, StateVar
 from ...core.system import Update, bool_var
 from ...kernelc.lowering.cfg import THREADS
-from ..naming import frame_name, gfns, pairs, span
-from ..roles import TABLE_BOX, Entries, Flags, Mark, Telling, Thing, Translation, cells_of
-from ..state_view import At, Changed, View
+from ..view.naming import frame_name, gfns, pairs, span
+from ..view.roles import TABLE_BOX, Entries, Flags, Mark, Telling, Thing, Translation, cells_of
+from ..view.state_view import At, Changed, View
 from .host import backing, translated
 from .sorts import (
     BLOCK,

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from ...core.sorts import StateVar
 from ...kernelc.lowering.cfg import THREADS
-from ..naming import cell, gfns
-from ..roles import THREAD_BOX, Flags, Link, Telling, Thing
-from ..state_view import At, View, indices
+from ..view.naming import cell, gfns
+from ..view.roles import THREAD_BOX, Flags, Link, Telling, Thing
+from ..view.state_view import At, View, indices
 from . import device_tlb
 from .ghosts import DEBTS, TABLE_DEBTS, owed, owed_tables
 from .host import WINDOWS, inner_window, unmapped_by, window

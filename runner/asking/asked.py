@@ -11,7 +11,7 @@ from ...core.errors import EngineError
 from ...core.plain import PlainRun, PlainVerdict, plain_verdict, renamed, verdict_of
 from ...core.system import TransitionSystem
 from ...core.verdict import Unknown
-from ...model.account import same_behaviour
+from ...model.change.account import same_behaviour
 from ...model.system import Model
 from ..inputs.changes import Version
 from ..inputs.sources import Built

@@ -15,14 +15,14 @@ from ...core.plain import PlainVerdict, PlainViolated
 from ...core.verdict import HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict, Violated
 from ...counterexamples.document import absent
 from ...kernelc.lowering.cfg import Op
-from ...model import judged
-from ...model.account import Accounted, Fate, unmodelled
+from ...model.change import judged
+from ...model.change.account import Accounted, Fate, unmodelled
+from ...model.change.waivers import Waiver
 from ...model.machine.sorts import DESC
-from ...model.naming import listed
 from ...model.queue_depth import LOOPING, is_bounded
 from ...model.scenario import Expected, Scenario
 from ...model.system import Model, designs
-from ...model.waivers import Waiver
+from ...model.view.naming import listed
 from ..exit_codes import ExitCode, worst
 from .coverage import Coverage
 from .proofs import short_hash

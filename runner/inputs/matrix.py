@@ -8,8 +8,8 @@ from itertools import pairwise
 from ...core.errors import InputError
 from ...kernelc.text import ast
 from ...kernelc.text.same import is_same
+from ...model.change.judged import calls_of
 from ...model.flows import FLOWS, STARTS, cells
-from ...model.judged import calls_of
 from ...model.scenario import Scenario
 from ..names import choose
 from .changes import Version

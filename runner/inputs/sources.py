@@ -9,9 +9,9 @@ from types import MappingProxyType
 
 from ...core.errors import InputError
 from ...kernelc.sources.tree import KernelTree, open_tree
+from ...model.change.marks import mark
 from ...model.lift import versions
 from ...model.lift.lift import lifted_code
-from ...model.marks import mark
 from ...model.scenario import Scenario
 from ...model.system import Code, KernelSource, Model, build, designs, parse_source, shipped_source
 from ..names import unknown

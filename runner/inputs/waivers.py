@@ -9,9 +9,9 @@ from ...core.errors import InputError
 from ...core.system import Property
 from ...kernelc.errors import Refusal
 from ...kernelc.lowering.cfg import Graph
+from ...model.change.waivers import Waiver, leaning, waivers
 from ...model.parametric import Parametric, parametric
 from ...model.system import Code, Model
-from ...model.waivers import Waiver, leaning, waivers
 from ...properties.goals import GOALS
 from .sources import Files, code_for, from_outside
 

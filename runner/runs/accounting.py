@@ -11,8 +11,8 @@ from ...checker.clock import OutOfTime
 from ...checker.processes import Answered, Child, Died, Failed, Failure, Said, Say, listen, reason_of
 from ...core.errors import EngineError
 from ...core.verdict import TIME_IS_UP, Reason, ReasonKind
-from ...model.account import Accounted, Ran, Side, account, beyond, can_fire, unfired, unmodelled
-from ...model.judged import Unjudged, open_outcomes, unjudged
+from ...model.change.account import Accounted, Ran, Side, account, beyond, can_fire, unfired, unmodelled
+from ...model.change.judged import Unjudged, open_outcomes, unjudged
 from ..asking.question import Subject
 from ..asking.survey import by_user
 from ..inputs.changes import macros, touched, uses

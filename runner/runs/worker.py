@@ -17,8 +17,8 @@ from ...checker.processes import Answered, Child, Died, Failed, Failure, News, S
 from ...core.errors import EngineError, TdpcheckError
 from ...core.plain import PlainRun, PlainViolated, plain_verdict, violation
 from ...core.verdict import TIME_IS_UP, HoldsUpTo, Proved, Reason, ReasonKind, Unknown, Verdict, Violated
-from ...model.account import Ran, ran
-from ...model.waivers import Waiver
+from ...model.change.account import Ran, ran
+from ...model.change.waivers import Waiver
 from ..asking import results
 from ..asking.asked import Asked, PlainAnswer, carry, ended, fault, same_model
 from ..asking.coverage import Coverage, with_coverage

@@ -9,12 +9,12 @@ from tdpcheck.core.sorts import BOOL, Sort, StateVar
 from tdpcheck.counterexamples.effects import effects, label, lesser_effects
 from tdpcheck.counterexamples.schema import Value
 from tdpcheck.counterexamples.why.violations import false_instances
-from tdpcheck.model.assertions import FAILED, broken
 from tdpcheck.model.machine import host, iommu, locks, parts, sorts, tables
-from tdpcheck.model.naming import cell, frame_name, gfns
-from tdpcheck.model.roles import Cache, Entries, Queue, Telling
 from tdpcheck.model.scene import Scene
-from tdpcheck.model.state_view import Changed, indices
+from tdpcheck.model.view.assertions import FAILED, broken
+from tdpcheck.model.view.naming import cell, frame_name, gfns
+from tdpcheck.model.view.roles import Cache, Entries, Queue, Telling
+from tdpcheck.model.view.state_view import Changed, indices
 from tdpcheck.properties import REGISTRY
 
 SIZES = {

@@ -25,10 +25,10 @@ from tdpcheck.model.machine import parts
 from tdpcheck.model.machine.host import translated
 from tdpcheck.model.machine.parts import Part
 from tdpcheck.model.machine.sorts import FRAME, GFN, IOMMU
-from tdpcheck.model.naming import frame_name, gfns
-from tdpcheck.model.roles import OTHER_BOX, Actor, Assumption, Cache, Mark, Number, Telling, Thing
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.system import Model, build, parse_source, shipped_source
+from tdpcheck.model.view.naming import frame_name, gfns
+from tdpcheck.model.view.roles import OTHER_BOX, Actor, Assumption, Cache, Mark, Number, Telling, Thing
 from tdpcheck.runner.telling.rendering import render
 
 SCENARIO = "notifier-vs-fault"

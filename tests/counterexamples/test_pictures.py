@@ -17,7 +17,7 @@ from tdpcheck.counterexamples.forms.svg import svg
 from tdpcheck.counterexamples.graph import Graph, state_graph, story_graph
 from tdpcheck.counterexamples.scenes import scenes
 from tdpcheck.model.machine import cpu, host, iommu, sorts, tables
-from tdpcheck.model.naming import frame_name
+from tdpcheck.model.view.naming import frame_name
 from tdpcheck.tests.counterexamples.planted import FAULTS, GOLDEN
 
 EACH = pytest.mark.parametrize("name", FAULTS)

@@ -16,7 +16,7 @@ from tdpcheck.core.errors import InputError
 from tdpcheck.kernelc.errors import Refusal
 from tdpcheck.kernelc.sources.tree import KernelTree, open_tree
 from tdpcheck.kernelc.text.show import show
-from tdpcheck.model.account import Accounted, Side, account, beyond
+from tdpcheck.model.change.account import Accounted, Side, account, beyond
 from tdpcheck.model.lift.lift import lifted_code
 from tdpcheck.model.lift.versions import HOST, INTERNAL, SPTE, TDP_MMU, VERSIONS
 from tdpcheck.model.scenario import shipped_scenarios

@@ -12,8 +12,8 @@ from msgspec.structs import replace as replace_fields
 from tdpcheck.core.sorts import Rigid, Sort, StateVar
 from tdpcheck.kernelc.lowering import once
 from tdpcheck.kernelc.stepping.steps import Software
+from tdpcheck.model.change.marks import mark
 from tdpcheck.model.flows import cells
-from tdpcheck.model.marks import mark
 from tdpcheck.model.scenario import Scenario, shipped_scenarios
 from tdpcheck.model.system import Code, Model, build, parse_source, shipped_source
 

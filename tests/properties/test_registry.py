@@ -17,11 +17,11 @@ from tdpcheck.counterexamples.why.repairs import verified
 from tdpcheck.model.machine.ghosts import refused
 from tdpcheck.model.machine.sorts import root
 from tdpcheck.model.machine.tables import root_exported, root_invalid, root_ref_export
-from tdpcheck.model.naming import cell
 from tdpcheck.model.parametric import parametric
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.model.scene import Scene
 from tdpcheck.model.system import parse_source, shipped_source
+from tdpcheck.model.view.naming import cell
 from tdpcheck.properties import PROPERTIES, REGISTRY, Registered
 from tdpcheck.properties.argument.book import argument
 from tdpcheck.properties.argument.setting import Setting

@@ -10,7 +10,7 @@ import pytest
 
 from tdpcheck.kernelc.lowering.cfg import Mark
 from tdpcheck.kernelc.sources.patch import parse_change
-from tdpcheck.model.account import Accounted, Fate, Side, account, ran, same_behaviour, unmodelled
+from tdpcheck.model.change.account import Accounted, Fate, Side, account, ran, same_behaviour, unmodelled
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.runner.asking.coverage import covered
 from tdpcheck.runner.inputs.changes import Version, patched, touched

@@ -16,7 +16,7 @@ import pytest
 from tdpcheck.core.verdict import HoldsUpTo, Unknown
 from tdpcheck.examples.toy_kernel import dirty, mem, reader, toy, writer
 from tdpcheck.kernelc import Machine, compile_threads, lower, parse
-from tdpcheck.model.marks import mark
+from tdpcheck.model.change.marks import mark
 from tdpcheck.model.scenario import shipped_scenarios
 from tdpcheck.runner.asking.coverage import Before, Coverage, RoleCover, Statement, _of_role, declaration, declares, with_coverage
 from tdpcheck.tests.calling import QUICK, Call

@@ -17,7 +17,7 @@ from tdpcheck.kernelc.stepping import variants
 from tdpcheck.kernelc.stepping.joined import JoinedPaths
 from tdpcheck.kernelc.stepping.variants import by_value
 from tdpcheck.kernelc.text.parse import parse
-from tdpcheck.model.marks import mark
+from tdpcheck.model.change.marks import mark
 from tdpcheck.tests.few import few
 
 TEXT = (Path(__file__).parents[1] / "programs.c").read_text(encoding="utf-8")

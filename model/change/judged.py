@@ -15,13 +15,13 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from ..core.system import Source
-from ..kernelc.lowering.calls import children
-from ..kernelc.sources.apply import ChangedLine
-from ..kernelc.sources.lines import alignments
-from ..kernelc.text import ast
-from ..kernelc.text.same import is_renamed
-from ..kernelc.text.show import show
+from ...core.system import Source
+from ...kernelc.lowering.calls import children
+from ...kernelc.sources.apply import ChangedLine
+from ...kernelc.sources.lines import alignments
+from ...kernelc.text import ast
+from ...kernelc.text.same import is_renamed
+from ...kernelc.text.show import show
 from .account import Accounted, Ran, Side
 from .marks import EXPRESSIONS, Outcome, Watch, watched
 

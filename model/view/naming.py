@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..core.sorts import StateVar
+from ...core.sorts import StateVar
 
 _MOST_DIGITS = 18
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

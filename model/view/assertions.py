@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ..kernelc.lowering.cfg import ASSERTIONS, FAILED
+from ...kernelc.lowering.cfg import ASSERTIONS, FAILED
 from .roles import Telling
 from .state_view import Changed, View
 

@@ -16,19 +16,19 @@ from typing import Literal
 
 import z3
 
-from ..core.sorts import Kind, Sort, StateVar, Word
-from ..core.system import Action, Source, TransitionSystem, Update
-from ..kernelc.errors import Refusal
-from ..kernelc.lowering.cfg import Branch, Graph, Mark, Set
-from ..kernelc.sources.apply import ChangedLine, Outside
-from ..kernelc.stepping.steps import Software
-from ..kernelc.text import ast
-from ..kernelc.text.parse import parse
-from ..kernelc.text.preprocess import preprocess
-from ..kernelc.text.spans import functions_at
-from ..kernelc.text.tokens import Directive, lex
-from .lift.meanings import meant_calls
-from .lift.versions import config_of, is_lifted, kernel_in, macros_beside
+from ...core.sorts import Kind, Sort, StateVar, Word
+from ...core.system import Action, Source, TransitionSystem, Update
+from ...kernelc.errors import Refusal
+from ...kernelc.lowering.cfg import Branch, Graph, Mark, Set
+from ...kernelc.sources.apply import ChangedLine, Outside
+from ...kernelc.stepping.steps import Software
+from ...kernelc.text import ast
+from ...kernelc.text.parse import parse
+from ...kernelc.text.preprocess import preprocess
+from ...kernelc.text.spans import functions_at
+from ...kernelc.text.tokens import Directive, lex
+from ..lift.meanings import meant_calls
+from ..lift.versions import config_of, is_lifted, kernel_in, macros_beside
 from .marks import Outcome, outcomes_of
 
 Fate = Literal["reached", "unreachable", "undecided", "erased", "outside"]

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from ..core.sorts import Sort, StateVar
-from ..core.system import Action
+from ...core.sorts import Sort, StateVar
+from ...core.system import Action
 from .naming import cell
 from .state_view import At, Changed, View
 

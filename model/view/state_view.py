@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import NoReturn, TypeAlias
 
-from ..core.errors import InputError
-from ..core.sorts import Geometry, Sort, StateVar
+from ...core.errors import InputError
+from ...core.sorts import Geometry, Sort, StateVar
 from .naming import cell, split_cell
 
 Value: TypeAlias = bool | int | str

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from ..kernelc.lowering.calls import children
-from ..kernelc.lowering.cfg import Graph, Mark
-from ..kernelc.text import ast
-from ..kernelc.text.show import show
+from ...kernelc.lowering.calls import children
+from ...kernelc.lowering.cfg import Graph, Mark
+from ...kernelc.text import ast
+from ...kernelc.text.show import show
 
 _COMPARES = frozenset({"==", "!=", "<", ">", "<=", ">="})
 _LIKELY = frozenset({"likely", "unlikely"})

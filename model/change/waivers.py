@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import z3
 
-from ..core.shape import names
-from ..core.system import Source, TransitionSystem
-from ..kernelc.lowering.cfg import Graph, Op
-from ..kernelc.lowering.library import Intrinsic, Waives
-from ..kernelc.stepping.steps import Software
-from .placement import Place, Thread
+from ...core.shape import names
+from ...core.system import Source, TransitionSystem
+from ...kernelc.lowering.cfg import Graph, Op
+from ...kernelc.lowering.library import Intrinsic, Waives
+from ...kernelc.stepping.steps import Software
+from ..placement import Place, Thread
 
 
 @dataclass(frozen=True, order=True)
